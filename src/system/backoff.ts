@@ -1,0 +1,47 @@
+// Restart delays: exponential with jitter, bounded, forgotten after a good stretch.
+
+export interface BackoffOptions {
+  readonly initialMs: number;
+  readonly maxMs: number;
+  /** After this long without a failure the next delay is `initialMs` again. */
+  readonly resetAfterMs: number;
+}
+
+/** Delay before the next attempt. Not a timer: the owner waits. */
+export class Backoff {
+  readonly #options: BackoffOptions;
+  readonly #now: () => number;
+  readonly #random: () => number;
+  #failures = 0;
+  #lastFailure = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    options: BackoffOptions,
+    now: () => number = () => performance.now(),
+    random: () => number = Math.random,
+  ) {
+    this.#options = options;
+    this.#now = now;
+    this.#random = random;
+  }
+
+  /** Failures in a row. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Records a failure and returns the wait in milliseconds, never more than `maxMs`. */
+  next(): number {
+    const now = this.#now();
+    if (now - this.#lastFailure > this.#options.resetAfterMs) this.#failures = 0;
+    this.#lastFailure = now;
+    const base = Math.min(this.#options.maxMs, this.#options.initialMs * 2 ** Math.min(this.#failures, 30));
+    this.#failures += 1;
+    return base * (0.75 + 0.25 * this.#random());
+  }
+
+  reset(): void {
+    this.#failures = 0;
+    this.#lastFailure = Number.NEGATIVE_INFINITY;
+  }
+}

@@ -1,0 +1,66 @@
+// Files that matter: written beside, fsynced, renamed.
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Flushes a directory entry, so that a rename in it survives a power cut. */
+export const fsyncDirectory = (path: string): void => {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+};
+
+/** Replaces `path` with `data` as one step: a reader sees the old bytes or the new, never a mixture. */
+export const writeFileAtomic = (path: string, data: string | Uint8Array, mode = 0o640): void => {
+  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    const fd = openSync(temporary, 'wx', mode);
+    try {
+      const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+      for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  fsyncDirectory(dirname(path));
+};
+
+const findPackageRoot = (): string => {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json'))) {
+    const parent = dirname(folder);
+    if (parent === folder)
+      throw new Error('bitlane is not installed in a package folder: package.json is missing');
+    folder = parent;
+  }
+  return folder;
+};
+
+/** The folder that holds `package.json`, `models/`, `systemd/` and `docs/`. */
+export const packageRoot: string = findPackageRoot();
+
+/** The product's version, from `package.json`. */
+export const packageVersion: string = (() => {
+  const parsed: unknown = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
+  return typeof parsed === 'object' && parsed !== null && 'version' in parsed
+    ? String(parsed.version)
+    : '0.0.0';
+})();

@@ -1,0 +1,6 @@
+// The floor of the house: files, processes, events, delays, the log. Knows nothing of vehicles.
+export { Backoff, type BackoffOptions } from './backoff.js';
+export { hasExited, spawnOwned, stopChild } from './child.js';
+export { Emitter } from './emitter.js';
+export { fsyncDirectory, packageRoot, packageVersion, writeFileAtomic } from './files.js';
+export { type Log, type LogFields, LOG_LEVELS, type LogLevel, RootLog, silentLog } from './log.js';

@@ -1,0 +1,70 @@
+// The log: lines on stderr, with journald's priority prefix under systemd, level changeable while running.
+
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Fields that a log line carries beside its sentence. */
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+/** A log for one part of the product. */
+export interface Log {
+  error(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  debug(message: string, fields?: LogFields): void;
+  /** A log whose lines name `part` as well. */
+  child(part: string): Log;
+}
+
+const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
+
+const show = (value: string | number | boolean | null | undefined): string =>
+  typeof value === 'string' && /[\s"=]/.test(value) ? JSON.stringify(value) : String(value);
+
+/** The level is shared by every log made from one root, so that a command can change it everywhere at once. */
+export class RootLog {
+  level: LogLevel;
+  readonly #write: (line: string) => void;
+  readonly #journal: boolean;
+
+  constructor(options: { level?: LogLevel; write?: (line: string) => void; journal?: boolean } = {}) {
+    this.level = options.level ?? 'info';
+    this.#write = options.write ?? ((line) => void process.stderr.write(line));
+    this.#journal = options.journal ?? process.env['JOURNAL_STREAM'] !== undefined;
+  }
+
+  /** A log for `part` (`camera`, `detector`, ...). */
+  part(part: string): Log {
+    const at =
+      (level: LogLevel) =>
+      (message: string, fields: LogFields = {}): void => {
+        if (PRIORITY[level] > PRIORITY[this.level]) return;
+        const tail = Object.entries(fields)
+          .filter(([, value]) => value !== undefined)
+          .map(([key, value]) => ` ${key}=${show(value)}`)
+          .join('');
+        // A line feed inside a message would let outside input forge a log line.
+        const text = `${part}: ${message}${tail}`.replace(/[\r\n]+/g, ' ');
+        const head = this.#journal
+          ? `<${PRIORITY[level]}>`
+          : `${new Date().toISOString()} ${level.toUpperCase().padEnd(5)} `;
+        this.#write(`${head}${text}\n`);
+      };
+    return {
+      error: at('error'),
+      warn: at('warn'),
+      info: at('info'),
+      debug: at('debug'),
+      child: (name) => this.part(`${part}/${name}`),
+    };
+  }
+}
+
+/** A log that says nothing. */
+export const silentLog: Log = {
+  error: () => undefined,
+  warn: () => undefined,
+  info: () => undefined,
+  debug: () => undefined,
+  child: () => silentLog,
+};

@@ -33,7 +33,9 @@ const ROOMS = [
 ] as const;
 
 const source = join(packageRoot, 'src');
-const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  name.endsWith('.ts'),
+);
 const roomOf = (path: string): string => path.split('/')[0] ?? '';
 const importsOf = (path: string): string[] =>
   [...readFileSync(join(source, path), 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)].map((match) =>

@@ -15,10 +15,13 @@ interface Receiver {
 const require = createRequire(pathToFileURL(join(packageRoot, 'package.json')));
 const { createSocket } = require('unix-dgram') as { readonly createSocket: (type: 'unix_dgram') => Receiver };
 
+// Test folders of one file may coincide: a bound socket leaves its name behind.
+let sockets = 0;
+
 const has = (command: string): boolean => spawnSync(command, ['--version']).error === undefined;
 
 t.test('a message reaches the socket as it is', async (t) => {
-  const path = join(t.testdir(), 'notify');
+  const path = join(t.testdir(), `notify-${(sockets += 1)}`);
   const receiver = createSocket('unix_dgram');
   t.teardown(() => receiver.close());
   const seen: string[] = [];
@@ -47,7 +50,7 @@ t.test('absent, dead and senseless sockets are silent', async (t) => {
 });
 
 t.test('a receiver that does not read never makes the sender wait or throw', async (t) => {
-  const path = join(t.testdir(), 'notify');
+  const path = join(t.testdir(), `notify-${(sockets += 1)}`);
   const receiver = createSocket('unix_dgram');
   t.teardown(() => receiver.close());
   receiver.bind(path);
@@ -58,7 +61,7 @@ t.test('a receiver that does not read never makes the sender wait or throw', asy
 });
 
 t.test('sending leaves no handle behind and no descriptor', async (t) => {
-  const path = join(t.testdir(), 'notify');
+  const path = join(t.testdir(), `notify-${(sockets += 1)}`);
   const url = pathToFileURL(join(import.meta.dirname, '..', '..', 'src', 'system', 'index.js')).href;
   const receiver = createSocket('unix_dgram');
   t.teardown(() => receiver.close());

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sets up a fresh machine and passes the tests. Ends with the line "N passed, N failed", counted from the run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' || {
+  echo "bitlane needs Node 20.19 or newer; this is $(node --version)." >&2
+  exit 1
+}
+
+# The CPU library ships inside the package: nothing more has to be fetched.
+export ONNXRUNTIME_NODE_INSTALL=skip
+npm ci --no-audit --no-fund
+
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+status=0
+npm test -- --reporter=tap </dev/null | tee "$results" || status=$?
+
+passed=$(sed -n 's/^# { total: [0-9]*, pass: \([0-9]*\).*/\1/p; s/^# pass \([0-9]*\)$/\1/p' "$results" | tail -n 1)
+failed=$(sed -n 's/.*fail: \([0-9]*\).*/\1/p; s/^# fail \([0-9]*\)$/\1/p' "$results" | tail -n 1)
+[ "$status" -eq 0 ] || [ "${failed:-0}" -gt 0 ] || failed=1
+echo "${passed:-0} passed, ${failed:-0} failed"
+[ -n "${passed:-}" ] || status=1
+exit "$status"

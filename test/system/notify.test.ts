@@ -1,10 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
-import t from 'tap';
+import t, { type Test as Tap } from 'tap';
 import { notify, packageRoot, watchdogIntervalMs } from '../../src/system/index.js';
 
 interface Receiver {
@@ -15,13 +19,24 @@ interface Receiver {
 const require = createRequire(pathToFileURL(join(packageRoot, 'package.json')));
 const { createSocket } = require('unix-dgram') as { readonly createSocket: (type: 'unix_dgram') => Receiver };
 
-// Test folders of one file may coincide: a bound socket leaves its name behind.
-let sockets = 0;
+// The address of a socket holds 107 bytes: a test folder named after its test is too long.
+const socketPath = (t: Tap): string => {
+  const folder = mkdtempSync(join(tmpdir(), 'bitlane-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  return join(folder, 'notify');
+};
+
+// A folder of its own: what a killed run left behind must not be in the way of a bind.
+const socketPath = (test: typeof t): string => {
+  const folder = mkdtempSync(join(tmpdir(), 'bitlane-notify-'));
+  test.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return join(folder, 'notify');
+};
 
 const has = (command: string): boolean => spawnSync(command, ['--version']).error === undefined;
 
 t.test('a message reaches the socket as it is', async (t) => {
-  const path = join(t.testdir(), `notify-${(sockets += 1)}`);
+  const path = socketPath(t);
   const receiver = createSocket('unix_dgram');
   t.teardown(() => receiver.close());
   const seen: string[] = [];
@@ -44,13 +59,13 @@ t.test('absent, dead and senseless sockets are silent', async (t) => {
   t.equal(notify('READY=1', {}), false);
   t.equal(notify('READY=1', { NOTIFY_SOCKET: '' }), false);
   t.equal(notify('READY=1', { NOTIFY_SOCKET: 'relative/path' }), false);
-  t.equal(notify('READY=1', { NOTIFY_SOCKET: join(t.testdir(), 'nobody') }), false);
+  t.equal(notify('READY=1', { NOTIFY_SOCKET: socketPath(t) }), false);
   t.equal(notify('READY=1', { NOTIFY_SOCKET: `/${'x'.repeat(500)}` }), false);
   t.equal(notify('READY=1', { NOTIFY_SOCKET: '@bitlane-nobody', PATH: '/nonexistent' }), false);
 });
 
 t.test('a receiver that does not read never makes the sender wait or throw', async (t) => {
-  const path = join(t.testdir(), `notify-${(sockets += 1)}`);
+  const path = socketPath(t);
   const receiver = createSocket('unix_dgram');
   t.teardown(() => receiver.close());
   receiver.bind(path);
@@ -61,7 +76,7 @@ t.test('a receiver that does not read never makes the sender wait or throw', asy
 });
 
 t.test('sending leaves no handle behind and no descriptor', async (t) => {
-  const path = join(t.testdir(), `notify-${(sockets += 1)}`);
+  const path = socketPath(t);
   const url = pathToFileURL(join(import.meta.dirname, '..', '..', 'src', 'system', 'index.js')).href;
   const receiver = createSocket('unix_dgram');
   t.teardown(() => receiver.close());

@@ -3,8 +3,6 @@ import { createRequire } from 'node:module';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
@@ -23,13 +21,6 @@ const { createSocket } = require('unix-dgram') as { readonly createSocket: (type
 const socketPath = (t: Tap): string => {
   const folder = mkdtempSync(join(tmpdir(), 'bitlane-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
-  return join(folder, 'notify');
-};
-
-// A folder of its own: what a killed run left behind must not be in the way of a bind.
-const socketPath = (test: typeof t): string => {
-  const folder = mkdtempSync(join(tmpdir(), 'bitlane-notify-'));
-  test.teardown(() => rmSync(folder, { recursive: true, force: true }));
   return join(folder, 'notify');
 };
 

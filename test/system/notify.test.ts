@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
-import t from 'tap';
+import t, { type Test as Tap } from 'tap';
 import { notify, packageRoot, watchdogIntervalMs } from '../../src/system/index.js';
 
 interface Receiver {

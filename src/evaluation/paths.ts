@@ -1,5 +1,5 @@
 // Paths that data files name: kept inside the data set's folder; pictures found below a folder.
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs';
 import { extname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { BitlaneError, messageOf } from '../errors.js';
 
@@ -33,6 +33,16 @@ export const resolveInside = (root: string, base: string, named: string, file: s
   return path;
 };
 
+const entriesOf = (folder: string): Dirent[] => {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).sort((a, b) =>
+      a.name < b.name ? -1 : a.name > b.name ? 1 : 0,
+    );
+  } catch (error) {
+    throw new BitlaneError('BAD_DATASET', `${folder} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+};
+
 /** Every picture below `folder`, in name order. */
 export const picturesBelow = (folder: string): string[] => {
   const found: string[] = [];
@@ -44,8 +54,7 @@ export const picturesBelow = (folder: string): string[] => {
         `${folder} holds folders more than 16 deep: does a link lead back up?`,
       );
     }
-    const entries = readdirSync(at, { withFileTypes: true });
-    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))) {
+    for (const entry of entriesOf(at)) {
       if (entry.name.startsWith('.')) continue;
       const path = join(at, entry.name);
       if (entry.isDirectory() || (entry.isSymbolicLink() && isFolder(path))) walk(path, depth + 1);

@@ -1,0 +1,39 @@
+// Data sets, matching, average precision, the confusion matrix: what a model is worth, in numbers.
+export { type ClassPrecision, MatchTable, type Precision } from './average-precision.js';
+export {
+  bootstrap,
+  type BootstrapOptions,
+  type Interval,
+  pairedBootstrap,
+  quantile,
+  type WeightedFigure,
+} from './bootstrap.js';
+export { type ClassMap, type ClassOverride, foldName, mapClasses, parseClassOverrides } from './class-map.js';
+export {
+  CONFUSION_DEFAULTS,
+  ConfusionMatrix,
+  type ConfusionOptions,
+  judgePicture,
+  type Verdict,
+} from './confusion.js';
+export {
+  classesOf,
+  confusedPairs,
+  type ConfusedPair,
+  type CriticalAccuracy,
+  criticalAccuracy,
+  criticalAccuracyFigure,
+  CRITICAL_DEFAULTS,
+  type CriticalOptions,
+  wilsonLower,
+} from './critical.js';
+export {
+  iou,
+  IOU_THRESHOLDS,
+  type MatchedDetection,
+  matchPicture,
+  type PictureMatches,
+  type PictureResult,
+} from './matching.js';
+export { openDataSet, type OpenOptions } from './open.js';
+export type { DataSet, LabelledObject, Labels, Picture } from './types.js';

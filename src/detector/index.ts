@@ -1,2 +1,15 @@
 // Generations: one detector process each, and how frames reach it.
+export {
+  type FrameResult,
+  Generation,
+  type GenerationEvents,
+  type GenerationOptions,
+  type GenerationState,
+} from './generation.js';
+export {
+  type DetectorMessage,
+  detectorMessageSchema,
+  type GenerationFailure,
+  type Timings,
+} from './messages.js';
 export { encodeHeader, FrameReader, HEADER_BYTES, MAX_PAYLOAD_BYTES, rawBytes } from './wire.js';

@@ -47,12 +47,28 @@ export const ortVersion = async (): Promise<string> => (await loadOrt()).env.ver
 
 const MESSAGE_LIMIT = 300;
 
-/** onnxruntime's messages run over several lines and name its own source files. */
+/** What the commonest refusals mean. */
+const KNOWN: readonly (readonly [RegExp, string])[] = [
+  [/protobuf parsing failed/i, 'it is no ONNX file, or it is truncated or altered'],
+  [/Model data pointer is null|File doesn't exist/, 'the file is missing or empty'],
+  [
+    /Opset (\d+) is under development/,
+    'it uses ONNX opset $1, which is newer than onnxruntime supports here',
+  ],
+  [/external data/i, 'it keeps weights in another file; a model must be one file'],
+];
+
+/** onnxruntime's messages run over several lines and name its own source files and functions. */
 const oneLine = (error: unknown): string => {
-  const text = messageOf(error)
-    .replace(/\/\S*\/onnxruntime\/\S+?:\d+ (?=\S)/g, '')
-    .replace(/\s+/g, ' ')
+  const raw = messageOf(error).replace(/\s+/g, ' ');
+  for (const [pattern, meaning] of KNOWN) {
+    const match = pattern.exec(raw);
+    if (match !== null) return meaning.replace('$1', match[1] ?? '');
+  }
+  const text = raw
     .replace(/^Load model from .* failed: ?/, '')
+    .replace(/^.*\bonnxruntime::.*?\) (?=[A-Z])/, '')
+    .replace(/\S+\.(?:cc|h):\d+ \S+ /g, '')
     .trim()
     .replace(/[.\s]+$/, '');
   return text.length > MESSAGE_LIMIT ? `${text.slice(0, MESSAGE_LIMIT)}...` : text;

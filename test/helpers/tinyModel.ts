@@ -49,8 +49,10 @@ export interface TinyOptions {
   readonly nan?: boolean;
   /** 3x3 convolutions of 32 channels in front, each about 0.1 ms at 64 px and 4 ms at 416 px. */
   readonly delayLayers?: number;
-  /** The process dies (integer division by zero; x86 only) when the mean of the input is above this. */
+  /** The process dies (integer overflow in a division; x86 only) when the mean of the input is above this. */
   readonly crashAbove?: number;
+  /** A run fails (integer division by zero) when the mean of the input is above this. */
+  readonly failAbove?: number;
   /** Memory that the graph asks for when it runs. */
   readonly hungryBytes?: number;
   /** Bytes of weights that make the file large. */
@@ -305,13 +307,28 @@ const graphOf = (options: TinyOptions, shape: Shape, outputs: readonly Output[])
     inputs.push({ name: 'extra', type: 'float32', shape: [] });
     depend('extra');
   }
-  if (options.crashAbove !== undefined) {
-    initializers.push(floats('limit', [], Float32Array.of(options.crashAbove)), int32Scalar('one', 1));
-    nodes.push({ op: 'LessOrEqual', inputs: ['mean', 'limit'], outputs: ['dim'] });
-    nodes.push({ op: 'Cast', inputs: ['dim'], outputs: ['divisor'], attributes: { to: 6 } });
-    nodes.push({ op: 'Div', inputs: ['one', 'divisor'], outputs: ['quotient'] });
-    nodes.push({ op: 'Cast', inputs: ['quotient'], outputs: ['crash'], attributes: { to: 1 } });
-    depend('crash');
+  for (const [what, limit] of [
+    ['crash', options.crashAbove],
+    ['fail', options.failAbove],
+  ] as const) {
+    if (limit === undefined) continue;
+    const at = (part: string): string => `${what}.${part}`;
+    // fail: 1 / (mean <= limit); crash: the smallest integer / (2 * (mean <= limit) - 1).
+    initializers.push(
+      floats(at('limit'), [], Float32Array.of(limit)),
+      int32Scalar(at('dividend'), what === 'fail' ? 1 : -(2 ** 31)),
+      int32Scalar(at('factor'), what === 'fail' ? 1 : 2),
+      int32Scalar(at('offset'), what === 'fail' ? 0 : -1),
+    );
+    nodes.push(
+      { op: 'LessOrEqual', inputs: ['mean', at('limit')], outputs: [at('dim')] },
+      { op: 'Cast', inputs: [at('dim')], outputs: [at('bit')], attributes: { to: 6 } },
+      { op: 'Mul', inputs: [at('bit'), at('factor')], outputs: [at('double')] },
+      { op: 'Add', inputs: [at('double'), at('offset')], outputs: [at('divisor')] },
+      { op: 'Div', inputs: [at('dividend'), at('divisor')], outputs: [at('quotient')] },
+      { op: 'Cast', inputs: [at('quotient')], outputs: [what], attributes: { to: 1 } },
+    );
+    depend(what);
   }
   if (options.hungryBytes !== undefined) {
     initializers.push(ints('hungry.shape', [Math.ceil(options.hungryBytes / 4)]));

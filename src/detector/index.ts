@@ -13,3 +13,5 @@ export {
   type Timings,
 } from './messages.js';
 export { encodeHeader, FrameReader, HEADER_BYTES, MAX_PAYLOAD_BYTES, rawBytes } from './wire.js';
+export { type CanaryRules } from './canary.js';
+export { DetectorFeed, type FeedCounters, type FeedEvents, type SwapEvent, type SwapStep } from './feed.js';

@@ -3,7 +3,8 @@ import { Socket } from 'node:net';
 import { FrameReader } from '../../src/detector/index.js';
 
 const mode = process.argv[2] ?? 'serve';
-const timings = { preprocessMs: 0, inferenceMs: 0, postprocessMs: 0 };
+const timings = { preprocessMs: 0, inferenceMs: mode === 'slow' ? 100 : 1, postprocessMs: 0 };
+let seen = 0;
 const say = (message: unknown): void => void process.send?.(message);
 process.on('disconnect', () => process.exit(0));
 
@@ -13,19 +14,21 @@ if (mode === 'babble') say({ type: 'hello' });
 if (mode === 'stubborn') process.on('SIGTERM', () => undefined);
 
 const reader = new FrameReader(({ seq, width, data }) => {
-  if (mode === 'crash') process.exit(9);
+  seen += 1;
+  if (mode === 'crash' || (mode === 'crash-later' && seen > 3)) process.exit(9);
   if (mode === 'hang') return;
   if (mode === 'wrong-frame') say({ type: 'result', seq: seq + 1, detections: [], nonFinite: 0, timings });
   else if (mode === 'drop') say({ type: 'dropped', seq, reason: 'torn' });
   else {
     const sum = data.reduce((total, value) => total + value, 0);
-    say({ type: 'result', seq, detections: [[0, 0, width, sum % 1000, 2, 0.5]], nonFinite: 0, timings });
+    const nonFinite = mode === 'nan' ? 4 : 0;
+    say({ type: 'result', seq, detections: [[0, 0, width, sum % 1000, 2, 0.5]], nonFinite, timings });
   }
   say({ type: 'want' });
 });
 new Socket({ fd: 4 }).on('data', (chunk) => reader.push(chunk));
 
-if (['serve', 'crash', 'hang', 'wrong-frame', 'drop', 'stubborn'].includes(mode)) {
+if (!['exit-early', 'refuse', 'babble', 'silent'].includes(mode)) {
   say({ type: 'ready', warmUpMs: 1 });
   say({ type: 'want' });
 }

@@ -1,8 +1,9 @@
 // The list of commands.
 import type { Command } from 'commander';
 import type { Cli } from './cli.js';
+import { addDoctor } from './doctor.js';
 
 /** Adds one command (with its subcommands) to the program. */
 export type AddCommand = (program: Command, cli: Cli) => void;
 
-export const COMMANDS: readonly AddCommand[] = [];
+export const COMMANDS: readonly AddCommand[] = [addDoctor];

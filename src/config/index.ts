@@ -1,0 +1,2 @@
+// The configuration: its schema and types.
+export * from './schema.js';

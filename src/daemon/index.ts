@@ -1,0 +1,4 @@
+// The composition root: wires the rooms, owns start and stop.
+export { type CheckResult, type CheckStatus } from './doctor/check.js';
+export { type DoctorReport, runDoctor } from './doctor/doctor.js';
+export { HealthProbe, type HealthSample } from './health.js';

@@ -6,7 +6,7 @@ const Z = 1.959963984540054;
 
 /** Lower end of Wilson's 95 % interval for `hits` of `trials` (Wilson 1927); 0 without trials. */
 export const wilsonLower = (hits: number, trials: number): number => {
-  if (trials === 0) return 0;
+  if (hits === 0 || trials === 0) return 0;
   const share = hits / trials;
   const z2 = (Z * Z) / trials;
   const centre = share + z2 / 2;

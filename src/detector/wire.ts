@@ -1,8 +1,8 @@
 // How a frame crosses to the detector process: a fixed header, then the picture's own bytes.
 import { BitlaneError } from '../errors.js';
-import type { Frame, PixelFormat } from '../vision/index.js';
+import type { Frame, PixelFormat, YuvColour } from '../vision/index.js';
 
-/** Bytes of a header, little endian: magic u32, format u32, width u32, height u32, payload u32, seq f64, times f64 f64. */
+/** Bytes of a header, little endian: magic u32, format u32, width u32, height u32, payload u32, colour u32, seq f64, times f64 f64. */
 export const HEADER_BYTES = 48;
 const MAGIC = 0x314c_4e42;
 
@@ -11,6 +11,14 @@ export const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
 const MAX_SIDE = 16_384;
 
 const FORMATS: readonly PixelFormat[] = ['jpeg', 'yuv420', 'rgb24'];
+/** 0 in a header: the frame does not say. */
+const COLOURS: readonly (YuvColour | undefined)[] = [
+  undefined,
+  'bt601-full',
+  'bt601-limited',
+  'bt709-full',
+  'bt709-limited',
+];
 
 /** Bytes that a raw picture must have; `undefined` for compressed formats. */
 export const rawBytes = (format: PixelFormat, width: number, height: number): number | undefined => {
@@ -35,6 +43,7 @@ export const encodeHeader = (frame: Frame): Uint8Array => {
   view.setUint32(8, frame.width, true);
   view.setUint32(12, frame.height, true);
   view.setUint32(16, frame.data.byteLength, true);
+  view.setUint32(20, COLOURS.indexOf(frame.colour), true);
   view.setFloat64(24, frame.seq, true);
   view.setFloat64(32, frame.receivedAtMs, true);
   view.setFloat64(40, frame.wallMs, true);
@@ -75,14 +84,15 @@ const decodeHeader = (bytes: Uint8Array): { frame: Omit<Frame, 'data'>; payload:
   const payload = view.getUint32(16, true);
   const problem = checkSize(format, width, height, payload);
   if (problem !== undefined) bad(problem);
+  const colourCode = view.getUint32(20, true);
+  if (colourCode >= COLOURS.length) bad('the frame header names an unknown colour matrix');
+  const colour = COLOURS[colourCode];
   const [seq, receivedAtMs, wallMs] = [24, 32, 40].map((at) => view.getFloat64(at, true));
   if (seq === undefined || !Number.isSafeInteger(seq) || seq < 0) {
     return bad('the frame header has no sequence number');
   }
-  return {
-    frame: { seq, receivedAtMs: receivedAtMs ?? 0, wallMs: wallMs ?? 0, format, width, height },
-    payload,
-  };
+  const frame = { seq, receivedAtMs: receivedAtMs ?? 0, wallMs: wallMs ?? 0, format, width, height };
+  return { frame: colour === undefined ? frame : { ...frame, colour }, payload };
 };
 
 /** A frame whose bytes are still coming. */

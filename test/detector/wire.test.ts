@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { encodeHeader, FrameReader, HEADER_BYTES, rawBytes } from '../../src/detector/index.js';
 import { BitlaneError } from '../../src/errors.js';
-import type { Frame, PixelFormat } from '../../src/vision/index.js';
+import type { Frame, PixelFormat, YuvColour } from '../../src/vision/index.js';
 
 const frames: fc.Arbitrary<Frame> = fc
   .record({
@@ -14,9 +14,17 @@ const frames: fc.Arbitrary<Frame> = fc
     height: fc.integer({ min: 1, max: 40 }),
     size: fc.integer({ min: 1, max: 5_000 }),
     fill: fc.nat(255),
+    colour: fc.constantFrom<YuvColour | undefined>(
+      undefined,
+      'bt601-full',
+      'bt601-limited',
+      'bt709-full',
+      'bt709-limited',
+    ),
   })
-  .map(({ size, fill, ...frame }) => ({
+  .map(({ size, fill, colour, ...frame }) => ({
     ...frame,
+    ...(colour === undefined ? {} : { colour }),
     data: new Uint8Array(rawBytes(frame.format, frame.width, frame.height) ?? size).map(
       (_, i) => i * 7 + fill,
     ),

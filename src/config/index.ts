@@ -1,2 +1,30 @@
-// The configuration: its schema and types.
-export * from './schema.js';
+// The configuration: schema, file, remote change sets, differences.
+export { type ConfigDiff, type ConfigPart, diffConfig } from './diff.js';
+export { canonical, isObject, isWithinDepth, type Json, type JsonObject, mergePatch } from './json.js';
+export { alternatives, configJsonSchema, type JsonSchemaNode } from './keys.js';
+export { layerConfig, loadConfig, type LocalConfig, parseConfig, readConfig } from './load.js';
+export { ConfigError, describeProblems, quote } from './problems.js';
+export {
+  type CameraConfig,
+  type CameraConfigOf,
+  cameraSchema,
+  type Config,
+  configSchema,
+  type CountingConfig,
+  countingSchema,
+  detectorSchema,
+  type LineConfig,
+  lineSchema,
+  maskSchema,
+  type MqttConfig,
+  mqttSchema,
+  REMOTE_ALLOWED,
+  remoteSchema,
+  swapSchema,
+  type TelemetryConfig,
+  telemetrySchema,
+  type TrackingConfig,
+  trackingSchema,
+  type ZoneConfig,
+  zoneSchema,
+} from './schema.js';

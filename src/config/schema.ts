@@ -222,35 +222,102 @@ export type CountingConfig = z.infer<typeof countingSchema>;
 
 export const maskSchema = z.strictObject({ name: slug, polygon });
 
-export const mqttSchema = z.strictObject({
-  url: z
-    .string()
-    .max(2048)
-    .regex(/^(mqtt|mqtts|ws|wss):\/\/[^\s]+$/, 'must be mqtt://, mqtts://, ws:// or wss:// and a host')
-    .optional()
-    .describe('the broker; nothing leaves the device when left out'),
-  root: z
-    .string()
-    .regex(/^[^#+\0/]{1,64}(\/[^#+\0/]{1,64}){0,3}$/, 'must be a topic without wildcards')
-    .default('bitlane'),
-  clientId: z.string().min(1).max(128).optional().describe('`bitlane-<device>` when left out'),
-  protocolVersion: z
-    .union([z.literal(4), z.literal(5)])
-    .default(5)
-    .describe('5, or 4 for brokers that speak 3.1.1 only'),
-  username: z.string().min(1).max(256).optional(),
-  passwordFile: filePath
-    .optional()
-    .describe('file whose first line is the password (systemd LoadCredential)'),
-  caFile: filePath.optional(),
-  certFile: filePath.optional().describe('client certificate (PEM)'),
-  keyFile: filePath.optional().describe('key of the client certificate (PEM)'),
-  keepaliveSeconds: z.int().min(5).max(3600).default(30),
-  connectTimeoutMs: ms(500, 120_000).default(10_000),
-  reconnectInitialMs: ms(10, 60_000).default(1_000),
-  reconnectMaxMs: ms(10, 600_000).default(30_000),
-});
+export const mqttSchema = z
+  .strictObject({
+    url: z
+      .string()
+      .max(2048)
+      .regex(/^(mqtt|mqtts|ws|wss):\/\/[^\s]+$/, 'must be mqtt://, mqtts://, ws:// or wss:// and a host')
+      .optional()
+      .describe('the broker; nothing leaves the device when left out'),
+    root: z
+      .string()
+      .regex(/^[^#+\0/]{1,64}(\/[^#+\0/]{1,64}){0,3}$/, 'must be a topic without wildcards')
+      .default('bitlane'),
+    clientId: z.string().min(1).max(128).optional().describe('`bitlane-<device>` when left out'),
+    protocolVersion: z
+      .union([z.literal(4), z.literal(5)])
+      .default(5)
+      .describe('5, or 4 for brokers that speak 3.1.1 only'),
+    username: z.string().min(1).max(256).optional(),
+    passwordFile: filePath
+      .optional()
+      .describe('file whose first line is the password (systemd LoadCredential)'),
+    caFile: filePath.optional(),
+    certFile: filePath.optional().describe('client certificate (PEM)'),
+    keyFile: filePath.optional().describe('key of the client certificate (PEM)'),
+    keepaliveSeconds: z.int().min(5).max(3600).default(30),
+    connectTimeoutMs: ms(500, 120_000).default(10_000),
+    reconnectInitialMs: ms(10, 60_000).default(1_000),
+    reconnectMaxMs: ms(10, 600_000).default(30_000),
+  })
+  .refine((mqtt) => !/^[a-z]+:\/\/[^/?#]*@/.test(mqtt.url ?? ''), {
+    path: ['url'],
+    message: 'must not hold a user or password: use username and passwordFile',
+  })
+  .refine((mqtt) => (mqtt.certFile === undefined) === (mqtt.keyFile === undefined), {
+    path: ['certFile'],
+    message: 'must be given together with keyFile',
+  })
+  .refine((mqtt) => mqtt.passwordFile === undefined || mqtt.username !== undefined, {
+    path: ['passwordFile'],
+    message: 'must be given together with username',
+  })
+  .refine(
+    (mqtt) =>
+      mqtt.url === undefined ||
+      /^(mqtts|wss):/.test(mqtt.url) ||
+      (mqtt.caFile === undefined && mqtt.certFile === undefined),
+    { path: ['url'], message: 'must be mqtts:// or wss:// when caFile or certFile is given' },
+  );
 export type MqttConfig = z.infer<typeof mqttSchema>;
+
+/** What `config/desired` may change unless the local file says otherwise: nothing that names a file, a host or a topic. */
+export const REMOTE_ALLOWED = [
+  'site',
+  'logLevel',
+  'camera.width',
+  'camera.height',
+  'camera.fps',
+  'camera.rotation',
+  'camera.hflip',
+  'camera.vflip',
+  'camera.stallTimeoutMs',
+  'camera.restartInitialMs',
+  'camera.restartMaxMs',
+  'detector',
+  'swap',
+  'tracking',
+  'lines',
+  'zones',
+  'counting',
+  'telemetry.frames',
+  'telemetry.framesEveryMs',
+  'telemetry.framesExpirySeconds',
+  'telemetry.tracks',
+  'telemetry.trackPath',
+  'telemetry.healthEverySeconds',
+] as const;
+
+export const remoteSchema = z.strictObject({
+  allow: z
+    .array(
+      z
+        .string()
+        .max(128)
+        .regex(
+          /^(?!(?:stateDir|runtimeDir|device|remote)(?:\.|$))[A-Za-z]+(\.[A-Za-z]+)*$/,
+          'must be a key of this file other than stateDir, runtimeDir, device and remote',
+        ),
+    )
+    .max(100)
+    .default([...REMOTE_ALLOWED])
+    .describe(
+      'keys (with everything below them) that `config/desired` may change; the list replaces the default one. The default leaves out ' +
+        'what names a file, a host or a topic (`camera.input`, `camera.path`, all of `mqtt`) and what decides which pictures leave ' +
+        'the device (`masks`, `telemetry.snapshots`)',
+    ),
+});
 
 export const telemetrySchema = z.strictObject({
   frames: z.boolean().default(false).describe('publish the detections of frames on `telemetry`'),
@@ -289,5 +356,6 @@ export const configSchema = z.strictObject({
     .describe('privacy: blacked out in every picture that is stored or sent'),
   mqtt: mqttSchema.prefault({}),
   telemetry: telemetrySchema.prefault({}),
+  remote: remoteSchema.prefault({}),
 });
 export type Config = z.infer<typeof configSchema>;

@@ -1,0 +1,5 @@
+// SQLite: schema, migrations, repositories. What must survive a restart and is not a file of its own.
+export { type Boot, Boots } from './boots.js';
+export { KeyValue } from './key-value.js';
+export { Outbox, type OutboxCounters, type OutboxKind, type OutboxRow } from './outbox.js';
+export { openStore, type Store, type StoreOptions } from './store.js';

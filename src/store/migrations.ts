@@ -1,0 +1,60 @@
+// The schema, step by step. A step that was released is never changed; the next one is added below it.
+import { BitlaneError } from '../errors.js';
+import type { Sqlite } from './database.js';
+
+/** Step n brings a database of version n to version n + 1. */
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE key_value (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL,
+    updated_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE boots (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    version TEXT NOT NULL,
+    started_ms INTEGER NOT NULL,
+    stopped_ms INTEGER
+  ) STRICT;
+
+  -- AUTOINCREMENT: a number is never given twice, not even after the newest row was deleted.
+  CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    rank INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    body TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    retain INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER,
+    boot_id TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX outbox_by_rank ON outbox (rank, seq);
+  `,
+];
+
+/** The version that this program writes. */
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
+/**
+ * Brings the database to `SCHEMA_VERSION`, all steps in one transaction.
+ *
+ * @throws BitlaneError STORE_FAILED when a newer program wrote it
+ */
+export const migrate = (db: Sqlite, path: string, migrations: readonly string[] = MIGRATIONS): void => {
+  const version = Number(db.pragma('user_version', { simple: true }));
+  if (version > migrations.length) {
+    throw new BitlaneError(
+      'STORE_FAILED',
+      `${path} was written by a newer bitlane (schema ${version}, this one knows ${migrations.length}): install that version again, ` +
+        'or move the file away to start with an empty store',
+    );
+  }
+  if (version === migrations.length) return;
+  db.transaction(() => {
+    for (const step of migrations.slice(version)) db.exec(step);
+    db.pragma(`user_version = ${migrations.length}`);
+  })();
+};

@@ -1,0 +1,33 @@
+// MQTT topics, outbox, commands, desired and reported configuration; and the control socket, which serves the same commands.
+export {
+  type CommandAnswer,
+  type CommandCounters,
+  type CommandHandler,
+  type CommandOrigin,
+  CommandRegistry,
+} from './commands.js';
+export { callDaemon } from './control-client.js';
+export { ControlServer, controlSocketPath } from './control-server.js';
+export {
+  Telemetry,
+  type TelemetryCounters,
+  type TelemetryEvents,
+  type TelemetryOptions,
+} from './telemetry.js';
+export { type BootedConfig, ConfigTwin, type DesiredChange } from './twin.js';
+export {
+  type CommandDefinition,
+  type CommandName,
+  type CommandRequest,
+  type CommandResult,
+  COMMANDS,
+  defineCommand,
+  type FrameBody,
+  type OutboxBody,
+  type OutboxTopic,
+  type ReportedConfig,
+  type StateBody,
+  type StateTopic,
+  TOPICS,
+  type TopicSpec,
+} from './topics/index.js';

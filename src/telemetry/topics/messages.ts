@@ -1,0 +1,102 @@
+// What was seen: messages of the outbox, and the detections of single frames.
+import { z } from 'zod';
+import { box, className, count, modelId, nonNegative, probability, timestamp } from './common.js';
+
+export const countsBody = z
+  .strictObject({
+    interval_s: z.int().min(1),
+    from: timestamp,
+    to: timestamp.describe('end of the interval, not part of it'),
+    complete: z.boolean().describe('false when detection did not run for the whole interval'),
+    observed_s: nonNegative.optional().describe('seconds of the interval in which frames were detected'),
+    lines: z
+      .array(z.strictObject({ line: z.string(), direction: z.string(), class: className, count }))
+      .describe('crossings; rows that are zero are left out'),
+    zones: z
+      .array(z.strictObject({ zone: z.string(), class: className, count }))
+      .describe('vehicles that entered; rows that are zero are left out'),
+  })
+  .meta({
+    title: 'counts/<interval>',
+    description: 'Counts of one closed interval, aligned to the clock (UTC).',
+  });
+
+export const trackBody = z
+  .strictObject({
+    track: z.int().min(0).describe('number of the track, unique within a `boot_id`'),
+    class: className.describe('weighted vote over the frames of the track'),
+    confidence: probability.describe('share of the vote that the class got'),
+    votes: z.record(className, nonNegative).optional().describe('weight of every class that was seen'),
+    first_seen: timestamp,
+    last_seen: timestamp,
+    frames: count.describe('frames with a detection'),
+    crossings: z.array(z.strictObject({ line: z.string(), direction: z.string(), at: timestamp })),
+    zones: z.array(z.string()).describe('zones that the track was in'),
+    path: z
+      .array(z.tuple([z.number(), z.number()]))
+      .optional()
+      .describe('box centres as shares of width and height; only with `telemetry.trackPath`'),
+    model: modelId.optional(),
+  })
+  .meta({ title: 'event/track', description: 'A finished track.' });
+
+export const modelEventBody = z
+  .strictObject({
+    step: z
+      .enum([
+        'requested',
+        'started',
+        'warm',
+        'canary',
+        'committed',
+        'refused',
+        'failed',
+        'rolled-back',
+        'restarted',
+      ])
+      .describe('a swap goes requested, started, warm, canary, committed; or ends with refused or failed'),
+    model: modelId.nullable().describe('the candidate, or the model that the step is about'),
+    active: modelId.nullable().describe('the model that serves after this step'),
+    generation: count,
+    reason: z.string().optional().describe('one sentence: why it was refused, failed or rolled back'),
+    figures: z
+      .record(z.string(), z.number())
+      .optional()
+      .describe('what was measured, for example canary frames and latencies'),
+  })
+  .meta({ title: 'event/model', description: 'A step of a swap.' });
+
+export const exampleBody = z
+  .strictObject({
+    example: z.string().describe('id of the stored example'),
+    taken_at: timestamp,
+    reason: z.string().describe('why it was kept'),
+    class: className,
+    score: probability,
+    presumed_class: className.optional(),
+    source: z.enum(['operator', 'track', 'teacher']).optional(),
+    box,
+    model: modelId.optional(),
+  })
+  .meta({
+    title: 'event/example',
+    description: 'A hard example that was stored: meta data, never the picture.',
+  });
+
+export const frameBody = z
+  .strictObject({
+    frame: count.describe('number of the frame'),
+    taken_at: timestamp,
+    width: count,
+    height: count,
+    latency_ms: nonNegative.optional(),
+    model: modelId.optional(),
+    detections: z.array(
+      z.strictObject({ class: className, score: probability, box, track: z.int().min(0).optional() }),
+    ),
+  })
+  .meta({
+    title: 'telemetry',
+    description:
+      'Detections of one frame; off unless asked for (`telemetry.frames`), rate limited, not kept.',
+  });

@@ -4,27 +4,4 @@ export { canonical, isObject, isWithinDepth, type Json, type JsonObject, mergePa
 export { alternatives, configJsonSchema, type JsonSchemaNode } from './keys.js';
 export { layerConfig, loadConfig, type LocalConfig, parseConfig, readConfig } from './load.js';
 export { ConfigError, describeProblems, quote } from './problems.js';
-export {
-  type CameraConfig,
-  type CameraConfigOf,
-  cameraSchema,
-  type Config,
-  configSchema,
-  type CountingConfig,
-  countingSchema,
-  detectorSchema,
-  type LineConfig,
-  lineSchema,
-  maskSchema,
-  type MqttConfig,
-  mqttSchema,
-  REMOTE_ALLOWED,
-  remoteSchema,
-  swapSchema,
-  type TelemetryConfig,
-  telemetrySchema,
-  type TrackingConfig,
-  trackingSchema,
-  type ZoneConfig,
-  zoneSchema,
-} from './schema.js';
+export * from './schema.js';

@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { BitlaneError, messageOf } from '../errors.js';
 import { isFile, isFolder, isInside, isPicture, picturesBelow, readText, resolveInside } from './paths.js';
-import { pictureSize } from './picture-size.js';
+import { pictureSize } from './pictures.js';
 import type { DataSet, Labels } from './types.js';
 import { parseLabelRows, type ShareBox } from './yolo-labels.js';
 

@@ -1,5 +1,20 @@
 // Artifacts on disk: verify, install, activate, roll back.
 export {
+  type Artifact,
+  createManifest,
+  hashBytes,
+  hashFile,
+  type ManifestParts,
+  MANIFEST_FILE,
+  MAX_MODEL_BYTES,
+  MODEL_FILE,
+  parseManifest,
+  readArtifact,
+  readArtifactFolder,
+} from './artifact.js';
+export type { ModelSource } from './install.js';
+export { FileLock, lockOwner, type LockOwner } from './lock.js';
+export {
   artifactIdSchema,
   type DetectorSpec,
   detectorSpecSchema,
@@ -10,3 +25,13 @@ export {
   type Manifest,
   manifestSchema,
 } from './manifest.js';
+export {
+  type BootDecision,
+  FAILED_START_LIMIT,
+  Registry,
+  type RegistryEntry,
+  type RegistryOptions,
+  type StartOutcome,
+  UNFINISHED_START_LIMIT,
+} from './registry.js';
+export { resolveModel } from './resolve.js';

@@ -1,5 +1,6 @@
 // The command registry: one way in for MQTT and the control socket, exactly one answer for every request.
 import type { z } from 'zod';
+import { describeProblems, isWithinDepth, quote } from '../config/index.js';
 import { BitlaneError, asBitlaneError } from '../errors.js';
 import type { Log } from '../system/index.js';
 import {
@@ -30,6 +31,8 @@ export interface CommandCounters {
   readonly refused: number;
 }
 
+const MAX_DEPTH = 32;
+
 export interface CommandRegistryOptions {
   readonly log: Log;
   /** Requests at work at the same time; one more is refused as BUSY. */
@@ -39,21 +42,8 @@ export interface CommandRegistryOptions {
 
 interface Registered {
   readonly definition: CommandDefinition;
-  readonly handler: CommandHandler<unknown, unknown>;
+  readonly handler: CommandHandler<never, unknown>;
 }
-
-const MAX_NAME_SHOWN = 64;
-
-/** Outside text in a sentence: short and printable. */
-const shown = (text: string): string =>
-  JSON.stringify(text.length > MAX_NAME_SHOWN ? `${text.slice(0, MAX_NAME_SHOWN)}...` : text);
-
-const firstProblem = (error: z.ZodError): string => {
-  const issue = error.issues[0];
-  if (issue === undefined) return 'it does not fit its schema';
-  const where = issue.path.length === 0 ? '' : `${issue.path.map(String).join('.')}: `;
-  return `${where}${issue.message}`;
-};
 
 export class CommandRegistry {
   readonly #log: Log;
@@ -81,10 +71,7 @@ export class CommandRegistry {
 
   /** Adds one of the product's commands. */
   handle<N extends CommandName>(name: N, handler: CommandHandler<CommandRequest<N>, CommandResult<N>>): void {
-    this.register(
-      COMMANDS[name],
-      handler as unknown as CommandHandler<unknown, unknown>,
-    );
+    this.#add(COMMANDS[name], handler);
   }
 
   /** Adds a command with a definition of its own (made with `defineCommand`). */
@@ -92,13 +79,14 @@ export class CommandRegistry {
     definition: CommandDefinition<Request, Response>,
     handler: CommandHandler<z.output<Request>, z.input<Response>>,
   ): void {
+    this.#add(definition, handler);
+  }
+
+  #add(definition: CommandDefinition, handler: CommandHandler<never, unknown>): void {
     if (this.#commands.has(definition.name)) {
       throw new BitlaneError('INTERNAL', `the command "${definition.name}" has two handlers`);
     }
-    this.#commands.set(definition.name, {
-      definition: definition,
-      handler: handler as unknown as CommandHandler<unknown, unknown>,
-    });
+    this.#commands.set(definition.name, { definition, handler });
   }
 
   /** Aborts what runs; later requests are refused. */
@@ -136,7 +124,7 @@ export class CommandRegistry {
     if (bytes > this.#maxRequestBytes) {
       throw new BitlaneError(
         'BAD_COMMAND',
-        `the request for ${shown(name)} has ${bytes} bytes; at most ${this.#maxRequestBytes} are taken`,
+        `the request for ${quote(name)} has ${bytes} bytes; at most ${this.#maxRequestBytes} are taken`,
       );
     }
     const text = typeof payload === 'string' ? payload : Buffer.from(payload).toString('utf8');
@@ -145,20 +133,28 @@ export class CommandRegistry {
     try {
       return JSON.parse(text);
     } catch {
-      throw new BitlaneError('BAD_COMMAND', `the request for ${shown(name)} is not JSON`);
+      throw new BitlaneError('BAD_COMMAND', `the request for ${quote(name)} is not JSON`);
     }
   }
 
   #open(name: string, value: unknown): { fields: Record<string, unknown>; id: string | number | undefined } {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new BitlaneError('BAD_COMMAND', `the request for ${shown(name)} must be a JSON object`);
+    if (
+      typeof value !== 'object' ||
+      value === null ||
+      Array.isArray(value) ||
+      !isWithinDepth(value, MAX_DEPTH)
+    ) {
+      throw new BitlaneError(
+        'BAD_COMMAND',
+        `the request for ${quote(name)} must be a JSON object, at most ${MAX_DEPTH} levels deep`,
+      );
     }
     const { transaction, ...fields } = value as Record<string, unknown>;
     const parsed = transactionSchema.optional().safeParse(transaction);
     if (!parsed.success) {
       throw new BitlaneError(
         'BAD_COMMAND',
-        `the transaction of the request for ${shown(name)} must be a whole number or a text of at most 128 characters`,
+        `the transaction of the request for ${quote(name)} must be a whole number or a text of at most 128 characters`,
       );
     }
     return { fields, id: parsed.data };
@@ -169,14 +165,16 @@ export class CommandRegistry {
     if (command === undefined || (command.definition.local === true && origin !== 'local')) {
       throw new BitlaneError(
         'BAD_COMMAND',
-        `there is no command ${shown(name)}; known are ${this.names.join(', ')}`,
+        `there is no command ${quote(name)}; known are ${this.names.join(', ')}`,
       );
     }
-    const request = command.definition.request.safeParse(fields);
+    const request = command.definition.request.safeParse(fields, { reportInput: true });
     if (!request.success) {
       throw new BitlaneError(
         'BAD_COMMAND',
-        `the request for "${name}" is wrong: ${firstProblem(request.error)}`,
+        describeProblems(request.error, `the request for "${name}"`, () =>
+          Object.keys(command.definition.request.shape),
+        ).join('; '),
       );
     }
     this.#stop.signal.throwIfAborted();
@@ -204,10 +202,13 @@ export class CommandRegistry {
       definition.timeoutMs,
     );
     this.#running += 1;
-    const work = (async () => handler(request, signal))().finally(() => {
-      this.#running -= 1;
-      clearTimeout(timer);
-    });
+    // The definition's schema made the request what its handler takes.
+    const work = Promise.resolve()
+      .then(() => handler(request as never, signal))
+      .finally(() => {
+        this.#running -= 1;
+        clearTimeout(timer);
+      });
     const aborted = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(asBitlaneError(signal.reason)), { once: true });
     });
@@ -216,7 +217,7 @@ export class CommandRegistry {
     if (!answer.success) {
       throw new BitlaneError(
         'INTERNAL',
-        `the answer of "${definition.name}" is wrong: ${firstProblem(answer.error)}`,
+        describeProblems(answer.error, `the answer of "${definition.name}"`).join('; '),
       );
     }
     return answer.data;

@@ -11,4 +11,6 @@ export const callDaemon = (
   payload: Readonly<Record<string, unknown>> = {},
   options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
 ): Promise<unknown> =>
-  Promise.reject(new Error(`not there yet: ${runtimeDir} ${name} ${String(payload)} ${String(options)}`));
+  Promise.reject(
+    new Error(`not there yet: ${runtimeDir} ${name} ${JSON.stringify([payload, options.timeoutMs])}`),
+  );

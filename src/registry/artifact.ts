@@ -1,0 +1,145 @@
+// One artifact on disk: `model.onnx` and `manifest.json` in a folder; reading, checking and describing it.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { z } from 'zod';
+import { BitlaneError } from '../errors.js';
+import { packageVersion } from '../system/index.js';
+import { type DetectorSpec, type Manifest, manifestSchema } from './manifest.js';
+
+export const MODEL_FILE = 'model.onnx';
+export const MANIFEST_FILE = 'manifest.json';
+
+/** Protobuf's own limit: no ONNX file is larger. */
+export const MAX_MODEL_BYTES = 2 ** 31 - 1;
+const MAX_MANIFEST_BYTES = 64 * 2 ** 20;
+
+/** A model with its manifest, wherever the two lie. */
+export interface Artifact {
+  /** SHA-256 of the model. */
+  readonly id: string;
+  readonly modelPath: string;
+  readonly manifestPath: string;
+  readonly manifest: Manifest;
+}
+
+/** The first thing that a value broke, as `detector.input.width: must be ...`. */
+const firstIssue = (error: z.ZodError): string => {
+  const issue = error.issues[0];
+  if (issue === undefined) return 'does not follow the schema';
+  return issue.path.length === 0 ? issue.message : `${issue.path.join('.')}: ${issue.message}`;
+};
+
+/** Checks a manifest's form. `what` names it in the error. */
+export const parseManifest = (value: unknown, what: string): Manifest => {
+  const result = manifestSchema.safeParse(value);
+  if (result.success) return result.data;
+  throw new BitlaneError('BAD_MODEL', `${what} is not a manifest: ${firstIssue(result.error)}`);
+};
+
+const sizeOf = async (path: string, limit: number): Promise<number> => {
+  let size: number;
+  try {
+    const found = await stat(path);
+    if (!found.isFile()) throw new BitlaneError('BAD_MODEL', `${path} is not a file`);
+    size = found.size;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new BitlaneError('BAD_MODEL', `${path} is missing`, { cause: error });
+    }
+    throw error;
+  }
+  if (size > limit) throw new BitlaneError('BAD_MODEL', `${path} is larger than ${limit} bytes`);
+  return size;
+};
+
+/**
+ * Reads a manifest file.
+ *
+ * @throws BitlaneError `BAD_MODEL` naming the file and the rule it breaks
+ */
+export const readManifest = async (path: string): Promise<Manifest> => {
+  await sizeOf(path, MAX_MANIFEST_BYTES);
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new BitlaneError('BAD_MODEL', `${path} is not JSON: it is truncated or altered`, { cause: error });
+  }
+  return parseManifest(value, path);
+};
+
+/** SHA-256 of a file, lower-case hex; read in pieces, so that the event loop stays free. */
+export const hashFile = async (path: string): Promise<string> => {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+};
+
+export const hashBytes = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** Checks that a model file is the one its manifest describes: size first, then every byte. */
+const verifyModel = async (modelPath: string, manifest: Manifest): Promise<void> => {
+  const size = await sizeOf(modelPath, MAX_MODEL_BYTES);
+  if (size !== manifest.modelBytes) {
+    throw new BitlaneError(
+      'BAD_MODEL',
+      `${modelPath} holds ${size} bytes where its manifest says ${manifest.modelBytes}: it is truncated or altered`,
+    );
+  }
+  if ((await hashFile(modelPath)) !== manifest.id) {
+    throw new BitlaneError(
+      'BAD_MODEL',
+      `${modelPath} is altered: its SHA-256 is not the id in its manifest (${manifest.id.slice(0, 12)}...)`,
+    );
+  }
+};
+
+/**
+ * Reads and verifies a model and its manifest, wherever they lie.
+ *
+ * @throws BitlaneError `BAD_MODEL` naming the file and the rule it breaks
+ */
+export const readArtifact = async (modelPath: string, manifestPath: string): Promise<Artifact> => {
+  const manifest = await readManifest(manifestPath);
+  await verifyModel(modelPath, manifest);
+  return { id: manifest.id, modelPath, manifestPath, manifest };
+};
+
+/** Reads and verifies an artifact folder. A folder named like an id must hold that artifact. */
+export const readArtifactFolder = async (folder: string): Promise<Artifact> => {
+  const artifact = await readArtifact(join(folder, MODEL_FILE), join(folder, MANIFEST_FILE));
+  const name = basename(folder);
+  if (/^[0-9a-f]{64}$/.test(name) && name !== artifact.id) {
+    throw new BitlaneError('BAD_MODEL', `${folder} holds another artifact (${artifact.id.slice(0, 12)}...)`);
+  }
+  return artifact;
+};
+
+/** What a new manifest needs to be told; the rest follows from the bytes. */
+export interface ManifestParts {
+  readonly name: string;
+  readonly detector: DetectorSpec;
+  readonly parentId?: string;
+  readonly origin?: Manifest['origin'];
+}
+
+/** The manifest of a model that was just made. */
+export const createManifest = (model: Uint8Array, parts: ManifestParts): Manifest =>
+  parseManifest(
+    {
+      schema: 1,
+      id: hashBytes(model),
+      parentId: parts.parentId ?? null,
+      name: parts.name,
+      createdAt: new Date().toISOString(),
+      createdBy: `bitlane ${packageVersion}`,
+      modelBytes: model.length,
+      detector: parts.detector,
+      origin: parts.origin ?? {},
+    },
+    'the new manifest',
+  );

@@ -1,0 +1,140 @@
+// A picture in, detections out: preprocess, run, decode, suppress, back to the picture's pixels.
+import { BitlaneError } from '../errors.js';
+import type { DetectorSpec, InputSpec } from '../registry/index.js';
+import { floatTensor, type Session, showValue, type Tensors, type ValueInfo } from '../runtime/index.js';
+import { createHead, type Head } from './heads/index.js';
+import { toFrame } from './letterbox.js';
+import { Preprocessor } from './preprocess.js';
+import { nonMaxSuppression } from './suppression.js';
+import type { Detection, Picture } from './types.js';
+
+export interface PipelineOptions {
+  /** 0..1; what scores lower is left out. */
+  readonly scoreThreshold: number;
+  /** Overlap above which the worse box of a class goes; not used where the graph suppresses itself. */
+  readonly iouThreshold: number;
+  readonly maxDetections: number;
+  /** Names of the classes to keep; all where it is absent. Names that the model does not know are passed over. */
+  readonly classes?: readonly string[];
+}
+
+export interface PipelineResult {
+  /** In pixels of the picture, clipped to it, best first. */
+  readonly detections: Detection[];
+  /** Outputs that were looked at and are not finite numbers; they never become detections. */
+  readonly nonFinite: number;
+  readonly timings: {
+    readonly preprocessMs: number;
+    readonly inferenceMs: number;
+    readonly postprocessMs: number;
+  };
+}
+
+/**
+ * Checks that a session takes exactly one picture, as the manifest describes it.
+ * @throws BitlaneError `BAD_MODEL`
+ */
+const checkInput = (inputs: readonly ValueInfo[], { name, width, height }: InputSpec): void => {
+  const input = inputs.find((candidate) => candidate.name === name);
+  if (input === undefined || inputs.length !== 1) {
+    const names = inputs.map((candidate) => candidate.name).join(', ');
+    throw new BitlaneError(
+      'BAD_MODEL',
+      `the model must have the one input ${name}, and has ${names || 'none'}`,
+    );
+  }
+  const expected = [1, 3, height, width];
+  const fits =
+    input.shape.length === expected.length &&
+    expected.every((dim, i) => typeof input.shape[i] === 'string' || input.shape[i] === dim);
+  if (input.type !== 'float32' || !fits) {
+    throw new BitlaneError(
+      'BAD_MODEL',
+      `the model's input ${name} is ${showValue(input)} where the manifest says float32 [${expected.join(', ')}]`,
+    );
+  }
+};
+
+/** For each class of the model, 1 to keep it. */
+const keepMask = (
+  classes: readonly string[],
+  names: readonly string[] | undefined,
+): Uint8Array | undefined =>
+  names === undefined ? undefined : Uint8Array.from(classes, (name) => (names.includes(name) ? 1 : 0));
+
+/** One stream of pictures through one session. Blocks the thread while the model runs. */
+export class Pipeline {
+  readonly #session: Session;
+  readonly #input: InputSpec;
+  readonly #head: Head;
+  readonly #options: PipelineOptions;
+  readonly #keep: Uint8Array | undefined;
+  readonly #iouThreshold: number;
+  readonly #preprocessor = new Preprocessor();
+  #tensor: Float32Array;
+  #feeds: Tensors;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @throws BitlaneError `BAD_MODEL` when the session's inputs or outputs are not what the manifest says */
+  constructor(session: Session, spec: DetectorSpec, options: PipelineOptions) {
+    checkInput(session.inputs, spec.input);
+    this.#head = createHead(spec);
+    this.#head.checkOutputs(session.outputs);
+    this.#session = session;
+    this.#input = spec.input;
+    this.#options = options;
+    this.#keep = keepMask(spec.classes, options.classes);
+    this.#iouThreshold = spec.head.type === 'end-to-end' ? 1 : options.iouThreshold;
+    this.#tensor = this.#preprocessor.tensor(spec.input);
+    this.#feeds = this.#feed(this.#tensor);
+  }
+
+  /**
+   * What is to be seen in a picture. Pictures share one input tensor: a call waits until those before it are done.
+   * @throws BitlaneError `BAD_FRAME` where the picture's bytes are not what it says they are; `BAD_MODEL` where the model fails
+   */
+  detect(picture: Picture): Promise<PipelineResult> {
+    const result = this.#last.then(() => this.#detect(picture));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  #feed(tensor: Float32Array): Tensors {
+    const { name, width, height } = this.#input;
+    return { [name]: floatTensor([1, 3, height, width], tensor) };
+  }
+
+  async #detect(picture: Picture): Promise<PipelineResult> {
+    const started = performance.now();
+    // A picture larger than all before it moved the tensor to larger memory.
+    const tensor = this.#preprocessor.tensor(this.#input);
+    if (tensor !== this.#tensor) {
+      this.#tensor = tensor;
+      this.#feeds = this.#feed(tensor);
+    }
+    const transform = this.#preprocessor.preprocess(picture, this.#input, tensor);
+    const prepared = performance.now();
+    const outputs = await this.#session.run(this.#feeds);
+    const inferred = performance.now();
+    const { scoreThreshold, maxDetections } = this.#options;
+    const decoded = this.#head.decode(outputs, scoreThreshold, this.#keep);
+    const detections: Detection[] = [];
+    for (const found of nonMaxSuppression(decoded.detections, {
+      iouThreshold: this.#iouThreshold,
+      maxDetections,
+    })) {
+      const { x1, y1, x2, y2 } = toFrame(found, transform, picture);
+      // Boxes that lie in the padding alone are empty now.
+      if (x2 > x1 && y2 > y1) detections.push({ x1, y1, x2, y2, classId: found.classId, score: found.score });
+    }
+    return {
+      detections,
+      nonFinite: decoded.nonFinite,
+      timings: {
+        preprocessMs: prepared - started,
+        inferenceMs: inferred - prepared,
+        postprocessMs: performance.now() - inferred,
+      },
+    };
+  }
+}

@@ -35,5 +35,6 @@ export {
   type PictureMatches,
   type PictureResult,
 } from './matching.js';
+export { describeDevice, type DeviceDescription } from './device.js';
 export { openDataSet, type OpenOptions } from './open.js';
 export type { DataSet, LabelledObject, Labels, Picture } from './types.js';

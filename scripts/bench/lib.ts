@@ -108,3 +108,13 @@ export const countOption = (value: string, option: string): number => {
   if (Number.isInteger(count) && count >= 1) return count;
   throw new BitlaneError('BAD_USAGE', `${option} must be a whole number from 1, not ${value}`);
 };
+
+/** A figure that is counted over everything that happened, not sampled: its interval is the value itself. */
+export const census = (name: string, unit: string, value: number, runs: number): Figure => ({
+  name,
+  unit,
+  value,
+  low: value,
+  high: value,
+  runs,
+});

@@ -21,6 +21,8 @@ export interface FeedEvents {
   swap: SwapEvent;
   /** The serving generation ended by itself; frames wait (newest wins) until {@link DetectorFeed.serve} names another. */
   failed: GenerationEvents['failed'];
+  /** A frame is wanted and none waits: a source that delivers on demand is asked for one. */
+  want: undefined;
 }
 
 /** Every frame received is in exactly one place: received = done + dropped + skipped + lost + in flight + waiting. */
@@ -209,7 +211,11 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   }
 
   #pump(): void {
-    if (this.#held || this.#waiting === undefined || this.#serving?.wants !== true) return;
+    if (this.#held || this.#serving?.wants !== true) return;
+    if (this.#waiting === undefined) {
+      this.emit('want', undefined);
+      return;
+    }
     const frame = this.#waiting;
     this.#waiting = undefined;
     try {

@@ -47,6 +47,7 @@ export const pumpNewest = (
       sayPartial(sink, cutter);
       resolve();
     });
+    stream.resume();
   });
 };
 

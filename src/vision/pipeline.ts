@@ -2,7 +2,7 @@
 import { BitlaneError } from '../errors.js';
 import type { DetectorSpec, InputSpec } from '../registry/index.js';
 import { floatTensor, type Session, showValue, type ValueInfo } from '../runtime/index.js';
-import { createHead, type Head } from './heads/index.js';
+import { createHead, type Head, type Labels } from './heads/index.js';
 import { type LetterboxTransform, toFrame } from './letterbox.js';
 import { Preprocessor } from './preprocess.js';
 import { nonMaxSuppression } from './suppression.js';
@@ -16,6 +16,8 @@ export interface PipelineOptions {
   readonly maxDetections: number;
   /** Names of the classes to keep; all where it is absent. Names that the model does not know are passed over. */
   readonly classes?: readonly string[];
+  /** How many classes a place may be taken for; `best` where it is absent. */
+  readonly labels?: Labels;
 }
 
 export interface PipelineResult {
@@ -114,8 +116,8 @@ export class Pipeline {
     const { name, width, height } = this.#input;
     const outputs = await this.#session.run({ [name]: floatTensor([1, 3, height, width], picture.tensor) });
     const inferred = performance.now();
-    const { scoreThreshold, maxDetections } = this.#options;
-    const decoded = this.#head.decode(outputs, scoreThreshold, this.#keep);
+    const { scoreThreshold, maxDetections, labels } = this.#options;
+    const decoded = this.#head.decode(outputs, scoreThreshold, this.#keep, labels);
     const detections: Detection[] = [];
     for (const found of nonMaxSuppression(decoded.detections, {
       iouThreshold: this.#iouThreshold,

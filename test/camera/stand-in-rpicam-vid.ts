@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 /**
  * What one run does: frames without end; N frames and then nothing, with or without the beginning of another; N frames and an
- * exit; another size than was asked for; no camera at all.
+ * exit; another size than was asked for; frames, but only after a while; no camera at all.
  */
 export type Plan =
   | 'steady'
@@ -12,6 +12,7 @@ export type Plan =
   | `torn-after:${number}`
   | `exit-after:${number}`
   | 'adjusted'
+  | 'slow-start'
   | 'no-camera';
 
 const script = String.raw`
@@ -63,7 +64,10 @@ const start = (out) => {
 };
 const net = /^tcp:\/\/([0-9.]+):([0-9]+)$/.exec(options.output);
 if (options.output === '-') start(process.stdout);
-else if (net) { const socket = connect(Number(net[2]), net[1], () => start(socket)); socket.on('error', () => process.exit(255)); }
+else if (net) setTimeout(() => {
+  const socket = connect(Number(net[2]), net[1], () => start(socket));
+  socket.on('error', () => process.exit(255));
+}, plan === 'slow-start' ? 2000 : 0);
 else fail('bad output');
 `;
 

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createFrameSource } from '../../src/camera/index.js';
 import { cameraSchema } from '../../src/config/index.js';
@@ -120,7 +121,7 @@ t.test('node-libcamera: only its own camera program may connect', async (t) => {
   const stranger = connect(port, '127.0.0.1');
   stranger.on('error', () => undefined);
   stranger.write(Buffer.alloc(500, 7));
-  await once(stranger, 'close');
+  await new Promise((resolve) => stranger.once('close', resolve));
   t.equal(seen.frames.length, 0);
   await until('frames', () => seen.frames.length >= 3);
   t.ok(
@@ -131,15 +132,19 @@ t.test('node-libcamera: only its own camera program may connect', async (t) => {
 });
 
 t.test('node-libcamera: its private folder goes with it', async (t) => {
-  const folders = (): string[] =>
-    readdirSync(tmpdir()).filter((name) => name.startsWith('bitlane-libcamera-'));
-  const before = new Set(folders());
   const { source, seen } = rig(t, { driver: 'node-libcamera' });
-  source.start();
-  await until('frames', () => seen.frames.length >= 1);
-  const mine = folders().filter((name) => !before.has(name));
-  t.ok(mine.length >= 1);
-  await source.stop();
-  await until('its folder to go', () => !mine.every((name) => folders().includes(name)));
-  t.pass();
+  const before = process.env['TMPDIR'];
+  const folder = mkdtempSync(join(tmpdir(), 'camera-test-'));
+  process.env['TMPDIR'] = folder;
+  try {
+    source.start();
+    await until('frames', () => seen.frames.length >= 1);
+    t.match(readdirSync(folder), [/^bitlane-libcamera-/]);
+    await source.stop();
+    t.same(readdirSync(folder), []);
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

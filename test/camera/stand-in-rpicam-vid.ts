@@ -51,7 +51,7 @@ const start = (out) => {
   const next = () => {
     if (plan.endsWith('after') && n === Number(count)) {
       if (plan === 'exit-after') process.exit(3);
-      if (plan === 'torn-after') return out.write(picture(n).subarray(0, 1000), () => process.exit(0));
+      if (plan === 'torn-after') return out.write(picture(n).subarray(0, 1000), () => setTimeout(() => process.exit(0), 1000));
       return setInterval(() => {}, 1000);
     }
     const data = picture(n);

@@ -38,6 +38,8 @@ class LoopbackRun implements Run {
   #folder: string | undefined;
   #host: ChildProcess | undefined;
   #socket: Socket | undefined;
+  /** Settled when nothing more comes from the connections that were made. */
+  #reading: Promise<unknown> = Promise.resolve();
   #stopped = false;
 
   constructor(config: CameraConfigOf<'libcamera'>, environment: NodeJS.ProcessEnv, sink: Sink) {
@@ -79,11 +81,14 @@ class LoopbackRun implements Run {
     const lines = new LastLines();
     lines.read(host.stderr);
     host.once('error', (error) => this.#sink.failed(`node-libcamera could not be started: ${error.message}`));
-    host.once('close', (code, signal) =>
-      this.#sink.failed(howItEnded('node-libcamera', code, signal, lines)),
-    );
+    host.once('close', (code, signal) => {
+      // What the camera program sent before it ended is still on its way.
+      void this.#reading.then(() => this.#sink.failed(howItEnded('node-libcamera', code, signal, lines)));
+    });
     this.#server.on('error', (error) => this.#sink.failed(`the camera's socket failed: ${error.message}`));
-    this.#server.on('connection', (socket) => void this.#accept(socket, port, host));
+    this.#server.on('connection', (socket) => {
+      this.#reading = Promise.all([this.#reading, this.#accept(socket, port, host)]);
+    });
   }
 
   /** Takes the first connection that comes from our own camera program, and no other. */

@@ -38,7 +38,7 @@ t.test(
 
     const refusals = [
       ['cmd/log/level', '{"level":"loud"}', /^level must be one of/],
-      ['cmd/log/level', '{"levle":"debug"}', /^unknown key levle; did you mean "level"\?$/],
+      ['cmd/log/level', '{"leve":"debug"}', /^unknown key leve; did you mean "level"\?$/],
       ['cmd/log/level', '{', /is not JSON$/],
       ['cmd/no/such', '{}', /^there is no command "no\/such"/],
       ['cmd/log/level', `{"level":"${'x'.repeat(70_000)}"}`, /at most 65536 are taken$/],
@@ -204,50 +204,44 @@ t.test(
       ),
     );
     const commands = fc.sample(fc.record({ name, payload, responseTopic }), 2_000);
-    let expected = 0;
-    for (const command of commands) {
-      const options = command.responseTopic === undefined ? {} : { responseTopic: command.responseTopic };
-      await consumer.send(`cmd/${command.name}`, command.payload, options).then(
-        () => (expected += 1),
-        // A topic that the broker itself refuses never reaches the device.
-        () => undefined,
+    const isPlain = (value: string): boolean => /^[a-z0-9_-]{1,64}(\/[a-z0-9_-]{1,64}){0,3}$/.test(value);
+    const isBad = (topic?: string): boolean =>
+      topic?.startsWith('bitlane/camera/') === true && !topic.includes('/res/');
+    const answerable = commands.filter(
+      (command) =>
+        isPlain(command.name) || (command.responseTopic !== undefined && !isBad(command.responseTopic)),
+    ).length;
+    const told = commands.filter((command) => !isPlain(command.name) || isBad(command.responseTopic)).length;
+    for (let sent = 0; sent < commands.length; sent += 100) {
+      await Promise.all(
+        commands
+          .slice(sent, sent + 100)
+          .map((command) =>
+            consumer.send(
+              `cmd/${command.name}`,
+              command.payload,
+              command.responseTopic === undefined ? {} : { responseTopic: command.responseTopic },
+            ),
+          ),
       );
     }
     const answers = (): number =>
       consumer.messages.filter(({ topic }) => topic.startsWith('res/') || topic.startsWith('answers/'))
         .length;
-    const unanswered = (): number =>
-      lines.filter((line) => line.includes('that is no name of a command')).length;
-    t.ok(expected > 1_900, `${expected} reached the device`);
-    // A bad name is told in the log; it is answered as well where it came with a response topic that may be used.
-    await until(
-      () => answers() >= expected - unanswered() && lines.length > 0,
-      'every command is dealt with',
-      60_000,
-    );
+    const lined = (): number => lines.filter((line) => line.includes(' was not run: ')).length;
+    await until(() => answers() >= answerable && lined() >= told, 'every command is dealt with', 60_000);
     await consumer.send('cmd/log/level', '{"transaction":"the last one"}');
     await consumer.until(
       (c) => c.messages.some(({ json }) => json['transaction'] === 'the last one'),
       'still alive',
     );
-    const isPlain = (value: string): boolean => /^[a-z0-9_-]{1,64}(\/[a-z0-9_-]{1,64}){0,3}$/.test(value);
-    const answerable = commands.filter(
-      (command) =>
-        isPlain(command.name) ||
-        ['answers/x', 'bitlane/camera/res/own'].includes(command.responseTopic ?? ''),
-    ).length;
+    t.ok(answerable > 500 && told > 500);
     t.equal(answers() - 1, answerable, 'exactly one answer for each that can be answered');
-    t.equal(
-      unanswered(),
-      commands.filter(
-        ({ name: given, responseTopic: topic }) =>
-          !isPlain(given) && topic !== 'bitlane/camera/health' && topic !== 'bitlane/camera/cmd/snapshot',
-      ).length,
-    );
+    t.equal(lined(), told, 'exactly one line for each that is not run');
     t.equal(telemetry.counters.connections, 1, 'the connection stood');
     t.equal(twin.config, before, 'the configuration is as it was');
     t.equal(consumer.on('health').length, 0);
     t.same(consumer.invalid, []);
-    t.comment(`${expected} commands, ${answers()} answers, ${unanswered()} lines`);
+    t.comment(`${commands.length} commands, ${answers()} answers, ${lined()} lines`);
   },
 );

@@ -161,12 +161,13 @@ t.test('a second daemon, a socket left behind, a file in the way', async (t) => 
   });
   await t.rejects(third.start(), { code: 'BUSY', message: /no socket/ });
   const long = join(temporary(t), 'x'.repeat(120));
+  await t.rejects(callDaemon(long, 'log/level'), { code: 'BAD_CONFIG' });
   const fourth = new ControlServer({
     runtimeDir: long,
     commands: new CommandRegistry({ log: silentLog }),
     log: silentLog,
   });
-  await t.rejects(fourth.start(), { code: 'UNSUPPORTED', message: /check runtimeDir/ });
+  await t.rejects(fourth.start(), { code: 'BAD_CONFIG', message: /^runtimeDir is too long/ });
 });
 
 t.test(

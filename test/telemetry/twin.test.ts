@@ -94,7 +94,10 @@ t.test('what is refused, and why', async (t) => {
     [{ version: 2, changes: { camera: { path: '/etc' } } }, /^camera.path may not be changed remotely/],
     [{ version: 2, changes: { remote: { allow: ['mqtt'] } } }, /^remote may not be changed remotely/],
     ['{"version":2,"changes":{"__proto__":{"site":"x"}}}', /__proto__ may not be changed remotely/],
-    [{ version: 2, changes: { detector: { threads: 'all' } } }, /^detector.threads must be a whole number/],
+    [
+      { version: 2, changes: { detector: { threads: 'all' } } },
+      /^detector.threads must be a number, not a text$/,
+    ],
     [`{"version":2,"changes":${'{"a":'.repeat(2_000)}1${'}'.repeat(2_000)}}`, /more than 32 levels deep/],
     [`{"version":2,"changes":{"site":"${'x'.repeat(300_000)}"}}`, /at most 262144 are taken$/],
   ] as const) {

@@ -38,6 +38,7 @@ export class CanaryRecord {
     this.#serving.push(workMs(result));
     // Only the newest frames are like the candidate's.
     if (this.#serving.length > this.#rules.frames) this.#serving.shift();
+    if (!this.#done) this.#judge();
   }
 
   addCandidate(result: FrameResult): void {
@@ -45,7 +46,12 @@ export class CanaryRecord {
     this.#candidate.push(workMs(result));
     if (result.nonFinite > 0) {
       this.#end(`the candidate's outputs hold ${result.nonFinite} values that are not finite numbers`);
-    } else if (this.#candidate.length >= this.#rules.frames) this.#end(this.#tooSlow());
+    } else this.#judge();
+  }
+
+  /** Waits for both: without a frame of the serving generation there is nothing to compare with. */
+  #judge(): void {
+    if (this.#candidate.length >= this.#rules.frames && this.#serving.length > 0) this.#end(this.#tooSlow());
   }
 
   #tooSlow(): string | undefined {

@@ -13,5 +13,13 @@ export {
   type Timings,
 } from './messages.js';
 export { encodeHeader, FrameReader, HEADER_BYTES, MAX_PAYLOAD_BYTES, rawBytes } from './wire.js';
-export { type CanaryRules } from './canary.js';
-export { DetectorFeed, type FeedCounters, type FeedEvents, type SwapEvent, type SwapStep } from './feed.js';
+export { createGeneration, type CreateOptions, vehicleClasses } from './create.js';
+export { type CanaryClasses, type CanaryRules, countFound } from './canary.js';
+export {
+  DetectorFeed,
+  type FeedCounters,
+  type FeedEvents,
+  type SwapEvent,
+  type SwapHooks,
+  type SwapStep,
+} from './feed.js';

@@ -57,6 +57,8 @@ export class Registry {
   readonly #folder: ArtifactFolder;
   readonly #lock: FileLock;
   #state: RegistryState = EMPTY_STATE;
+  /** What the last `activate` replaced. */
+  #before: RegistryState | undefined;
   #writable = false;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -214,10 +216,22 @@ export class Registry {
   activate(id: string): Promise<Artifact> {
     return this.#change(async () => {
       const artifact = await this.verify(id);
-      const { active, factory } = this.#state;
-      if (active !== id)
+      const before = this.#state;
+      const { active, factory } = before;
+      if (active !== id) {
         this.#write({ ...EMPTY_STATE, active: id, previous: active, factory: factory ?? id });
+        this.#before = before;
+      }
       return artifact;
+    });
+  }
+
+  /** Takes the last {@link activate} of this process back, as if it had not been. Does nothing when there is none to take back. */
+  revert(): Promise<void> {
+    return this.#change(() => {
+      const before = this.#before;
+      this.#before = undefined;
+      if (before !== undefined) this.#write(before);
     });
   }
 

@@ -1,19 +1,41 @@
 // The façade that the daemon holds: states, messages, commands and remote configuration over one MQTT connection.
-import type { Config } from '../config/index.js';
+import { type z } from 'zod';
+import { canonical, type Config, describeProblems, type MqttConfig } from '../config/index.js';
+import { messageOf } from '../errors.js';
 import type { Store } from '../store/index.js';
 import { Emitter, type Log } from '../system/index.js';
+import { Answers } from './answers.js';
 import { type CommandHandler, CommandRegistry } from './commands.js';
-import type {
-  CommandName,
-  CommandRequest,
-  CommandResult,
-  FrameBody,
-  OutboxBody,
-  OutboxTopic,
-  StateBody,
-  StateTopic,
+import { Connection } from './connection.js';
+import type { Incoming, Link } from './link.js';
+import { OutboxPump } from './pump.js';
+import { Requests } from './requests.js';
+import { RetainedStates } from './states.js';
+import {
+  availabilityMessage,
+  type CommandName,
+  type CommandRequest,
+  type CommandResult,
+  type FrameBody,
+  frameBody,
+  MESSAGE_SCHEMA,
+  OUTBOX_BODIES,
+  type OutboxBody,
+  type OutboxKey,
+  type OutboxTopic,
+  reportedMessage,
+  STATES,
+  type StateBody,
+  type StateTopic,
 } from './topics/index.js';
 import type { ConfigTwin, DesiredChange } from './twin.js';
+
+/** A frame's detections are dropped while the socket holds more than this. */
+const MAX_BACKLOG_BYTES = 65_536;
+/** A message of the outbox is never larger. */
+const MAX_BODY_BYTES = 262_144;
+/** The goodbye gets this long, also when `graceMs` is used up. */
+const GOODBYE_MS = 500;
 
 export interface TelemetryOptions {
   /** The configuration in force: `device`, `mqtt` and `telemetry` are read. */
@@ -30,7 +52,7 @@ export interface TelemetryOptions {
 export interface TelemetryEvents {
   /** The connection to the broker stands. */
   connected: undefined;
-  /** It does not any more; `reason` is a sentence. */
+  /** It does not any more, or an attempt failed; `reason` is a sentence. */
   disconnected: { readonly reason: string };
   /** A configuration to take up: call `accept()` or `reject([...])` on it. */
   desired: DesiredChange;
@@ -39,58 +61,324 @@ export interface TelemetryEvents {
 export interface TelemetryCounters {
   readonly connected: boolean;
   readonly connections: number;
+  /** Outbox messages that the broker acknowledged. */
   readonly sent: number;
+  /** Outbox messages that were handed over a second time, after a break. */
   readonly resent: number;
+  /** Outbox messages that the broker refused for good. */
   readonly refused: number;
+  /** Outbox messages that were too old to be sent. */
+  readonly expired: number;
   readonly framesSent: number;
   readonly framesDropped: number;
+  /** Messages that did not fit their schema or could not be stored: defects of bitlane. */
   readonly invalid: number;
 }
+
+const sameBroker = (a: MqttConfig, b: MqttConfig): boolean =>
+  canonical({ ...a, root: '' }) === canonical({ ...b, root: '' });
 
 export class Telemetry extends Emitter<TelemetryEvents> {
   readonly commands: CommandRegistry;
   readonly #options: TelemetryOptions;
+  readonly #log: Log;
+  /** `<root>/<device>/`: another root or device takes effect at the next start. */
+  readonly #prefix: string;
+  readonly #connection: Connection;
+  readonly #states: RetainedStates;
+  readonly #answers: Answers;
+  readonly #pump: OutboxPump;
+  readonly #requests: Requests;
+  #config: Config;
+  #running = false;
+  #drain: NodeJS.Immediate | undefined;
+  #drained: (() => void) | undefined;
+  /** Came while another one was being taken up: only the newest counts. */
+  #waitingDesired: Buffer | undefined;
+  #connections = 0;
+  #framesSent = 0;
+  #framesDropped = 0;
+  #lastFrameAt = Number.NEGATIVE_INFINITY;
+  #invalid = 0;
 
   constructor(options: TelemetryOptions) {
     super();
+    const { config, log } = options;
     this.#options = options;
-    this.commands = options.commands ?? new CommandRegistry({ log: options.log.child('commands') });
+    this.#config = config;
+    this.#log = log;
+    this.commands = options.commands ?? new CommandRegistry({ log: log.child('commands') });
+    this.#prefix = `${config.mqtt.root}/${config.device}/`;
+    this.#states = new RetainedStates(this.#prefix, log);
+    this.#answers = new Answers(log);
+    this.#pump = new OutboxPump(options.store.outbox, this.#prefix, log);
+    this.#requests = new Requests({
+      root: config.mqtt.root,
+      device: config.device,
+      commands: this.commands,
+      answers: this.#answers,
+      log,
+      answered: () => this.#kick(),
+    });
+    this.#connection = new Connection({
+      log,
+      clientId: (mqtt) => mqtt.clientId ?? `bitlane-${config.device}`,
+      will: { topic: `${this.#prefix}availability`, payload: this.#availability('offline') },
+    });
+    this.#connection.on('up', (link) => this.#up(link));
+    this.#connection.on('message', (message) => this.#received(message));
+    this.#connection.on('down', ({ reason }) => {
+      this.#pump.detach();
+      this.#kick();
+      this.emit('disconnected', { reason });
+    });
+    options.twin?.on('reported', () => this.#report());
+    options.twin?.on('settled', () => {
+      const payload = this.#waitingDesired;
+      this.#waitingDesired = undefined;
+      if (payload !== undefined) this.#propose(payload);
+    });
   }
 
   get counters(): TelemetryCounters {
-    throw new Error('not there yet');
+    const { sent, resent, refused, expired } = this.#pump.counters;
+    return {
+      connected: this.#connection.link !== undefined,
+      connections: this.#connections,
+      sent,
+      resent,
+      refused,
+      expired,
+      framesSent: this.#framesSent,
+      framesDropped: this.#framesDropped,
+      invalid: this.#invalid,
+    };
   }
 
   /** Begins to connect; does not wait for the broker. Does nothing where `mqtt.url` is left out. */
   start(): Promise<void> {
-    return Promise.reject(new Error(`not there yet ${this.#options.bootId}`));
+    if (!this.#running) {
+      this.#running = true;
+      this.#report();
+      this.#connection.open(this.#config.mqtt);
+    }
+    return Promise.resolve();
   }
 
   /** Sends what it can within `graceMs`, publishes `stopped` and disconnects. */
-  stop(_graceMs = 3_000): Promise<void> {
-    return Promise.resolve();
+  async stop(graceMs = 3_000): Promise<void> {
+    if (!this.#running) return;
+    this.#running = false;
+    if (this.#options.commands === undefined) this.commands.stop();
+    await this.#finish(graceMs);
   }
 
-  /** Takes changed `mqtt` and `telemetry` settings up; reconnects where `mqtt` changed. */
-  configure(_config: Config): Promise<void> {
-    return Promise.resolve();
+  /** Takes changed `mqtt` and `telemetry` settings up; reconnects where `mqtt` changed, without waiting for the broker. */
+  async configure(config: Config): Promise<void> {
+    const previous = this.#config;
+    this.#config = config;
+    if (!this.#running || sameBroker(previous.mqtt, config.mqtt)) return;
+    await this.#finish(GOODBYE_MS);
+    // It may have been stopped in between.
+    if (this.#isRunning()) this.#connection.open(this.#config.mqtt);
+  }
+
+  #isRunning(): boolean {
+    return this.#running;
+  }
+
+  async #finish(graceMs: number): Promise<void> {
+    if (this.#connection.link !== undefined) await this.#quiet(graceMs);
+    await this.#goodbye();
+    await this.#connection.close();
+    this.#pump.detach();
+  }
+
+  /** Resolves when nothing waits to be sent, when the connection is gone, or after `graceMs`. */
+  async #quiet(graceMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#drained = resolve;
+      timer = setTimeout(resolve, graceMs);
+      this.#kick();
+    });
+    clearTimeout(timer);
+    this.#drained = undefined;
+  }
+
+  async #goodbye(): Promise<void> {
+    const link = this.#connection.link;
+    if (link === undefined) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, GOODBYE_MS);
+      const payload = this.#availability('stopped');
+      link.publish({ topic: `${this.#prefix}availability`, payload, retain: true }, () => resolve());
+    });
+    clearTimeout(timer);
+  }
+
+  #availability(state: z.input<typeof availabilityMessage>['state']): string {
+    return JSON.stringify(
+      availabilityMessage.parse({ schema: MESSAGE_SCHEMA, state, boot_id: this.#options.bootId }),
+    );
+  }
+
+  #up(link: Link): void {
+    this.#connections += 1;
+    this.#states.set('availability', this.#availability('online'), 'online');
+    this.#states.renew();
+    this.#answers.renew();
+    this.#pump.attach(link);
+    link.subscribe(`${this.#prefix}cmd/#`, { retained: false });
+    if (this.#options.twin !== undefined) {
+      link.subscribe(`${this.#prefix}config/desired`, { retained: true });
+    }
+    this.#kick();
+    this.emit('connected', undefined);
+  }
+
+  /** Sends what is due, soon: what comes in one turn goes out together. */
+  #kick(): void {
+    this.#drain ??= setImmediate(() => {
+      this.#drain = undefined;
+      this.#send();
+    });
+  }
+
+  /** One of each kind in turn, so that none starves the others. */
+  #send(): void {
+    const link = this.#connection.link;
+    const again = (): void => this.#kick();
+    if (link !== undefined) {
+      for (let more = true; more;) {
+        more = false;
+        for (const source of [this.#states, this.#answers, this.#pump]) {
+          if (link.room > 0 && source.sendOne(link, again)) more = true;
+        }
+      }
+    }
+    if (link === undefined || (this.#states.isClean && this.#answers.isEmpty && this.#pump.isIdle)) {
+      this.#drained?.();
+    }
+  }
+
+  #received(message: Incoming): void {
+    const topic = message.topic.slice(this.#prefix.length);
+    if (topic === 'config/desired') this.#propose(message.payload);
+    else if (topic.startsWith('cmd/')) this.#requests.handle(message);
+    else this.#log.info('a message on a topic without a meaning was ignored');
+  }
+
+  #propose(payload: Buffer): void {
+    const { twin } = this.#options;
+    if (twin === undefined) return;
+    if (payload.length === 0) {
+      this.#log.info('config/desired was cleared: the configuration stays as it is');
+      return;
+    }
+    if (twin.isBusy) {
+      this.#waitingDesired = payload;
+      return;
+    }
+    const change = twin.propose(payload);
+    if (change !== undefined) this.emit('desired', change);
+  }
+
+  #report(): void {
+    const reported = this.#options.twin?.reported;
+    if (reported === undefined) return;
+    const parsed = reportedMessage.safeParse(reported);
+    if (!parsed.success) return this.#refuse('config/reported', parsed.error);
+    const { ts: _ts, ...content } = parsed.data;
+    if (this.#states.set('config/reported', JSON.stringify(parsed.data), canonical(content))) this.#kick();
   }
 
   /** Keeps the newest value of a retained state and publishes it when it changed, and again after every reconnect. */
-  publishState<T extends StateTopic>(_topic: T, _body: StateBody<T>): void {}
+  publishState<T extends StateTopic>(topic: T, body: StateBody<T>): void {
+    const parsed = STATES[topic].safeParse(body);
+    if (!parsed.success) return this.#refuse(topic, parsed.error);
+    const ts = new Date().toISOString();
+    const payload = JSON.stringify({
+      schema: MESSAGE_SCHEMA,
+      ts,
+      boot_id: this.#options.bootId,
+      ...parsed.data,
+    });
+    // Health is a sign of life: its time alone is worth a message.
+    const content = topic === 'health' ? ts : canonical(parsed.data);
+    if (this.#states.set(topic, payload, content)) this.#kick();
+  }
 
   /**
    * Stores a message in the outbox; it survives an outage and a SIGKILL.
    *
    * @returns its `seq`, or `undefined` when it could not be taken (logged and counted)
    */
-  enqueue<T extends OutboxTopic>(_topic: T, _body: OutboxBody<T>): number | undefined {
-    return undefined;
+  enqueue<T extends OutboxTopic>(topic: T, body: OutboxBody<T>): number | undefined {
+    const isCounts = topic.startsWith('counts/');
+    const key: OutboxKey = isCounts ? 'counts' : (topic as Exclude<OutboxKey, 'counts'>);
+    const parsed = OUTBOX_BODIES[key].safeParse(body);
+    if (!parsed.success) {
+      this.#refuse(topic, parsed.error);
+      return undefined;
+    }
+    try {
+      const text = JSON.stringify(parsed.data);
+      if (isCounts && !/^counts\/[1-9][0-9]{0,8}$/.test(topic))
+        throw new Error('the interval is no whole number');
+      if (Buffer.byteLength(text) > MAX_BODY_BYTES)
+        throw new Error(`it is larger than ${MAX_BODY_BYTES} bytes`);
+      const seq = this.#options.store.outbox.append(topic, text, {
+        kind: isCounts ? 'counts' : 'event',
+        bootId: this.#options.bootId,
+      });
+      this.#kick();
+      return seq;
+    } catch (error) {
+      this.#invalid += 1;
+      this.#log.error(`a message for ${topic} was dropped: ${messageOf(error)}`);
+      return undefined;
+    }
   }
 
   /** Detections of one frame, QoS 0. @returns whether it was sent: not when off, offline, too soon or too slow a link */
-  publishFrame(_body: FrameBody): boolean {
-    return false;
+  publishFrame(body: FrameBody): boolean {
+    const { frames, framesEveryMs, framesExpirySeconds } = this.#config.telemetry;
+    if (!frames) return false;
+    const link = this.#connection.link;
+    const now = performance.now();
+    if (
+      link === undefined ||
+      now - this.#lastFrameAt < framesEveryMs ||
+      link.backlogBytes > MAX_BACKLOG_BYTES
+    ) {
+      this.#framesDropped += 1;
+      return false;
+    }
+    const parsed = frameBody.safeParse(body);
+    if (!parsed.success) {
+      this.#refuse('telemetry', parsed.error);
+      return false;
+    }
+    const payload = JSON.stringify({
+      schema: MESSAGE_SCHEMA,
+      ts: new Date().toISOString(),
+      boot_id: this.#options.bootId,
+      ...parsed.data,
+    });
+    const topic = `${this.#prefix}telemetry`;
+    const isSent = link.publishNow({ topic, payload, expirySeconds: framesExpirySeconds });
+    if (isSent) {
+      this.#lastFrameAt = now;
+      this.#framesSent += 1;
+    } else this.#framesDropped += 1;
+    return isSent;
+  }
+
+  #refuse(topic: string, error: z.ZodError): void {
+    this.#invalid += 1;
+    this.#log.error(`a message for ${topic} was dropped: ${describeProblems(error, 'it').join('; ')}`);
   }
 
   /** Adds a handler for one of the product's commands, over MQTT and the control socket. */

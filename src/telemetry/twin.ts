@@ -1,8 +1,24 @@
 // The device twin: which configuration is wanted from afar, which is in force, and the way back when it does no good.
-import type { Config, ConfigDiff, LocalConfig } from '../config/index.js';
+import {
+  canonical,
+  type Config,
+  type ConfigDiff,
+  ConfigError,
+  diffConfig,
+  layerConfig,
+  type LocalConfig,
+} from '../config/index.js';
+import { BitlaneError, messageOf } from '../errors.js';
 import type { KeyValue } from '../store/index.js';
-import type { Log } from '../system/index.js';
-import type { ReportedConfig } from './topics/index.js';
+import { Emitter, type Log } from '../system/index.js';
+import { parseDesired } from './desired.js';
+import { MESSAGE_SCHEMA, type ReportedConfig } from './topics/index.js';
+import { type ChangeSet, LOCAL_ONLY, readTwinState, type TwinState, writeTwinState } from './twin-state.js';
+
+/** Starts that an unconfirmed change set gets. */
+const MAX_ATTEMPTS = 2;
+const MAX_ERRORS = 32;
+const MAX_ERROR_LENGTH = 1_000;
 
 export interface ConfigTwinOptions {
   readonly store: KeyValue;
@@ -28,34 +44,247 @@ export interface DesiredChange {
   reject(errors: readonly string[]): void;
 }
 
-export class ConfigTwin {
+export interface TwinEvents {
+  /** There is a new report. */
+  reported: ReportedConfig;
+  /** The change that was being taken up is accepted or rejected. */
+  settled: undefined;
+}
+
+const problemsOf = (error: unknown): readonly string[] =>
+  error instanceof ConfigError ? error.problems : [messageOf(error)];
+
+export class ConfigTwin extends Emitter<TwinEvents> {
   readonly #options: ConfigTwinOptions;
+  #local: LocalConfig;
+  #config: Config;
+  /** What this start began with: a difference in a key that needs a restart counts from here. */
+  #booted: Config;
+  #active: ChangeSet = LOCAL_ONLY;
+  #state: TwinState = { wanted: LOCAL_ONLY, confirmed: LOCAL_ONLY, attempts: 0, failed: null };
+  #reported: ReportedConfig | undefined;
+  #isBusy = false;
+
   constructor(options: ConfigTwinOptions) {
+    super();
     this.#options = options;
+    this.#local = options.local;
+    this.#config = options.local.config;
+    this.#booted = options.local.config;
   }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  get reported(): ReportedConfig | undefined {
+    return this.#reported;
+  }
+
+  /** A change waits for `accept` or `reject`. */
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
   /**
    * First thing at a start: the configuration in force, and one attempt counted against a change set that is not confirmed
    * yet. After two attempts without {@link confirm} the change set before it is taken instead, and reported.
    */
   boot(): BootedConfig {
-    throw new Error(`not there yet: ${this.#options.bootId}`);
+    this.#state = readTwinState(this.#options.store, this.#options.log);
+    const { wanted, confirmed, attempts } = this.#state;
+    const isTrial = wanted.version !== confirmed.version;
+    if (isTrial && attempts >= MAX_ATTEMPTS) {
+      const reason = `version ${wanted.version} was taken back: ${attempts} starts with it did not last`;
+      this.#options.log.error(reason);
+      this.#save({ wanted: confirmed, confirmed, attempts: 0, failed: { ...wanted, reason } });
+    }
+    this.#open();
+    if (isTrial && this.#active === wanted) this.#save({ ...this.#state, attempts: attempts + 1 });
+    this.#booted = this.#config;
+    return { config: this.#config, version: this.#active.version };
   }
+
+  /** The newest change set that fits the local file. */
+  #open(): void {
+    const { wanted, confirmed, failed } = this.#state;
+    let errors: readonly string[] = failed === null ? [] : [failed.reason];
+    for (const set of [wanted, confirmed]) {
+      try {
+        this.#config = layerConfig(this.#local, set.changes);
+        this.#active = set;
+        this.#report(failed?.version ?? wanted.version, errors.length > 0 ? 'rejected' : 'applied', errors);
+        return;
+      } catch (error) {
+        if (errors.length === 0) errors = problemsOf(error);
+        this.#options.log.error(
+          `remote configuration ${set.version} does not fit the local file: ${messageOf(error)}`,
+        );
+      }
+    }
+    this.#config = this.#local.config;
+    this.#active = LOCAL_ONLY;
+    this.#report(failed?.version ?? wanted.version, 'rejected', errors);
+  }
+
   /** The daemon runs well with this configuration: it becomes the one to fall back to. Call it once, a minute after the start. */
-  confirm(): void {}
+  confirm(): void {
+    const { wanted, confirmed, attempts } = this.#state;
+    // A set that is stored but does not fit the local file has confirmed nothing.
+    if (this.#active.version !== wanted.version) return;
+    if (wanted.version === confirmed.version && attempts === 0) return;
+    this.#save({ ...this.#state, confirmed: wanted, attempts: 0 });
+  }
+
   /** A clean stop: the attempt of this start does not count as a crash. */
-  stopped(): void {}
+  stopped(): void {
+    if (this.#state.attempts > 0) this.#save({ ...this.#state, attempts: this.#state.attempts - 1 });
+  }
+
   /** The local file was read again. @returns what changes; @throws ConfigError when file and change set do not fit together */
-  setLocal(_local: LocalConfig): DesiredChange | undefined {
-    return undefined;
+  setLocal(local: LocalConfig): DesiredChange | undefined {
+    if (this.#isBusy) {
+      throw new BitlaneError('BUSY', 'another configuration is being taken up; try again when that is done');
+    }
+    const config = layerConfig(local, this.#active.changes);
+    const take = (): void => {
+      this.#local = local;
+      this.#config = config;
+    };
+    const diff = diffConfig(this.#config, config);
+    if (diff.changed.length === 0) {
+      take();
+      return undefined;
+    }
+    const { version } = this.#active;
+    return this.#change(version, config, diff, take, (errors) =>
+      this.#options.log.warn(`the local file is not taken up: ${errors.join('; ')}`),
+    );
   }
+
   /** Judges a payload of `config/desired`. @returns a change to take up, or undefined when there is none */
-  propose(_payload: Uint8Array): DesiredChange | undefined {
-    return undefined;
+  propose(payload: Uint8Array): DesiredChange | undefined {
+    if (this.#isBusy) {
+      throw new BitlaneError('BUSY', 'another configuration is being taken up; try again when that is done');
+    }
+    const desired = parseDesired(payload);
+    if (!desired.ok) {
+      this.#refuse(desired.version ?? this.#reported?.version ?? 0, [desired.error]);
+      return undefined;
+    }
+    const { set } = desired;
+    const stale = this.#staleness(set);
+    if (stale === 'same') return undefined;
+    if (stale !== undefined) {
+      this.#refuse(set.version, [stale]);
+      return undefined;
+    }
+    try {
+      return this.#takeUp(set, layerConfig(this.#local, set.changes));
+    } catch (error) {
+      this.#refuse(set.version, problemsOf(error));
+      return undefined;
+    }
   }
-  get config(): Config {
-    return this.#options.local.config;
+
+  /** `same`: nothing to do but to report again; a sentence: why it is refused. */
+  #staleness(set: ChangeSet): string | undefined {
+    const { wanted, failed } = this.#state;
+    const isSame = (other: ChangeSet): boolean =>
+      set.version === other.version && canonical(set.changes) === canonical(other.changes);
+    if (failed !== null && isSame(failed)) {
+      this.#refuse(set.version, [failed.reason]);
+      return 'same';
+    }
+    if (isSame(this.#active)) {
+      this.#reportActive();
+      return 'same';
+    }
+    const newest = [this.#active, wanted, ...(failed === null ? [] : [failed])].toSorted(
+      (a, b) => b.version - a.version,
+    )[0];
+    if (newest === undefined || set.version > newest.version || isSame(newest)) return undefined;
+    return set.version === newest.version
+      ? `version ${set.version} came before with other changes: raise the version`
+      : `version ${set.version} is older than version ${newest.version}, which came before: raise the version`;
   }
-  get reported(): ReportedConfig | undefined {
-    return undefined;
+
+  #takeUp(set: ChangeSet, config: Config): DesiredChange | undefined {
+    const diff = diffConfig(this.#config, config);
+    const take = (): void => {
+      this.#config = config;
+      this.#active = set;
+      const unsaved = this.#save({ ...this.#state, wanted: set, attempts: 0, failed: null });
+      this.#reportActive(unsaved);
+    };
+    if (diff.changed.length === 0) {
+      take();
+      return undefined;
+    }
+    this.#report(set.version, 'pending', []);
+    return this.#change(set.version, config, diff, take, (errors) => this.#refuse(set.version, errors));
+  }
+
+  #change(
+    version: number,
+    config: Config,
+    diff: ConfigDiff,
+    take: () => void,
+    refuse: (errors: readonly string[]) => void,
+  ): DesiredChange {
+    this.#isBusy = true;
+    let isOpen = true;
+    const settle = (work: () => void): void => {
+      if (!isOpen) return;
+      isOpen = false;
+      this.#isBusy = false;
+      work();
+      this.emit('settled', undefined);
+    };
+    return {
+      version,
+      config,
+      previous: this.#config,
+      diff,
+      accept: () => settle(take),
+      reject: (errors) => settle(() => refuse(errors.length > 0 ? errors : ['it could not be taken up'])),
+    };
+  }
+
+  #refuse(version: number, errors: readonly string[]): void {
+    this.#options.log.warn(`remote configuration ${version} is refused: ${errors.join('; ')}`);
+    this.#report(version, 'rejected', errors);
+  }
+
+  #reportActive(errors: readonly string[] = []): void {
+    const needsRestart = diffConfig(this.#booted, this.#config).restartRequired.length > 0;
+    this.#report(this.#active.version, needsRestart ? 'pending' : 'applied', errors);
+  }
+
+  #report(version: number, status: ReportedConfig['status'], errors: readonly string[]): void {
+    this.#reported = {
+      schema: MESSAGE_SCHEMA,
+      ts: new Date().toISOString(),
+      boot_id: this.#options.bootId,
+      version,
+      status,
+      errors: errors.slice(0, MAX_ERRORS).map((error) => error.slice(0, MAX_ERROR_LENGTH)),
+      restart_required: [...diffConfig(this.#booted, this.#config).restartRequired],
+      active_version: this.#active.version,
+      active_changes: this.#active.changes as ReportedConfig['active_changes'],
+    };
+    this.emit('reported', this.#reported);
+  }
+
+  /** @returns what to tell when the disk took it not: it is in force all the same */
+  #save(state: TwinState): readonly string[] {
+    this.#state = state;
+    try {
+      writeTwinState(this.#options.store, state);
+      return [];
+    } catch (error) {
+      this.#options.log.error(`the remote configuration could not be stored: ${messageOf(error)}`);
+      return [`it is in force, but not stored: the next start will not know it (${messageOf(error)})`];
+    }
   }
 }

@@ -1,0 +1,73 @@
+// A changed configuration is taken up part by part while the daemon runs; when a part refuses, all of it is taken back.
+import type { Config, ConfigPart } from '../config/index.js';
+import { messageOf } from '../errors.js';
+import type { Log } from '../system/index.js';
+import type { DesiredChange } from '../telemetry/index.js';
+
+/** How each part takes a configuration up; it throws when it cannot, and has then changed nothing. */
+export type Takers = Readonly<Record<ConfigPart, (config: Config) => Promise<void> | void>>;
+
+/** Parts that can refuse go first. */
+const ORDER: readonly ConfigPart[] = [
+  'camera',
+  'detector',
+  'swap',
+  'mqtt',
+  'log',
+  'tracking',
+  'counting',
+  'masks',
+  'telemetry',
+  'info',
+  'remote',
+  'model',
+];
+
+/** Takes changes up one after the other, in the order they came. */
+export class Changes {
+  readonly #takers: Takers;
+  readonly #log: Log;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(takers: Takers, log: Log) {
+    this.#takers = takers;
+    this.#log = log;
+  }
+
+  /** Resolves when the change was accepted or rejected; never rejects itself. */
+  take(change: DesiredChange): Promise<void> {
+    this.#last = this.#last.then(() => this.#apply(change));
+    return this.#last;
+  }
+
+  async #apply(change: DesiredChange): Promise<void> {
+    const parts = ORDER.filter((part) => change.diff.parts.has(part));
+    const done: ConfigPart[] = [];
+    try {
+      for (const part of parts) {
+        await this.#takers[part](change.config);
+        done.push(part);
+      }
+    } catch (error) {
+      const reason = messageOf(error);
+      this.#log.warn(`configuration ${change.version} is taken back: ${reason}`);
+      await this.#undo(done.reverse(), change.previous);
+      change.reject([reason]);
+      return;
+    }
+    change.accept();
+    this.#log.info(`configuration ${change.version} is in force`, {
+      changed: change.diff.changed.slice(0, 20).join(','),
+    });
+  }
+
+  async #undo(parts: readonly ConfigPart[], previous: Config): Promise<void> {
+    for (const part of parts) {
+      try {
+        await this.#takers[part](previous);
+      } catch (error) {
+        this.#log.error(`the ${part} settings could not be taken back: ${messageOf(error)}`);
+      }
+    }
+  }
+}

@@ -1,0 +1,54 @@
+// What the twin remembers over a restart.
+import { z } from 'zod';
+import type { JsonObject } from '../config/index.js';
+import { messageOf } from '../errors.js';
+import type { KeyValue } from '../store/index.js';
+import type { Log } from '../system/index.js';
+
+const KEY = 'twin';
+
+/** A remote change set. */
+export interface ChangeSet {
+  readonly version: number;
+  readonly changes: JsonObject;
+}
+
+/** The local file, nothing laid over it. */
+export const LOCAL_ONLY: ChangeSet = { version: 0, changes: {} };
+
+export interface TwinState {
+  /** The one to start with. */
+  readonly wanted: ChangeSet;
+  /** The last one that the daemon was seen to run well with. */
+  readonly confirmed: ChangeSet;
+  /** Starts with `wanted` that neither were confirmed nor ended cleanly. */
+  readonly attempts: number;
+  /** Taken back because starts with it did not last; it is not taken up again. */
+  readonly failed: (ChangeSet & { readonly reason: string }) | null;
+}
+
+// The changes were checked when they came, and are checked against the local file again: here only their shape counts.
+const changes = z.custom<JsonObject>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+);
+const changeSet = z.strictObject({ version: z.int().min(0), changes });
+const twinState = z.strictObject({
+  wanted: changeSet,
+  confirmed: changeSet,
+  attempts: z.int().min(0),
+  failed: changeSet.extend({ reason: z.string() }).nullable(),
+});
+
+/** What was stored; the local file alone where nothing was, or it cannot be read. */
+export const readTwinState = (store: KeyValue, log: Log): TwinState => {
+  const nothing: TwinState = { wanted: LOCAL_ONLY, confirmed: LOCAL_ONLY, attempts: 0, failed: null };
+  try {
+    return store.get(KEY, twinState) ?? nothing;
+  } catch (error) {
+    log.error(`the remote configuration cannot be read, the local file is taken alone: ${messageOf(error)}`);
+    return nothing;
+  }
+};
+
+/** @throws BitlaneError STORE_FAILED when it cannot be written */
+export const writeTwinState = (store: KeyValue, state: TwinState): void => store.set(KEY, state);

@@ -124,8 +124,7 @@ t.test('a bad candidate is rolled back with its reason, and the old one serves o
     { code: 'SWAP_FAILED', message: /registry could not be written/ },
   );
   const before = here.results.length;
-  await sleep(100);
-  t.ok(here.results.length > before, 'frames flow');
+  while (here.results.length === before) await sleep(5);
   await here.settle();
   checkNothingLost(t, here);
   t.same([...new Set(here.results.map((result) => result.artifactId))], ['serve']);

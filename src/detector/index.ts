@@ -15,3 +15,13 @@ export {
 export { encodeHeader, FrameReader, HEADER_BYTES, MAX_PAYLOAD_BYTES, rawBytes } from './wire.js';
 export { type CanaryRules } from './canary.js';
 export { DetectorFeed, type FeedCounters, type FeedEvents, type SwapEvent, type SwapStep } from './feed.js';
+export {
+  importModel,
+  type ImportedModel,
+  type ImportRequest,
+  installImported,
+  tryArtifact,
+  writeImported,
+} from './import.js';
+export { ModelProbe, type ProbeOptions, type Served } from './probe.js';
+export { type ModelHints } from './probe-messages.js';

@@ -30,7 +30,7 @@ const show = (outputs: readonly Output[]): string =>
 const refuse = (head: string, wanted: string, outputs: readonly Output[]): BitlaneError =>
   new BitlaneError(
     'BAD_MODEL',
-    `a ${head} head needs ${wanted}, and the model's outputs are ${show(outputs)}`,
+    `the ${head} head needs ${wanted}, and the model's outputs are ${show(outputs)}`,
   );
 
 const count = (classes: number): string => `${classes} ${classes === 1 ? 'class' : 'classes'}`;

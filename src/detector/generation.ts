@@ -16,6 +16,8 @@ export interface GenerationOptions {
   /** Counts generations of this supervisor, from 1. */
   readonly number: number;
   readonly artifactId: string;
+  /** The artifact's class names, in its order. */
+  readonly classes: readonly string[];
   /** Script of the detector process. */
   readonly script: string;
   readonly args: readonly string[];
@@ -39,7 +41,7 @@ export interface FrameResult {
 }
 
 export interface GenerationEvents {
-  /** A frame is wanted and none is under way to the process: {@link Generation.offer} one. */
+  /** One more frame is wanted, while the process may be busy with another: {@link Generation.offer} one. */
   want: undefined;
   result: FrameResult;
   dropped: { readonly seq: number; readonly reason: string };
@@ -61,6 +63,8 @@ export class Generation extends Emitter<GenerationEvents> {
   #child: ChildProcess | undefined;
   #state: GenerationState = 'new';
   #wanted = 0;
+  /** Runs while a frame is wanted, but not yet. */
+  #nextWant: NodeJS.Timeout | undefined;
   #settleStart: ((failure?: BitlaneError) => void) | undefined;
 
   constructor(options: GenerationOptions) {
@@ -78,6 +82,10 @@ export class Generation extends Emitter<GenerationEvents> {
 
   get artifactId(): string {
     return this.#options.artifactId;
+  }
+
+  get classes(): readonly string[] {
+    return this.#options.classes;
   }
 
   get pid(): number | undefined {
@@ -142,8 +150,11 @@ export class Generation extends Emitter<GenerationEvents> {
       frameTimeoutMs,
     );
     this.#inFlight.set(frame.seq, { frame: rest, deadline });
+    // Together, so that the process wakes up once.
+    channel.cork();
     channel.write(header);
     channel.write(frame.data);
+    channel.uncork();
     return true;
   }
 
@@ -176,8 +187,9 @@ export class Generation extends Emitter<GenerationEvents> {
         this.#settleStart?.();
         break;
       case 'want':
-        this.#wanted += 1;
-        this.emit('want', undefined);
+        this.#wantNow();
+        if (message.afterMs > 0) this.#nextWant = setTimeout(() => this.#wantNow(), message.afterMs);
+        else this.#want();
         break;
       case 'result': {
         const frame = this.#takeInFlight(message.seq);
@@ -199,16 +211,36 @@ export class Generation extends Emitter<GenerationEvents> {
           timings,
           totalMs: performance.now() - frame.receivedAtMs,
         });
+        this.#wantWhenIdle();
         break;
       }
       case 'dropped':
         if (this.#takeInFlight(message.seq) === undefined) return;
         this.emit('dropped', { seq: message.seq, reason: message.reason });
+        this.#wantWhenIdle();
         break;
       case 'failed':
         this.#fail(message.message);
         break;
     }
+  }
+
+  #want(): void {
+    this.#wanted += 1;
+    this.emit('want', undefined);
+  }
+
+  /** Makes a want that still waits for its time due. */
+  #wantNow(): void {
+    if (this.#nextWant === undefined) return;
+    clearTimeout(this.#nextWant);
+    this.#nextWant = undefined;
+    this.#want();
+  }
+
+  /** The process was faster than it thought: it must not wait for its own timer. */
+  #wantWhenIdle(): void {
+    if (this.#inFlight.size === 0) this.#wantNow();
   }
 
   #takeInFlight(seq: number): Omit<Frame, 'data'> | undefined {
@@ -223,6 +255,8 @@ export class Generation extends Emitter<GenerationEvents> {
   }
 
   #clearFrames(): number {
+    clearTimeout(this.#nextWant);
+    this.#nextWant = undefined;
     const count = this.#inFlight.size;
     for (const { deadline } of this.#inFlight.values()) clearTimeout(deadline);
     this.#inFlight.clear();

@@ -3,6 +3,8 @@ import { z } from 'zod';
 import type { ErrorCode } from '../errors.js';
 
 const milliseconds = z.number().nonnegative();
+/** No model that serves a camera takes longer. */
+export const MAX_WANT_DELAY_MS = 60_000;
 
 /** x1, y1, x2, y2 in pixels of the frame, class index, score. */
 const detectionRow = z.tuple([
@@ -27,8 +29,8 @@ const seq = z.int().nonnegative();
 export const detectorMessageSchema = z.discriminatedUnion('type', [
   /** The model is loaded and has run on a grey picture. */
   z.strictObject({ type: z.literal('ready'), warmUpMs: milliseconds }),
-  /** One more frame can be taken: the supervisor answers with the newest. */
-  z.strictObject({ type: z.literal('want') }),
+  /** One more frame can be taken, `afterMs` from now: the supervisor answers with the newest it has then. */
+  z.strictObject({ type: z.literal('want'), afterMs: milliseconds.max(MAX_WANT_DELAY_MS) }),
   z.strictObject({
     type: z.literal('result'),
     seq,

@@ -6,7 +6,7 @@ export { type JpegFault, type JpegSize, readJpegSize } from './jpegHeader.js';
 export { type LetterboxTransform, toFrame, toInput } from './letterbox.js';
 export { applyMasks, type MaskPolygon } from './mask.js';
 export { decodeImage, decodeImageFile, frameToRgb } from './picture.js';
-export { Pipeline, type PipelineOptions, type PipelineResult } from './pipeline.js';
+export { Pipeline, type PipelineOptions, type PipelineResult, type PreparedPicture } from './pipeline.js';
 export { Preprocessor } from './preprocess.js';
 export { MAX_CANDIDATES, nonMaxSuppression, type SuppressionOptions } from './suppression.js';
 export type { Box, Detection, Frame, Picture, PixelFormat, RgbImage, YuvColour } from './types.js';

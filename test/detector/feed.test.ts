@@ -5,13 +5,14 @@ import { DetectorFeed, type FrameResult, Generation, type SwapEvent } from '../.
 import { silentLog } from '../../src/system/index.js';
 
 const script = join(import.meta.dirname, 'stand-in.js');
-const rules = { frames: 5, timeoutMs: 20_000, maxLatencyRatio: 3 };
+const rules = { frames: 5, timeoutMs: 20_000, maxLatencyRatio: 3, minAgreement: 0 };
 
 let generations = 0;
 const generation = (mode: string): Generation =>
   new Generation({
     number: (generations += 1),
     artifactId: mode,
+    classes: ['car', 'bus', 'truck'],
     script,
     args: [mode],
     startTimeoutMs: 20_000,
@@ -114,8 +115,11 @@ t.test('a bad candidate is rolled back with its reason, and the old one serves o
   }
   await t.rejects(here.feed.swap(generation('hang'), { ...rules, timeoutMs: 500 }), /canary after 500 ms/);
   await t.rejects(
-    here.feed.swap(generation('serve'), rules, () => {
-      throw new Error('the registry could not be written');
+    here.feed.swap(generation('serve'), rules, {
+      commit: async () => {
+        await sleep(20);
+        throw new Error('the registry could not be written');
+      },
     }),
     { code: 'SWAP_FAILED', message: /registry could not be written/ },
   );

@@ -17,6 +17,7 @@ import {
 } from '../evaluation/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
 import type { AddCommand } from './commands.js';
+import { findPlace } from './place.js';
 import { alignColumns, numberOption } from './values.js';
 
 interface Options {
@@ -28,7 +29,8 @@ interface Options {
   readonly threads?: string;
   readonly score?: string;
   readonly iou?: string;
-  readonly state: string;
+  readonly config?: string;
+  readonly state?: string;
 }
 
 interface Settings {
@@ -172,7 +174,8 @@ export const addEval: AddCommand = (program, cli) => {
     .option('--threads <n>', `threads of the model (default ${threads})`)
     .option('--score <s>', `lowest score that counts for average precision (default ${score})`)
     .option('--iou <t>', `overlap above which a box is suppressed (default ${iou})`)
-    .option('--state <dir>', 'the folder that holds the installed models', '/var/lib/bitlane')
+    .option('--config <file>', "the daemon's configuration, for an installed id")
+    .option('--state <dir>', 'the state folder, instead of the one in the configuration')
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
@@ -188,7 +191,7 @@ export const addEval: AddCommand = (program, cli) => {
         };
         const limit = numberOption('--limit', options.limit, { min: 1, max: 1e9, integer: true }, undefined);
         const overrides = parseClassOverrides(options.map ?? '');
-        const artifact = await resolveModel(options.model, { stateDir: options.state });
+        const artifact = await resolveModel(options.model, findPlace(options));
         const dataSet = openDataSet(options.data, {
           split: options.split,
           ...(limit === undefined ? {} : { limit }),

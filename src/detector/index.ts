@@ -13,6 +13,16 @@ export {
   type Timings,
 } from './messages.js';
 export { encodeHeader, FrameReader, HEADER_BYTES, MAX_PAYLOAD_BYTES, rawBytes } from './wire.js';
+export {
+  importModel,
+  type ImportedModel,
+  type ImportRequest,
+  installImported,
+  tryArtifact,
+  writeImported,
+} from './import.js';
+export { ModelProbe, type ProbeOptions, type Served } from './probe.js';
+export { type ModelHints } from './probe-messages.js';
 export { createGeneration, type CreateOptions, vehicleClasses } from './create.js';
 export { type CanaryClasses, type CanaryRules, countFound } from './canary.js';
 export {

@@ -1,0 +1,208 @@
+// `bitlane models import|verify` and `bitlane eval` from the command line: one document, plain sentences, exit codes.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import sharp from 'sharp';
+import t from 'tap';
+import { runBounded } from '../../src/system/index.js';
+import { tinyDetector } from '../helpers/tinyModel.js';
+
+const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+const run = async (...args: string[]) => {
+  const { code, stdout, stderr } = await runBounded(process.execPath, [main, ...args], {
+    deadlineMs: 120_000,
+  });
+  return { code, stdout, stderr };
+};
+
+/** The one JSON document on stdout. */
+const json = (stdout: string): Record<string, unknown> => {
+  if (!/^[^\n]+\n$/.test(stdout)) throw new Error(`not one line: ${stdout}`);
+  return JSON.parse(stdout) as Record<string, unknown>;
+};
+
+const CLASSES = ['car', 'truck'];
+const BOXES = [{ x1: 8, y1: 8, x2: 24, y2: 24, classId: 0, score: 0.9 }];
+
+const folder = t.testdir({ 'names.txt': 'car\ntruck\n' });
+const file = join(folder, 'tiny.onnx');
+const data = join(folder, 'data');
+const model = join(folder, 'artifact');
+
+t.before(async () => {
+  writeFileSync(file, tinyDetector({ head: 'yolox', classes: CLASSES, boxes: BOXES }).bytes);
+  mkdirSync(join(data, 'images', 'val'), { recursive: true });
+  mkdirSync(join(data, 'labels', 'val'), { recursive: true });
+  const picture = await sharp({ create: { width: 64, height: 64, channels: 3, background: '#808080' } })
+    .png()
+    .toBuffer();
+  for (const i of [0, 1, 2]) {
+    writeFileSync(join(data, 'images', 'val', `${i}.png`), picture);
+    writeFileSync(join(data, 'labels', 'val', `${i}.txt`), '0 0.25 0.25 0.25 0.25\n');
+  }
+  writeFileSync(join(data, 'data.yaml'), 'val: images/val\nnames: [car, truck]\n');
+});
+
+t.test('imports into a folder, verifies it, measures it', async (t) => {
+  const imported = await run(
+    'models',
+    'import',
+    file,
+    '--head',
+    'yolox',
+    '--names',
+    join(folder, 'names.txt'),
+    '--out',
+    model,
+    '--scale',
+    '1/255',
+    '--licence',
+    'MIT',
+    '--json',
+  );
+  t.equal(imported.code, 0, imported.stderr);
+  t.match(json(imported.stdout), {
+    name: 'tiny',
+    active: false,
+    manifest: {
+      detector: { classes: CLASSES, input: { scale: [1 / 255, 1 / 255, 1 / 255] } },
+      origin: { licence: 'MIT' },
+    },
+  });
+  const again = await run(
+    'models',
+    'import',
+    file,
+    '--head',
+    'yolox',
+    '--names',
+    'car,truck',
+    '--out',
+    model,
+  );
+  t.equal(again.code, 2);
+  t.match(again.stderr, /^bitlane: .* is there already: an artifact goes into a new folder\n$/);
+  const verified = await run('models', 'verify', model, '--json');
+  t.match([verified.code, json(verified.stdout)], [0, { ok: true, name: 'tiny' }]);
+  const measured = await run('eval', '--model', model, '--data', data, '--json');
+  t.equal(measured.code, 0, measured.stderr);
+  t.match(json(measured.stdout), {
+    map50: 1,
+    map5095: 1,
+    intervals: { map50: { low: 1, high: 1 } },
+    classes: [
+      { name: 'car', objects: 3, ap50: 1, inModel: true },
+      { name: 'truck', objects: 0, ap50: null },
+    ],
+    confusion: {
+      labels: ['car', 'truck', 'background'],
+      counts: [
+        [3, 0, 0],
+        [0, 0, 0],
+        [0, 0, 0],
+      ],
+    },
+    criticalAccuracy: { value: null },
+    latency: { samples: 3 },
+    data: { pictures: 3, objects: 3, split: 'val' },
+    device: { node: process.version },
+  });
+  const text = await run('eval', '--model', model, '--data', data, '--limit', '1');
+  t.match(text.stdout, /^mAP50 {5}1\.000/m);
+  t.match(text.stdout, /^car +1 +0 +0$/m);
+});
+
+t.test('installs into a state folder; the id is a name from then on', async (t) => {
+  const state = join(folder, 'state');
+  const imported = await run(
+    'models',
+    'import',
+    file,
+    '--head',
+    'yolox',
+    '--names',
+    'car,truck',
+    '--state',
+    state,
+    '--json',
+  );
+  t.equal(imported.code, 0, imported.stderr);
+  const { id, active } = json(imported.stdout);
+  t.equal(active, true);
+  const verified = await run('models', 'verify', String(id).slice(0, 8), '--state', state);
+  t.equal(verified.code, 0, verified.stderr);
+  t.match(verified.stdout, /is whole and runs/);
+});
+
+t.test('bad options get one sentence', async (t) => {
+  const base = [
+    'models',
+    'import',
+    file,
+    '--head',
+    'yolox',
+    '--names',
+    'car,truck',
+    '--out',
+    join(folder, 'no'),
+  ];
+  const cases: [string[], RegExp][] = [
+    [['--head', 'ssd'], /--head takes yolox, yolov8, end-to-end, gfl, not "ssd"/],
+    [['--names', 'no.txt'], /no\.txt does not exist/],
+    [['--names', ','], /--names gives no class name/],
+    [['--input', '64by64'], /--input takes a size such as 416x416/],
+    [['--mean', '1,2'], /--mean takes one number or three/],
+    [['--scale', '1/0'], /--scale takes one number or three/],
+    [['--pad', '300'], /--pad takes a whole number from 0 to 255/],
+    [['--strides', '8,x'], /--strides takes a whole number from 1 to 256, not "x"/],
+  ];
+  for (const [args, pattern] of cases) {
+    const { code, stdout } = await run(...base, ...args, '--json');
+    t.equal(code, 2, args.join(' '));
+    t.match((json(stdout)['error'] as { message: string }).message, pattern);
+  }
+});
+
+t.test('eval prints one document whatever it is given', async (t) => {
+  const garbage = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 12 }), fc.double().map(String)).filter(
+    // Commander takes what starts with a dash for an option; a NUL ends an argument.
+    (text) => !text.startsWith('-') && !text.includes('\0'),
+  );
+  const option = fc.oneof(
+    fc.constant<string[]>([]),
+    fc.tuple(fc.constantFrom('--split', '--map', '--limit', '--threads', '--score', '--iou'), garbage),
+    fc.constantFrom(['--limit', '2'], ['--map', 'car=truck'], ['--split', 'train'], ['--threads', '2']),
+  );
+  const codes = new Set<number | null>();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(option, { maxLength: 2 }),
+      fc.constantFrom(model, model, model, 'nothing'),
+      async (options, name) => {
+        const { code, stdout, stderr } = await run(
+          'eval',
+          '--model',
+          name,
+          '--data',
+          data,
+          ...options.flat(),
+          '--json',
+        );
+        codes.add(code);
+        const document = json(stdout);
+        if (code === 0) return 'map50' in document && 'map5095' in document && !('error' in document);
+        return code === 2 && 'error' in document && /^bitlane: [^\n]*\n$/.test(stderr);
+      },
+    ),
+    {
+      numRuns: 14,
+      examples: [
+        [[], model],
+        [[['--score', 'high']], model],
+      ],
+    },
+  );
+  t.same([...codes].sort(), [0, 2]);
+});

@@ -87,7 +87,7 @@ const download = async (
   try {
     const response = await fetch(source.url, { signal: stop.signal });
     if (!response.ok || response.body === null) throw new Error(`HTTP status ${response.status}`);
-    for await (const chunk of response.body) {
+    for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
       clearTimeout(timer);
       timer = setTimeout(() => stop.abort(new Error('it stopped coming')), STALL_MS);
       size += chunk.byteLength;

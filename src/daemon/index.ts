@@ -5,4 +5,3 @@ export { HealthProbe, type HealthSample } from './health.js';
 export { MODEL_INSTALL } from './commands.js';
 export { Daemon, type DaemonObserver, type DaemonOptions, type DaemonProgress } from './daemon.js';
 export { findModel } from './models.js';
-export { keptClasses } from './vehicles.js';

@@ -6,6 +6,7 @@ import {
   type FeedCounters,
   type FrameResult,
   type Generation,
+  keptClasses,
   type SwapEvent,
 } from '../detector/index.js';
 import { asBitlaneError, BitlaneError, messageOf } from '../errors.js';
@@ -13,7 +14,6 @@ import { type Artifact, FAILED_START_LIMIT, type Registry, type StartOutcome } f
 import { Backoff, Emitter, type Log } from '../system/index.js';
 import type { OutboxBody } from '../telemetry/index.js';
 import type { Frame } from '../vision/index.js';
-import { keptClasses } from './vehicles.js';
 
 export type ModelStep = OutboxBody<'event/model'>;
 
@@ -203,10 +203,10 @@ export class ModelService extends Emitter<ModelEvents> {
   #create(artifact: Artifact): Generation {
     const { detector } = this.#config;
     const names = artifact.manifest.detector.classes;
-    const kept = keptClasses(detector.classes, names);
-    if (kept.unknown.length > 0) {
+    const { unknown } = keptClasses(detector.classes, names);
+    if (unknown.length > 0) {
       this.#log.warn(`detector.classes names what ${artifact.manifest.name} does not know`, {
-        unknown: kept.unknown.join(', '),
+        unknown: unknown.join(', '),
       });
     }
     this.#generations += 1;
@@ -214,7 +214,7 @@ export class ModelService extends Emitter<ModelEvents> {
     return createGeneration({
       number: this.#generations,
       artifact,
-      detector: { ...detector, classes: [...kept.classes] },
+      detector,
       graceMs: STOP_GRACE_MS,
       log: this.#log,
     });

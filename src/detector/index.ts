@@ -23,7 +23,8 @@ export {
 } from './import.js';
 export { ModelProbe, type ProbeOptions, type Served } from './probe.js';
 export { type ModelHints } from './probe-messages.js';
-export { createGeneration, type CreateOptions, vehicleClasses } from './create.js';
+export { createGeneration, type CreateOptions } from './create.js';
+export { type KeptClasses, keptClasses } from './kept-classes.js';
 export { type CanaryClasses, type CanaryRules, countFound } from './canary.js';
 export {
   DetectorFeed,

@@ -109,6 +109,11 @@ export const openStore = (path: string, options: StoreOptions = {}): Store => {
   let damaged: string | undefined;
   let persistent = true;
   const open = (): Sqlite => {
+    // Opened as a file, this name would leave an empty one behind.
+    if (path === ':memory:') {
+      persistent = false;
+      return openFresh(path);
+    }
     try {
       return openFile(path);
     } catch (error) {

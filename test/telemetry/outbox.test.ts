@@ -1,4 +1,5 @@
 // The outbox on a real broker: in order and complete over outages, kills and a broker that freezes.
+import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -172,6 +173,32 @@ t.test(
         /message 2 was dropped: the broker closes the connection whenever it is sent/.test(line),
       ),
     );
+  },
+);
+
+t.test(
+  'a topic that the device may not write: refused, told, and the rest goes on',
+  { skip: skipWithoutMosquitto },
+  async (t) => {
+    const rules = join(temporary(t), 'rules');
+    writeFileSync(
+      rules,
+      ['readwrite bitlane/camera/counts/#', 'readwrite bitlane/camera/availability', 'read bitlane/camera/#']
+        .map((rule) => `topic ${rule}\n`)
+        .join(''),
+    );
+    const { url } = await broker(t, { extra: [`acl_file ${rules}`] });
+    const consumer = await lasting(t, url);
+    const { telemetry, store, lines } = device(t, { mqtt: { url } });
+    const seqs = [telemetry.enqueue('counts/60', counts(1)) ?? 0];
+    telemetry.enqueue('event/model', { step: 'started', model: null, active: null, generation: 1 });
+    seqs.push(telemetry.enqueue('counts/60', counts(2)) ?? 0);
+    await telemetry.start();
+    await until(() => store.outbox.counters.rows === 0, 'the store is empty');
+    await consumer.until((c) => seqsOf(c).length === 2, 'the others');
+    inOrder(t, consumer, seqs);
+    t.match(telemetry.counters, { sent: 2, refused: 1, connections: 1 });
+    t.ok(lines.some((line) => /message 2 for event\/model was refused and dropped: .*135/.test(line)));
   },
 );
 

@@ -183,7 +183,12 @@ t.test(
     const rules = join(temporary(t), 'rules');
     writeFileSync(
       rules,
-      ['readwrite bitlane/camera/counts/#', 'readwrite bitlane/camera/availability', 'read bitlane/camera/#']
+      [
+        'readwrite bitlane/camera/counts/#',
+        'readwrite bitlane/camera/availability',
+        'readwrite bitlane/camera/config/#',
+        'read bitlane/camera/#',
+      ]
         .map((rule) => `topic ${rule}\n`)
         .join(''),
     );
@@ -197,8 +202,9 @@ t.test(
     await until(() => store.outbox.counters.rows === 0, 'the store is empty');
     await consumer.until((c) => seqsOf(c).length === 2, 'the others');
     inOrder(t, consumer, seqs);
-    t.match(telemetry.counters, { sent: 2, refused: 1, connections: 1 });
-    t.ok(lines.some((line) => /message 2 for event\/model was refused and dropped: .*135/.test(line)));
+    t.match(telemetry.counters, { sent: 2, refused: 1 });
+    // mosquitto 2.0.11 hangs up over it, others answer with a reason code.
+    t.ok(lines.some((line) => /message 2 (for event\/model was refused and|was) dropped: /.test(line)));
   },
 );
 

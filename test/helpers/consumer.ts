@@ -30,19 +30,26 @@ export const problemOf = (topic: string, payload: string): string | undefined =>
   const spec = TOPICS.find((candidate) =>
     candidate.topic.includes('<') ? topic.startsWith('counts/') : candidate.topic === topic,
   );
-  // The refusal of a command that does not exist has the form of every refusal.
-  const file = spec?.file ?? (topic.startsWith('res/') ? 'res-model-list' : undefined);
-  if (file === undefined) return `${topic}: no such topic`;
-  const validate = schemaOf(file);
+  // An answer below res/ that is no command's own was asked for with a response topic.
+  const files =
+    spec === undefined && topic.startsWith('res/')
+      ? TOPICS.map(({ file }) => file).filter((file) => file.startsWith('res-'))
+      : spec === undefined
+        ? []
+        : [spec.file];
+  if (files.length === 0) return `${topic}: no such topic`;
   let value: unknown;
   try {
     value = JSON.parse(payload);
   } catch {
     return `${topic}: no JSON`;
   }
-  return validate(value)
-    ? undefined
-    : `${topic}: ${ajv.errorsText(validate.errors)} in ${payload.slice(0, 300)}`;
+  const problems: string[] = [];
+  for (const validate of files.map(schemaOf)) {
+    if (validate(value)) return undefined;
+    problems.push(ajv.errorsText(validate.errors));
+  }
+  return `${topic}: ${problems.join('; ')} in ${payload.slice(0, 300)}`;
 };
 
 export interface Received {

@@ -232,7 +232,7 @@ t.test(
     await until(() => answers() >= answerable && lined() >= told, 'every command is dealt with', 60_000);
     await consumer.send('cmd/log/level', '{"transaction":"the last one"}');
     await consumer.until(
-      (c) => c.messages.some(({ json }) => json['transaction'] === 'the last one'),
+      (c) => c.on('res/log/level').some(({ json }) => json['transaction'] === 'the last one'),
       'still alive',
     );
     t.ok(answerable > 500 && told > 500);

@@ -29,6 +29,7 @@ const DEADLINE_MS = 120_000;
 const GRACE_MS = 1_000;
 
 export interface BareModel {
+  readonly pid: number | undefined;
   readonly run: (runs: number) => Promise<BareReply>;
   readonly stop: () => Promise<void>;
 }
@@ -63,5 +64,5 @@ export const startBareModel = async (
     await stop();
     throw error;
   }
-  return { run: (runs) => ask({ type: 'run', runs }), stop };
+  return { pid: child.pid, run: (runs) => ask({ type: 'run', runs }), stop };
 };

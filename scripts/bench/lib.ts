@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { BitlaneError, messageOf } from '../../src/errors.js';
 import { bootstrap, describeDevice } from '../../src/evaluation/index.js';
-import { packageRoot } from '../../src/system/index.js';
+import { packageRoot, runBounded } from '../../src/system/index.js';
 
 /** One measured figure with its 95 % interval. */
 export interface Figure {
@@ -75,6 +75,18 @@ export const printReport = (report: BenchReport, json: boolean): void => {
     ? JSON.stringify({ bench, device: describeDevice(), model, data, figures }, null, 2)
     : table(report);
   process.stdout.write(`${text}\n`);
+};
+
+/**
+ * Binds the main thread of a process to a core; its other threads stay free. Cores of one machine differ (virtual ones share real
+ * ones with strangers), and what is compared must not be where it happened to run. False where the system does not let us.
+ */
+export const pinMainThread = async (pid: number | undefined, core: number): Promise<boolean> => {
+  if (pid === undefined) return false;
+  const { outcome, code } = await runBounded('taskset', ['-c', '-p', String(core), String(pid)], {
+    deadlineMs: 5_000,
+  });
+  return outcome === 'exit' && code === 0;
 };
 
 /** Runs a benchmark: exit code 0 when it could measure, 2 on bad input, 1 on any other failure, with one sentence. */

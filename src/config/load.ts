@@ -8,7 +8,8 @@ import { isKey, knownKeys } from './keys.js';
 import { ConfigError, describeProblems, pathText } from './problems.js';
 import { type Config, configSchema } from './schema.js';
 
-const MAX_FILE_BYTES = 1_048_576;
+/** Far above any configuration; what the YAML parser does with text made to hurt it grows with the square of its length. */
+const MAX_FILE_BYTES = 262_144;
 const MAX_DEPTH = 32;
 const MAX_ALIASES = 100;
 const MAX_BRACKETS = 128;
@@ -69,10 +70,11 @@ const isTooDeepToParse = (text: string): boolean => {
 
 const parseYaml = (text: string, source: string): unknown => {
   if (isTooDeepToParse(text)) throw new ConfigError(source, ['it is nested too deeply']);
-  const document = parseDocument(text, { logLevel: 'error', strict: true });
+  const document = parseDocument(text, { logLevel: 'error', strict: true, prettyErrors: false });
   const problem = document.errors[0];
   if (problem !== undefined) {
-    throw new ConfigError(source, [`it is not YAML: ${oneLine(problem.message)}`]);
+    const line = text.slice(0, problem.pos[0]).split('\n').length;
+    throw new ConfigError(source, [`it is not YAML: ${oneLine(problem.message)} (line ${line})`]);
   }
   return document.toJS({ maxAliasCount: MAX_ALIASES });
 };

@@ -6,7 +6,13 @@ import { messageOf } from '../errors.js';
 import { Registry } from '../registry/index.js';
 import { openStore, type Store } from '../store/index.js';
 import { type Log, packageVersion, type RootLog } from '../system/index.js';
-import { CommandRegistry, ConfigTwin, ControlServer, Telemetry } from '../telemetry/index.js';
+import {
+  CommandRegistry,
+  ConfigTwin,
+  ControlServer,
+  type DesiredChange,
+  Telemetry,
+} from '../telemetry/index.js';
 import type { Frame } from '../vision/index.js';
 import { Changes } from './changes.js';
 import { addCommands } from './commands.js';
@@ -108,7 +114,7 @@ export class Daemon {
     if (parts === undefined) return;
     try {
       const change = parts.twin.setLocal(loadConfig(this.#options.local.source));
-      if (change !== undefined) await parts.changes.take(change);
+      if (change !== undefined) await this.#takeUp(parts, change);
     } catch (error) {
       this.#log.error(`the configuration stays as it is: ${messageOf(error)}`);
     }
@@ -243,10 +249,7 @@ export class Daemon {
       rootLog.part('config'),
     );
     telemetry.on('desired', (change) => {
-      void changes.take(change).then(() => {
-        this.#config = twin.config;
-        this.#publishInfo();
-      });
+      if (this.#parts !== undefined) void this.#takeUp(this.#parts, change);
     });
     eye.on('frame', (frame) => {
       this.#watchdog.frame();
@@ -270,6 +273,12 @@ export class Daemon {
     addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
     const probe = new HealthProbe(config.stateDir);
     return { telemetry, models, eye, road, changes, probe, store, twin, rate: new Rate(), shown: new Rate() };
+  }
+
+  async #takeUp(parts: Parts, change: DesiredChange): Promise<void> {
+    await parts.changes.take(change);
+    this.#config = parts.twin.config;
+    this.#publishInfo();
   }
 
   #publishInfo(): void {

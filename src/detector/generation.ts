@@ -8,8 +8,10 @@ import {
   type DetectorMessage,
   detectorMessageSchema,
   type GenerationFailure,
+  ROW,
   type Timings,
 } from './messages.js';
+import { Pace } from './pace.js';
 import { encodeHeader } from './wire.js';
 
 export interface GenerationOptions {
@@ -56,15 +58,25 @@ interface InFlight {
   readonly deadline: NodeJS.Timeout;
 }
 
+const toDetections = (rows: readonly number[]): Detection[] => {
+  const detections: Detection[] = [];
+  for (let at = 0; at < rows.length; at += ROW) {
+    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, classId = 0, score = 0] = rows.slice(at, at + ROW);
+    detections.push({ x1, y1, x2, y2, classId, score });
+  }
+  return detections;
+};
+
 /** Owns the process. Emits `failed` at most once; after `stop` it emits nothing. */
 export class Generation extends Emitter<GenerationEvents> {
   readonly #options: GenerationOptions;
   readonly #inFlight = new Map<number, InFlight>();
   #child: ChildProcess | undefined;
   #state: GenerationState = 'new';
-  #wanted = 0;
-  /** Runs while a frame is wanted, but not yet. */
-  #nextWant: NodeJS.Timeout | undefined;
+  /** Whether one more frame is wanted while the process is busy with another. */
+  #early = false;
+  #earlyTimer: NodeJS.Timeout | undefined;
+  readonly #pace = new Pace();
   #settleStart: ((failure?: BitlaneError) => void) | undefined;
 
   constructor(options: GenerationOptions) {
@@ -97,9 +109,10 @@ export class Generation extends Emitter<GenerationEvents> {
     return this.#inFlight.size;
   }
 
-  /** True when the process waits for a frame. */
+  /** True when the process waits for a frame, or soon will: the next one is read and prepared while the model is at work. */
   get wants(): boolean {
-    return this.#state === 'ready' && this.#wanted > 0;
+    const { size } = this.#inFlight;
+    return this.#state === 'ready' && (size === 0 || (size === 1 && this.#early));
   }
 
   /** Starts the process and waits until it is warm. Throws `DETECTOR_FAILED`, leaving nothing behind. */
@@ -142,7 +155,6 @@ export class Generation extends Emitter<GenerationEvents> {
     if (!this.wants || channel === null || channel === undefined || this.#inFlight.has(frame.seq))
       return false;
     const header = encodeHeader(frame);
-    this.#wanted -= 1;
     const { data: _data, ...rest } = frame;
     const { frameTimeoutMs } = this.#options;
     const deadline = setTimeout(
@@ -150,6 +162,7 @@ export class Generation extends Emitter<GenerationEvents> {
       frameTimeoutMs,
     );
     this.#inFlight.set(frame.seq, { frame: rest, deadline });
+    this.#awaitNext();
     // Together, so that the process wakes up once.
     channel.cork();
     channel.write(header);
@@ -183,13 +196,10 @@ export class Generation extends Emitter<GenerationEvents> {
   #handle(message: DetectorMessage): void {
     switch (message.type) {
       case 'ready':
+        if (this.#state !== 'starting') return;
         this.#state = 'ready';
         this.#settleStart?.();
-        break;
-      case 'want':
-        this.#wantNow();
-        if (message.afterMs > 0) this.#nextWant = setTimeout(() => this.#wantNow(), message.afterMs);
-        else this.#want();
+        this.emit('want', undefined);
         break;
       case 'result': {
         const frame = this.#takeInFlight(message.seq);
@@ -199,25 +209,19 @@ export class Generation extends Emitter<GenerationEvents> {
           generation: this.number,
           artifactId: this.artifactId,
           frame,
-          detections: detections.map(([x1, y1, x2, y2, classId, score]) => ({
-            x1,
-            y1,
-            x2,
-            y2,
-            classId,
-            score,
-          })),
+          detections: toDetections(detections),
           nonFinite,
           timings,
           totalMs: performance.now() - frame.receivedAtMs,
         });
-        this.#wantWhenIdle();
+        this.#pace.add(timings.preprocessMs, timings.inferenceMs + timings.postprocessMs);
+        this.#awaitNext();
         break;
       }
       case 'dropped':
         if (this.#takeInFlight(message.seq) === undefined) return;
         this.emit('dropped', { seq: message.seq, reason: message.reason });
-        this.#wantWhenIdle();
+        this.#awaitNext();
         break;
       case 'failed':
         this.#fail(message.message);
@@ -225,22 +229,18 @@ export class Generation extends Emitter<GenerationEvents> {
     }
   }
 
-  #want(): void {
-    this.#wanted += 1;
-    this.emit('want', undefined);
-  }
-
-  /** Makes a want that still waits for its time due. */
-  #wantNow(): void {
-    if (this.#nextWant === undefined) return;
-    clearTimeout(this.#nextWant);
-    this.#nextWant = undefined;
-    this.#want();
-  }
-
-  /** The process was faster than it thought: it must not wait for its own timer. */
-  #wantWhenIdle(): void {
-    if (this.#inFlight.size === 0) this.#wantNow();
+  /** The process begins with a frame, or has none: from here on counts when the next one is wanted. */
+  #awaitNext(): void {
+    clearTimeout(this.#earlyTimer);
+    this.#early = false;
+    if (this.#state !== 'ready') return;
+    if (this.#inFlight.size === 0) this.emit('want', undefined);
+    else if (this.#inFlight.size === 1) {
+      this.#earlyTimer = setTimeout(() => {
+        this.#early = true;
+        this.emit('want', undefined);
+      }, this.#pace.waitMs());
+    }
   }
 
   #takeInFlight(seq: number): Omit<Frame, 'data'> | undefined {
@@ -255,8 +255,7 @@ export class Generation extends Emitter<GenerationEvents> {
   }
 
   #clearFrames(): number {
-    clearTimeout(this.#nextWant);
-    this.#nextWant = undefined;
+    clearTimeout(this.#earlyTimer);
     const count = this.#inFlight.size;
     for (const { deadline } of this.#inFlight.values()) clearTimeout(deadline);
     this.#inFlight.clear();

@@ -1,4 +1,4 @@
-// When the next frame is asked for: late enough to be fresh, early enough to be there when the model is free.
+// When the next frame is taken: late enough to be fresh, early enough to be there when the model is free.
 
 /** Of the time that is expected, how much is believed; the rest is a margin for whatever comes between. */
 const TRUST = 0.85;
@@ -18,8 +18,8 @@ export class Pace {
     this.#modelMs += share * (modelMs - this.#modelMs);
   }
 
-  /** Milliseconds after the model has begun with a frame. 0 at first. */
-  nextWantMs(): number {
+  /** Milliseconds after the process has begun with a frame. 0 at first. */
+  waitMs(): number {
     return Math.max(0, Math.floor(TRUST * this.#modelMs - 2 * this.#intakeMs - MARGIN_MS));
   }
 }

@@ -7,7 +7,6 @@ import { Pipeline } from '../vision/index.js';
 import type { IntakeData, IntakeMessage } from './intake-messages.js';
 import type { DetectorMessage } from './messages.js';
 import { processOptionsSchema } from './options.js';
-import { Pace } from './pace.js';
 
 const MAX_MESSAGE = 2048;
 
@@ -42,21 +41,25 @@ const intake = new Worker(new URL('./intake.js', import.meta.url), {
 intake.on('error', fail);
 const session = await openSession(artifact.modelPath, { threads, spinning });
 const pipeline = new Pipeline(session, spec, { ...options, ...(classes === undefined ? {} : { classes }) });
-const pace = new Pace();
 
 const detect = async (message: Extract<IntakeMessage, { type: 'prepared' }>): Promise<void> => {
   const { seq, tensor, preprocessMs } = message;
-  if (seq !== undefined) say({ type: 'want', afterMs: pace.nextWantMs() });
   const { detections, nonFinite, timings } = await pipeline.detectPrepared(message);
   if (seq !== undefined) {
     say({
       type: 'result',
       seq,
-      detections: detections.map(({ x1, y1, x2, y2, classId, score }) => [x1, y1, x2, y2, classId, score]),
+      detections: detections.flatMap(({ x1, y1, x2, y2, classId, score }) => [
+        x1,
+        y1,
+        x2,
+        y2,
+        classId,
+        score,
+      ]),
       nonFinite,
       timings: { ...timings, preprocessMs },
     });
-    pace.add(preprocessMs, timings.inferenceMs + timings.postprocessMs);
   }
   intake.postMessage(tensor, [tensor.buffer]);
 };
@@ -68,11 +71,9 @@ const handle = async (message: IntakeMessage): Promise<void> => {
       break;
     case 'dropped':
       say(message);
-      say({ type: 'want', afterMs: 0 });
       break;
     case 'warm':
       say({ type: 'ready', warmUpMs: performance.now() - started });
-      say({ type: 'want', afterMs: 0 });
       break;
     case 'failed':
       fail(new Error(message.message));

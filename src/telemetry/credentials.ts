@@ -75,7 +75,10 @@ export const readCredentials = (mqtt: MqttConfig): Credentials => {
   const cert = mqtt.certFile === undefined ? undefined : read('mqtt.certFile', mqtt.certFile);
   const key = mqtt.keyFile === undefined ? undefined : read('mqtt.keyFile', mqtt.keyFile);
   if (cert !== undefined && key !== undefined) {
-    check(`mqtt.certFile ${mqtt.certFile} and mqtt.keyFile ${mqtt.keyFile} cannot be used`, cert, { cert, key });
+    check(`mqtt.certFile ${mqtt.certFile} and mqtt.keyFile ${mqtt.keyFile} cannot be used`, cert, {
+      cert,
+      key,
+    });
   }
   return {
     ...(mqtt.username === undefined ? {} : { username: mqtt.username }),

@@ -127,8 +127,8 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     });
     this.#connection.on('up', (link) => this.#up(link));
     this.#connection.on('message', (message) => this.#received(message));
-    this.#connection.on('down', ({ reason }) => {
-      this.#pump.detach();
+    this.#connection.on('down', ({ reason, byBroker, wasUp }) => {
+      this.#pump.detach(byBroker && wasUp ? 'closed' : 'away');
       this.#kick();
       this.emit('disconnected', { reason });
     });
@@ -254,7 +254,8 @@ export class Telemetry extends Emitter<TelemetryEvents> {
       for (let more = true; more;) {
         more = false;
         for (const source of [this.#states, this.#answers, this.#pump]) {
-          if (link.room > 0 && source.sendOne(link, again)) more = true;
+          if (link.room > 0 && source.sendOne(link, again, this.#states.isClean && this.#answers.isEmpty))
+            more = true;
         }
       }
     }

@@ -230,7 +230,7 @@ export const contract = (subject: Subject): void => {
       const seen = watch(source);
       source.start();
       // Some are stopped at once, some somewhere in their start, some while they deliver.
-      if (index % 5 === 0) await until('a frame', () => seen.frames.length >= 1);
+      if (index % 10 === 0) await until('a frame', () => seen.frames.length >= 1);
       else await new Promise((resolve) => setTimeout(resolve, (index * 13) % 60));
       await source.stop();
       if (seen.problems.length > 0) throw new Error(seen.problems[0]);

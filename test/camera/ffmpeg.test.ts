@@ -41,11 +41,21 @@ const subject: Subject = {
   // At pace `fast` without a consumer ffmpeg stands in the middle of writing a frame, which is larger than the pipe.
   torn: async (folder, mark) => ({
     rig: rig(folder, mark, { pace: 'fast' }),
-    provoke: async (_seen: Seen, source) => {
-      source.ready();
-      await until('ffmpeg', () => marked(mark).length > 0);
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      signalAll(mark, 'SIGKILL');
+    provoke: async (seen: Seen, source) => {
+      // On a busy machine it may not have come that far: then it is killed once more.
+      for (let kill = 0; kill < 20 && source.counters.bad === 0; kill += 1) {
+        const [frames, problems] = [seen.frames.length, seen.problems.length];
+        await until('a frame', () => {
+          source.ready();
+          return seen.frames.length > frames;
+        });
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        signalAll(mark, 'SIGKILL');
+        await until('its end', () => {
+          source.ready();
+          return seen.problems.length > problems;
+        });
+      }
     },
   }),
   checkData: (t, frame) => {

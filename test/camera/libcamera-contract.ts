@@ -18,7 +18,9 @@ export const libcameraSubject = (driver: 'rpicam-vid' | 'node-libcamera', cycles
     steady: async (folder, mark) => rigWith(folder, mark, ['steady']),
     stall: async (folder, mark) => ({ rig: rigWith(folder, mark, ['stall-after:5', 'steady']) }),
     exit: async (folder, mark) => ({ rig: rigWith(folder, mark, ['exit-after:5', 'steady']) }),
-    torn: async (folder, mark) => ({ rig: rigWith(folder, mark, ['torn-after:3', 'steady']) }),
+    torn: async (folder, mark) => ({
+      rig: rigWith(folder, mark, ['torn-after:3', 'torn-after:3', 'torn-after:3', 'steady']),
+    }),
     checkData: (t, frame) => {
       const luma = size.width * size.height;
       t.equal(frame.data.length, (luma * 3) / 2);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 /**
  * What one run does: frames without end; N frames and then nothing, with or without the beginning of another; N frames and an
- * exit; another size than was asked for; no camera at all.
+ * exit; another size than was asked for; frames, but only after a while; no camera at all.
  */
 export type Plan =
   | 'steady'
@@ -12,6 +12,7 @@ export type Plan =
   | `torn-after:${number}`
   | `exit-after:${number}`
   | 'adjusted'
+  | 'slow-start'
   | 'no-camera';
 
 const script = String.raw`
@@ -50,7 +51,7 @@ const start = (out) => {
   const next = () => {
     if (plan.endsWith('after') && n === Number(count)) {
       if (plan === 'exit-after') process.exit(3);
-      if (plan === 'torn-after') return out.write(picture(n).subarray(0, 1000), () => process.exit(0));
+      if (plan === 'torn-after') return out.write(picture(n).subarray(0, 1000), () => setTimeout(() => process.exit(0), 1000));
       return setInterval(() => {}, 1000);
     }
     const data = picture(n);
@@ -63,7 +64,10 @@ const start = (out) => {
 };
 const net = /^tcp:\/\/([0-9.]+):([0-9]+)$/.exec(options.output);
 if (options.output === '-') start(process.stdout);
-else if (net) { const socket = connect(Number(net[2]), net[1], () => start(socket)); socket.on('error', () => process.exit(255)); }
+else if (net) setTimeout(() => {
+  const socket = connect(Number(net[2]), net[1], () => start(socket));
+  socket.on('error', () => process.exit(255));
+}, plan === 'slow-start' ? 2000 : 0);
 else fail('bad output');
 `;
 

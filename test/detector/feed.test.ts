@@ -124,8 +124,7 @@ t.test('a bad candidate is rolled back with its reason, and the old one serves o
     { code: 'SWAP_FAILED', message: /registry could not be written/ },
   );
   const before = here.results.length;
-  await sleep(100);
-  t.ok(here.results.length > before, 'frames flow');
+  while (here.results.length === before) await sleep(5);
   await here.settle();
   checkNothingLost(t, here);
   t.same([...new Set(here.results.map((result) => result.artifactId))], ['serve']);
@@ -143,7 +142,8 @@ t.test('a serving generation that dies is told, its frames counted, and another 
   const here = await road(t, 'crash-later');
   await new Promise((resolve) => here.feed.on('failed', resolve));
   t.equal(here.feed.serving, undefined);
-  t.equal(here.feed.counters.lost, 1);
+  const { lost } = here.feed.counters;
+  t.ok(lost === 1 || lost === 2, 'the frame it worked on, and perhaps the next one');
   await t.rejects(here.feed.swap(generation('serve'), rules), { code: 'SWAP_FAILED' });
   const next = generation('serve');
   await next.start();

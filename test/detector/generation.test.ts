@@ -155,6 +155,6 @@ t.test('a supervisor that is killed takes its detector with it', async (t) => {
   const pid = Number(line.toString());
   t.equal(isAlive(pid), true);
   owner.kill('SIGKILL');
-  for (let waits = 0; isAlive(pid) && waits < 100; waits += 1) await sleep(50);
+  for (let waits = 0; isAlive(pid) && waits < 600; waits += 1) await sleep(50);
   t.equal(isAlive(pid), false);
 });

@@ -38,6 +38,8 @@ class LoopbackRun implements Run {
   #folder: string | undefined;
   #host: ChildProcess | undefined;
   #socket: Socket | undefined;
+  /** Settled when nothing more comes from the connections that were made. */
+  #reading: Promise<unknown> = Promise.resolve();
   #stopped = false;
 
   constructor(config: CameraConfigOf<'libcamera'>, environment: NodeJS.ProcessEnv, sink: Sink) {
@@ -79,11 +81,14 @@ class LoopbackRun implements Run {
     const lines = new LastLines();
     lines.read(host.stderr);
     host.once('error', (error) => this.#sink.failed(`node-libcamera could not be started: ${error.message}`));
-    host.once('close', (code, signal) =>
-      this.#sink.failed(howItEnded('node-libcamera', code, signal, lines)),
-    );
+    host.once('close', (code, signal) => {
+      // What the camera program sent before it ended is still on its way.
+      void this.#reading.then(() => this.#sink.failed(howItEnded('node-libcamera', code, signal, lines)));
+    });
     this.#server.on('error', (error) => this.#sink.failed(`the camera's socket failed: ${error.message}`));
-    this.#server.on('connection', (socket) => void this.#accept(socket, port, host));
+    this.#server.on('connection', (socket) => {
+      this.#reading = Promise.all([this.#reading, this.#accept(socket, port, host)]);
+    });
   }
 
   /** Takes the first connection that comes from our own camera program, and no other. */
@@ -104,9 +109,9 @@ class LoopbackRun implements Run {
   async #endHost(host: ChildProcess): Promise<void> {
     const { pid } = host;
     if (pid === undefined) return;
-    const killGroup = (): void => {
+    const signalGroup = (signal: NodeJS.Signals): void => {
       try {
-        process.kill(-pid, 'SIGKILL');
+        process.kill(-pid, signal);
       } catch {
         // The group is gone.
       }
@@ -114,12 +119,14 @@ class LoopbackRun implements Run {
     if (!hasExited(host)) {
       const gone = once(host, 'exit');
       host.stdin?.end();
-      const timer = setTimeout(killGroup, 2 * GRACE_MS);
+      // A host that is still starting has begun nothing and ends at once.
+      signalGroup('SIGTERM');
+      const timer = setTimeout(signalGroup, 2 * GRACE_MS, 'SIGKILL');
       await gone;
       clearTimeout(timer);
     }
     // A host that was killed could not take the camera program with it.
-    killGroup();
+    signalGroup('SIGKILL');
     host.stdin?.destroy();
     host.stderr?.destroy();
   }

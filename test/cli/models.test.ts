@@ -1,5 +1,5 @@
 // `bitlane models import|verify` and `bitlane eval` from the command line: one document, plain sentences, exit codes.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
@@ -9,12 +9,32 @@ import { runBounded } from '../../src/system/index.js';
 import { tinyDetector } from '../helpers/tinyModel.js';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const many = fileURLToPath(new URL('./many.js', import.meta.url));
 
 const run = async (...args: string[]) => {
   const { code, stdout, stderr } = await runBounded(process.execPath, [main, ...args], {
     deadlineMs: 120_000,
   });
   return { code, stdout, stderr };
+};
+
+interface Printed {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Many command lines, one after the other in one process. */
+const runMany = async (commandLines: readonly (readonly string[])[]): Promise<Printed[]> => {
+  const [inputs, results] = [join(folder, 'inputs.json'), join(folder, 'results.json')];
+  writeFileSync(inputs, JSON.stringify(commandLines));
+  const { code, stderr } = await runBounded(process.execPath, [many, inputs, results], {
+    deadlineMs: 240_000,
+  });
+  if (code !== 0) throw new Error(`the command lines ended their process: ${stderr}`);
+  const printed = JSON.parse(readFileSync(results, 'utf8')) as Printed[];
+  if (printed.length !== commandLines.length) throw new Error(`${printed.length} results`);
+  return printed;
 };
 
 /** The one JSON document on stdout. */
@@ -71,22 +91,16 @@ t.test('imports into a folder, verifies it, measures it', async (t) => {
       origin: { licence: 'MIT' },
     },
   });
-  const again = await run(
-    'models',
-    'import',
-    file,
-    '--head',
-    'yolox',
-    '--names',
-    'car,truck',
-    '--out',
-    model,
-  );
+  const [again, verified, measured, text] = await runMany([
+    ['models', 'import', file, '--head', 'yolox', '--names', 'car,truck', '--out', model],
+    ['models', 'verify', model, '--json'],
+    ['eval', '--model', model, '--data', data, '--json'],
+    ['eval', '--model', model, '--data', data, '--limit', '1'],
+  ]);
+  if (!again || !verified || !measured || !text) throw new Error('four results');
   t.equal(again.code, 2);
   t.match(again.stderr, /^bitlane: .* is there already: an artifact goes into a new folder\n$/);
-  const verified = await run('models', 'verify', model, '--json');
   t.match([verified.code, json(verified.stdout)], [0, { ok: true, name: 'tiny' }]);
-  const measured = await run('eval', '--model', model, '--data', data, '--json');
   t.equal(measured.code, 0, measured.stderr);
   t.match(json(measured.stdout), {
     map50: 1,
@@ -109,31 +123,24 @@ t.test('imports into a folder, verifies it, measures it', async (t) => {
     data: { pictures: 3, objects: 3, split: 'val' },
     device: { node: process.version },
   });
-  const text = await run('eval', '--model', model, '--data', data, '--limit', '1');
   t.match(text.stdout, /^mAP50 {5}1\.000/m);
   t.match(text.stdout, /^car +1 +0 +0$/m);
 });
 
 t.test('installs into a state folder; the id is a name from then on', async (t) => {
   const state = join(folder, 'state');
-  const imported = await run(
-    'models',
-    'import',
-    file,
-    '--head',
-    'yolox',
-    '--names',
-    'car,truck',
-    '--state',
-    state,
-    '--json',
-  );
+  const [imported, listed] = await runMany([
+    ['models', 'import', file, '--head', 'yolox', '--names', 'car,truck', '--state', state, '--json'],
+    ['models', 'list', '--state', state, '--json'],
+  ]);
+  if (!imported || !listed) throw new Error('two results');
   t.equal(imported.code, 0, imported.stderr);
   const { id, active } = json(imported.stdout);
   t.equal(active, true);
-  const verified = await run('models', 'verify', String(id).slice(0, 8), '--state', state);
-  t.equal(verified.code, 0, verified.stderr);
-  t.match(verified.stdout, /is whole and runs/);
+  t.match(json(listed.stdout), { active: id, factory: id, models: [{ id, name: 'tiny' }] });
+  const [verified] = await runMany([['models', 'verify', String(id).slice(0, 8), '--state', state]]);
+  t.equal(verified?.code, 0, verified?.stderr ?? '');
+  t.match(verified?.stdout, /is whole and runs/);
 });
 
 t.test('bad options get one sentence', async (t) => {
@@ -158,10 +165,12 @@ t.test('bad options get one sentence', async (t) => {
     [['--pad', '300'], /--pad takes a whole number from 0 to 255/],
     [['--strides', '8,x'], /--strides takes a whole number from 1 to 256, not "x"/],
   ];
-  for (const [args, pattern] of cases) {
-    const { code, stdout } = await run(...base, ...args, '--json');
+  const printed = await runMany(cases.map(([args]) => [...base, ...args, '--json']));
+  for (const [index, [args, pattern]] of cases.entries()) {
+    const { code, stdout, stderr } = printed[index] ?? { code: 0, stdout: '', stderr: '' };
     t.equal(code, 2, args.join(' '));
     t.match((json(stdout)['error'] as { message: string }).message, pattern);
+    t.match(stderr, /^bitlane: [^\n]+\n$/);
   }
 });
 
@@ -175,34 +184,24 @@ t.test('eval prints one document whatever it is given', async (t) => {
     fc.tuple(fc.constantFrom('--split', '--map', '--limit', '--threads', '--score', '--iou'), garbage),
     fc.constantFrom(['--limit', '2'], ['--map', 'car=truck'], ['--split', 'train'], ['--threads', '2']),
   );
-  const codes = new Set<number | null>();
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(option, { maxLength: 2 }),
-      fc.constantFrom(model, model, model, 'nothing'),
-      async (options, name) => {
-        const { code, stdout, stderr } = await run(
-          'eval',
-          '--model',
-          name,
-          '--data',
-          data,
-          ...options.flat(),
-          '--json',
-        );
-        codes.add(code);
-        const document = json(stdout);
-        if (code === 0) return 'map50' in document && 'map5095' in document && !('error' in document);
-        return code === 2 && 'error' in document && /^bitlane: [^\n]*\n$/.test(stderr);
-      },
-    ),
-    {
-      numRuns: 14,
-      examples: [
-        [[], model],
-        [[['--score', 'high']], model],
-      ],
-    },
-  );
+  const commandLine = fc
+    .tuple(fc.array(option, { maxLength: 2 }), fc.constantFrom(model, model, model, 'nothing'))
+    .map(([options, name]) => ['eval', '--model', name, '--data', data, ...options.flat(), '--json']);
+  const commandLines = [
+    ['eval', '--model', model, '--data', data, '--json'],
+    ['eval', '--model', model, '--data', data, '--score', 'high', '--json'],
+    ...fc.sample(commandLine, 60),
+  ];
+  const printed = await runMany(commandLines);
+  const codes = new Set<number>();
+  for (const [index, { code, stdout, stderr }] of printed.entries()) {
+    const document = json(stdout);
+    const plain =
+      code === 0
+        ? 'map50' in document && 'map5095' in document && !('error' in document)
+        : code === 2 && 'error' in document && /^bitlane: [^\n]+\n$/.test(stderr);
+    codes.add(code);
+    if (!plain) t.fail(`${JSON.stringify(commandLines[index])}: ${stdout} ${stderr}`);
+  }
   t.same([...codes].sort(), [0, 2]);
 });

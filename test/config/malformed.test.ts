@@ -7,6 +7,7 @@ import {
   parseConfig,
   readConfig,
 } from '../../src/config/index.js';
+import { scaled } from '../helpers/fuzz.js';
 
 const good: JsonObject = {
   device: 'north',
@@ -124,7 +125,7 @@ t.test(
     const last = readConfig(JSON.stringify(good), 'good.json');
     const before = JSON.stringify(last);
     const run = <T>(arbitrary: fc.Arbitrary<T>, runs: number, use: (value: T) => void): void =>
-      fc.assert(fc.property(arbitrary, use), { numRuns: runs });
+      fc.assert(fc.property(arbitrary, use), { numRuns: scaled(runs) });
     run(mutated, 3_000, (value) => judge(() => parseConfig(value)));
     run(extended, 1_000, (value) => judge(() => parseConfig(value)));
     run(nasty, 1_000, (value) => judge(() => parseConfig(value)));
@@ -136,7 +137,7 @@ t.test(
     run(fc.dictionary(fc.string(), fc.jsonValue()), 1_000, (changes) =>
       judge(() => layerConfig(last, changes as JsonObject)),
     );
-    t.equal(valid + refused, 10_000);
+    t.equal(valid + refused, scaled(10_000));
     t.ok(valid > 100 && refused > 5_000, `${valid} valid, ${refused} refused`);
     t.equal(JSON.stringify(last), before);
     t.equal(({} as Record<string, unknown>)['kind'], undefined);

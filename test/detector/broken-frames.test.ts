@@ -4,8 +4,9 @@ import t from 'tap';
 import type { Picture, PixelFormat } from '../../src/vision/index.js';
 import { encodeHeader } from '../../src/detector/index.js';
 import { image, jpegOf, realGeneration, show, temporaryFolder, tinyArtifact, toFrame } from './parts.js';
+import { scaled } from '../helpers/fuzz.js';
 
-const COUNT = 5_000;
+const COUNT = scaled(5_000);
 const folder = temporaryFolder(t);
 
 /** Not one colour: entropy-coded data that a flipped bit can spoil. */

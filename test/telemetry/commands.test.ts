@@ -5,6 +5,7 @@ import { Consumer } from '../helpers/consumer.js';
 import { skipWithoutMosquitto, until } from '../helpers/mosquitto.js';
 import { responseTopicProblem } from '../../src/telemetry/requests.js';
 import { broker, device } from './device.js';
+import { scaled } from '../helpers/fuzz.js';
 
 t.setTimeout(180_000);
 
@@ -203,7 +204,7 @@ t.test(
         'bitlane/camera/res/own',
       ),
     );
-    const commands = fc.sample(fc.record({ name, payload, responseTopic }), 2_000);
+    const commands = fc.sample(fc.record({ name, payload, responseTopic }), scaled(2_000));
     const isPlain = (value: string): boolean => /^[a-z0-9_-]{1,64}(\/[a-z0-9_-]{1,64}){0,3}$/.test(value);
     const isBad = (topic?: string): boolean =>
       topic?.startsWith('bitlane/camera/') === true && !topic.includes('/res/');
@@ -229,7 +230,11 @@ t.test(
       consumer.messages.filter(({ topic }) => topic.startsWith('res/') || topic.startsWith('answers/'))
         .length;
     const lined = (): number => lines.filter((line) => line.includes(' was not run: ')).length;
-    await until(() => answers() >= answerable && lined() >= told, 'every command is dealt with', 60_000);
+    await until(
+      () => answers() >= answerable && lined() >= told,
+      'every command is dealt with',
+      scaled(60_000),
+    );
     await consumer.send('cmd/log/level', '{"transaction":"the last one"}');
     await consumer.until(
       (c) => c.on('res/log/level').some(({ json }) => json['transaction'] === 'the last one'),

@@ -16,6 +16,7 @@ import {
   toInput,
 } from '../../src/vision/index.js';
 import { letterboxTransform, placeFrame } from '../../src/vision/letterbox.js';
+import { scaled } from '../helpers/fuzz.js';
 
 const smooth = (width: number, height: number) => ({
   format: 'rgb24' as const,
@@ -128,7 +129,7 @@ t.test('5,000 truncated, flipped, spliced and random pictures are decoded or ref
           !(mustFail && code === 'decoded')
         );
       }),
-      { numRuns },
+      { numRuns: scaled(numRuns) },
     );
   run(truncated, 1_000, true);
   run(flipped, 2_000);

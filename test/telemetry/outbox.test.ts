@@ -102,7 +102,7 @@ t.test(
     const consumer = await lasting(t, made.url);
     const path = join(temporary(t), 'bitlane.db');
     const stored: number[] = [];
-    for (let round = 0; round < 6; round += 1) {
+    for (let round = 0; round < 4; round += 1) {
       // Every other time the broker is away.
       if (round % 2 === 1) await made.down();
       const child = spawnOwned(
@@ -143,7 +143,7 @@ t.test(
       order.toSorted((a, b) => a - b),
       'in order',
     );
-    t.ok(stored.length > 900);
+    t.ok(stored.length > 800);
     t.comment(`${stored.length} stored, ${order.length} arrived, ${repeated} of them twice`);
     t.same(consumer.invalid, []);
   },

@@ -1,5 +1,7 @@
 // `bitlane models import`: an artifact from a bare ONNX file.
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import {
   type ImportedModel,
@@ -10,8 +12,10 @@ import {
   writeImported,
 } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
+import { MANIFEST_FILE, MODEL_FILE } from '../registry/index.js';
+import { ask, askToInstall } from './ask.js';
 import type { Cli } from './cli.js';
-import { findPlace } from './place.js';
+import { findPlace, type Place } from './place.js';
 import { listOption, numberOption } from './values.js';
 
 const HEADS = ['yolox', 'yolov8', 'end-to-end', 'gfl'] as const;
@@ -132,6 +136,50 @@ const textOf = (model: ImportedModel, where: string, active: boolean): string =>
   ].join('\n');
 };
 
+/** Where the daemon can read a copy: under systemd it has a `/tmp` of its own, but always its state folder. */
+const stagingFolder = ({ stateDir }: Place): string => {
+  try {
+    return mkdtempSync(join(stateDir, '.import-'));
+  } catch {
+    return mkdtempSync(join(tmpdir(), 'bitlane-import-'));
+  }
+};
+
+/** A running daemon owns the registry: it is asked to install a copy. */
+const install = async (
+  cli: Cli,
+  place: Place,
+  model: ImportedModel,
+  askDaemon: boolean,
+): ReturnType<typeof installImported> => {
+  if (!askDaemon) return installImported(model, place.stateDir);
+  const folder = stagingFolder(place);
+  try {
+    // The daemon runs as another user.
+    chmodSync(folder, 0o755);
+    const copy = join(folder, 'artifact');
+    await writeImported(model, copy);
+    chmodSync(copy, 0o755);
+    for (const name of [MODEL_FILE, MANIFEST_FILE]) chmodSync(join(copy, name), 0o644);
+    if (!(await askToInstall(cli, place, copy))) return await installImported(model, place.stateDir);
+    const list = await ask(cli, place, 'model/list');
+    const { id } = model.manifest;
+    const at = join(place.stateDir, 'models', id);
+    return {
+      artifact: {
+        id,
+        manifest: model.manifest,
+        modelPath: join(at, MODEL_FILE),
+        manifestPath: join(at, MANIFEST_FILE),
+      },
+      active: list?.active === id,
+      notices: [],
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
 /** Adds `import` to the `models` command. */
 export const addModelsImport = (models: Command, cli: Cli): void => {
   models
@@ -167,7 +215,7 @@ export const addModelsImport = (models: Command, cli: Cli): void => {
     .action(
       cli.action(async (options: Options, file: string) => {
         const hints = hintsOf(options);
-        const { stateDir } = findPlace(options);
+        const place = findPlace(options);
         const { name, licence, source, out } = options;
         const probe = new ModelProbe({ signal: cli.signal });
         const bar = cli.progress('importing', 2, 'steps');
@@ -184,7 +232,7 @@ export const addModelsImport = (models: Command, cli: Cli): void => {
           bar.update(1);
           const { artifact, active, notices } =
             out === undefined
-              ? await installImported(model, stateDir)
+              ? await install(cli, place, model, options.state === undefined)
               : { artifact: await writeImported(model, out), active: false, notices: [] };
           bar.update(2);
           bar.stop();

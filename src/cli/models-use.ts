@@ -1,30 +1,11 @@
 // `bitlane models list|use|rollback`: asks the running daemon, or works on the registry itself where none runs.
 import type { Command } from 'commander';
 import { findModel } from '../daemon/index.js';
-import { BitlaneError } from '../errors.js';
 import { Registry } from '../registry/index.js';
-import { callDaemon, type CommandName, type CommandResult, COMMANDS } from '../telemetry/index.js';
+import type { CommandResult } from '../telemetry/index.js';
+import { ask } from './ask.js';
 import type { Cli } from './cli.js';
 import { findPlace, type Place, type PlaceOptions } from './place.js';
-
-/** Asks the daemon; `undefined` when none runs. */
-const ask = async <N extends CommandName>(
-  cli: Cli,
-  place: Place,
-  name: N,
-  request: Readonly<Record<string, unknown>> = {},
-): Promise<CommandResult<N> | undefined> => {
-  try {
-    const answer = await callDaemon(place.runtimeDir, name, request, {
-      timeoutMs: COMMANDS[name].timeoutMs,
-      signal: cli.signal,
-    });
-    return COMMANDS[name].response.parse(answer) as CommandResult<N>;
-  } catch (error) {
-    if (error instanceof BitlaneError && error.code === 'UNREACHABLE') return undefined;
-    throw error;
-  }
-};
 
 /** Work on the registry of a daemon that does not run. */
 const offline = async <T>(

@@ -1,10 +1,12 @@
 // The whole daemon as its users meet it: a process, a camera, a broker, a consumer, a control socket.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test as Tap } from 'tap';
+import { packageRoot, runBounded } from '../../src/system/index.js';
 import { decodeJpeg } from '../../src/vision/index.js';
 import { Consumer } from '../helpers/consumer.js';
 import {
+  CLASSES,
   DaemonProcess,
   installAll,
   isAlive,
@@ -14,6 +16,8 @@ import {
   tinyAt,
 } from '../helpers/daemon.js';
 import { skipWithoutMosquitto, startBroker, until } from '../helpers/mosquitto.js';
+
+t.setTimeout(300_000);
 
 const [A, B] = [tinyAt(8), tinyAt(30)];
 const NAN = tinyAt(45, { nan: true });
@@ -222,6 +226,41 @@ t.test('two daemons on one state folder: the second refuses, the first goes on',
   t.match(await first.call('model/list'), { active: A.id });
   t.equal(await first.end('SIGINT'), 0);
   t.notOk(existsSync(join(stateDir, 'control.sock')), 'the socket is gone with it');
+});
+
+t.test('the command line installs, lists, swaps and goes back while the daemon runs', async (t) => {
+  const stateDir = stateFolder(t);
+  await installAll(stateDir, [A]);
+  const camera = { kind: 'replay', path: pictureFolder(join(stateDir, 'frames')), fps: 30 };
+  const daemon = new DaemonProcess(stateDir, { camera, swap: { canaryFrames: 3, maxLatencyRatio: 100 } });
+  t.teardown(() => daemon.end('SIGKILL'));
+  await daemon.says(/warm/);
+  const models = async (...args: string[]): Promise<Record<string, unknown>> => {
+    const script = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
+    const result = await runBounded(
+      process.execPath,
+      [script, 'models', ...args, '--config', daemon.configPath, '--json'],
+      { deadlineMs: 120_000 },
+    );
+    return JSON.parse(result.stdout) as Record<string, unknown>;
+  };
+  const file = join(stateDir, 'b.onnx');
+  writeFileSync(file, B.bytes);
+  t.match(await models('import', file, '--head', 'yolox', '--names', CLASSES.join(',')), {
+    id: B.id,
+    active: false,
+  });
+  t.match(await models('list'), { active: A.id, models: { length: 2 } });
+  t.match(await models('use', B.id.slice(0, 8)), { active: B.id, previous: A.id });
+  t.match(await models('rollback'), { active: A.id });
+  t.match(await models('use', 'nothing'), { error: { code: 'NO_SUCH_MODEL' } });
+  t.equal(await daemon.end(), 0);
+  t.match(
+    await models('list'),
+    { active: A.id, previous: B.id },
+    'and without it the registry itself answers',
+  );
+  t.match(await models('use', B.id), { active: B.id, generation: 0 });
 });
 
 t.test('a file that ends ends the daemon, with what it saw', async (t) => {

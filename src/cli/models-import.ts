@@ -15,7 +15,7 @@ import { BitlaneError } from '../errors.js';
 import { MANIFEST_FILE, MODEL_FILE } from '../registry/index.js';
 import { ask, askToInstall } from './ask.js';
 import type { Cli } from './cli.js';
-import { findPlace, type Place } from './place.js';
+import { becomeOwner, findPlace, type Place } from './place.js';
 import { listOption, numberOption } from './values.js';
 
 const HEADS = ['yolox', 'yolov8', 'end-to-end', 'gfl'] as const;
@@ -152,6 +152,7 @@ const install = async (
   model: ImportedModel,
   askDaemon: boolean,
 ): ReturnType<typeof installImported> => {
+  becomeOwner(place.stateDir);
   if (!askDaemon) return installImported(model, place.stateDir);
   const folder = stagingFolder(place);
   try {

@@ -5,7 +5,7 @@ import { Registry } from '../registry/index.js';
 import type { CommandResult } from '../telemetry/index.js';
 import { ask } from './ask.js';
 import type { Cli } from './cli.js';
-import { findPlace, type Place, type PlaceOptions } from './place.js';
+import { becomeOwner, findPlace, type Place, type PlaceOptions } from './place.js';
 
 /** Work on the registry of a daemon that does not run. */
 const offline = async <T>(
@@ -14,6 +14,7 @@ const offline = async <T>(
   readOnly: boolean,
   work: (registry: Registry) => Promise<T>,
 ): Promise<T> => {
+  if (!readOnly) becomeOwner(place.stateDir);
   const registry = new Registry({ stateDir: place.stateDir, readOnly, purpose: 'bitlane models' });
   for (const notice of await registry.start()) cli.log.warn(notice);
   try {

@@ -1,5 +1,5 @@
 // Where the daemon of this device keeps its things: from its configuration file, or the defaults.
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { configSchema, loadConfig } from '../config/index.js';
 
@@ -31,4 +31,16 @@ export const findPlace = (options: PlaceOptions): Place => {
     stateDir: resolve(options.state ?? fromFile.stateDir),
     runtimeDir: resolve(fromFile.runtimeDir),
   };
+};
+
+/**
+ * Before something is written to the state folder: root (`sudo bitlane ...`) becomes the folder's owner for good, so that what is
+ * written belongs to the daemon's user and can be read by it.
+ */
+export const becomeOwner = (stateDir: string): void => {
+  const owner = statSync(stateDir, { throwIfNoEntry: false });
+  if (owner === undefined || owner.uid === 0 || process.getuid?.() !== 0) return;
+  process.setgroups?.([owner.gid]);
+  process.setgid?.(owner.gid);
+  process.setuid?.(owner.uid);
 };

@@ -1,5 +1,6 @@
 // `bitlane models import|verify` and `bitlane eval` from the command line: one document, plain sentences, exit codes.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
@@ -205,3 +206,19 @@ t.test('eval prints one document whatever it is given', async (t) => {
   }
   t.same([...codes].sort(), [0, 2]);
 });
+
+t.test(
+  'what root imports belongs to the owner of the state folder',
+  { skip: process.getuid?.() === 0 ? false : 'only root can become another user' },
+  async (t) => {
+    const state = mkdtempSync(join(tmpdir(), 'bitlane-'));
+    t.teardown(() => rmSync(state, { recursive: true, force: true }));
+    chownSync(state, 65_534, 65_534);
+    const printed = await run(
+      ...['models', 'import', file, '--head', 'yolox', '--names', 'car,truck', '--state', state, '--json'],
+    );
+    t.equal(printed.code, 0, printed.stderr);
+    const { id } = json(printed.stdout);
+    t.equal(statSync(join(state, 'models', String(id), 'model.onnx')).uid, 65_534);
+  },
+);

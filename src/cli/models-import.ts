@@ -231,6 +231,8 @@ export const addModelsImport = (models: Command, cli: Cli): void => {
             probe,
           );
           bar.update(1);
+          // Before this process becomes another user, who may not end it.
+          await probe.stop();
           const { artifact, active, notices } =
             out === undefined
               ? await install(cli, place, model, options.state === undefined)

@@ -51,12 +51,18 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   #candidate: Generation | undefined;
   #record: CanaryRecord | undefined;
   #waiting: Frame | undefined;
-  #held = false;
   #swapping = false;
   #stopped = false;
   /** How the serving generation ended in a handover: told only if the candidate does not take over. */
   #death: GenerationEvents['failed'] | undefined;
-  #onIdle: (() => void) | undefined;
+  /** The candidate, from the handover on: frames go to it. */
+  #taking: Generation | undefined;
+  /** Its first frame of its own: what it answers before that are canary frames. */
+  #firstTaken: number | undefined;
+  #early: FrameResult[] = [];
+  /** Frames that it was given since, less those it could not decode. */
+  #taken = 0;
+  #onDrained: (() => void) | undefined;
   #abortSwap: ((reason: string) => void) | undefined;
 
   get serving(): Generation | undefined {
@@ -118,7 +124,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     let committed = false;
     try {
       tell('starting');
-      await Promise.race([candidate.start(), aborted]);
+      await Promise.race([candidate.start({ behind: true }), aborted]);
       this.#candidate = candidate;
       this.#attach(candidate);
       tell('canary');
@@ -126,15 +132,18 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       await hooks.commit?.();
       committed = true;
       tell('handover');
-      this.#held = true;
-      await Promise.race([aborted, this.#idle()]);
+      await Promise.race([aborted, this.#handOver(candidate)]);
       if (candidate.state !== 'ready' || this.#stopped) {
         throw new BitlaneError('SWAP_FAILED', 'the candidate ended before it took over');
       }
       this.#serving = candidate;
       this.#death = undefined;
+      this.#tellEarly();
     } catch (error) {
       const reason = messageOf(error);
+      // What the candidate was given in a handover that came to nothing.
+      this.counters.lost += this.#taken;
+      this.#early = [];
       this.#endSwap();
       tell('rolled-back', reason);
       this.#tellDeath();
@@ -182,16 +191,33 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     }
   }
 
-  /** Resolves when neither generation holds a frame. */
-  #idle(): Promise<void> {
+  /**
+   * From now on frames go to the candidate, while the old one finishes those it holds; resolves when it has. What the candidate
+   * answers before that waits, so that results stay in the order of their frames.
+   */
+  #handOver(candidate: Generation): Promise<void> {
     return new Promise((resolve) => {
-      this.#onIdle = resolve;
-      this.#checkIdle();
+      this.#onDrained = resolve;
+      this.#taking = candidate;
+      this.#pump();
+      this.#checkDrained();
     });
   }
 
-  #checkIdle(): void {
-    if ((this.#serving?.inFlight ?? 0) + (this.#candidate?.inFlight ?? 0) === 0) this.#onIdle?.();
+  #checkDrained(): void {
+    if (this.#taking !== undefined && (this.#serving?.inFlight ?? 0) === 0) this.#onDrained?.();
+  }
+
+  /** Answers of the candidate that came before the old one was done. */
+  #tellEarly(): void {
+    const early = this.#early;
+    this.#early = [];
+    for (const result of early) this.#tell(result);
+  }
+
+  #tell(result: FrameResult): void {
+    this.counters.done += 1;
+    this.emit('result', result);
   }
 
   #tellDeath(): void {
@@ -203,15 +229,18 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   #endSwap(): void {
     this.#candidate = undefined;
     this.#record = undefined;
-    this.#onIdle = undefined;
+    this.#onDrained = undefined;
+    this.#taking = undefined;
+    this.#firstTaken = undefined;
+    this.#taken = 0;
     this.#abortSwap = undefined;
-    this.#held = false;
     this.#swapping = false;
     this.#pump();
   }
 
   #pump(): void {
-    if (this.#held || this.#serving?.wants !== true) return;
+    const target = this.#taking ?? this.#serving;
+    if (target?.wants !== true) return;
     if (this.#waiting === undefined) {
       this.emit('want', undefined);
       return;
@@ -219,7 +248,11 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     const frame = this.#waiting;
     this.#waiting = undefined;
     try {
-      this.#serving.offer(frame);
+      target.offer(frame);
+      if (target === this.#taking) {
+        this.#firstTaken ??= frame.seq;
+        this.#taken += 1;
+      }
       // A canary sees what the serving generation sees; frames that it misses are not counted anywhere.
       if (this.#record !== undefined) this.#candidate?.offer(frame);
     } catch {
@@ -228,19 +261,26 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     }
   }
 
+  /** Whether a generation was given this frame to serve it, and not only to show what it can. */
+  #isServed(generation: Generation, seq: number): boolean {
+    if (generation === this.#serving) return true;
+    return generation === this.#taking && this.#firstTaken !== undefined && seq >= this.#firstTaken;
+  }
+
   #attach(generation: Generation): void {
     generation.on('want', () => this.#pump());
     generation.on('result', (result) => {
       if (generation === this.#serving) {
-        this.counters.done += 1;
         this.#record?.addServing(result);
-        this.emit('result', result);
-      } else this.#record?.addCandidate(result);
-      this.#checkIdle();
+        this.#tell(result);
+      } else if (this.#isServed(generation, result.frame.seq)) this.#early.push(result);
+      else this.#record?.addCandidate(result);
+      this.#checkDrained();
     });
-    generation.on('dropped', () => {
-      if (generation === this.#serving) this.counters.dropped += 1;
-      this.#checkIdle();
+    generation.on('dropped', ({ seq }) => {
+      if (this.#isServed(generation, seq)) this.counters.dropped += 1;
+      if (this.#isServed(generation, seq) && generation === this.#taking) this.#taken -= 1;
+      this.#checkDrained();
     });
     generation.on('failed', (failure) => {
       if (generation !== this.#serving) {
@@ -249,10 +289,10 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       }
       this.counters.lost += failure.framesLost;
       this.#serving = undefined;
-      // Nothing is under way any more: in a handover the candidate takes over now instead of rolling back.
-      if (this.#onIdle !== undefined) {
+      // In a handover the candidate takes over now instead of rolling back.
+      if (this.#taking !== undefined) {
         this.#death = failure;
-        this.#checkIdle();
+        this.#checkDrained();
         return;
       }
       this.#abortSwap?.(`the serving generation failed during the swap: ${failure.message}`);

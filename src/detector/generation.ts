@@ -12,6 +12,7 @@ import {
   type Timings,
 } from './messages.js';
 import { Pace } from './pace.js';
+import { bringForward, leaveBehind, startBehind } from './priority.js';
 import { encodeHeader } from './wire.js';
 
 export interface GenerationOptions {
@@ -115,8 +116,9 @@ export class Generation extends Emitter<GenerationEvents> {
     return this.#state === 'ready' && (size === 0 || (size === 1 && this.#early));
   }
 
-  /** Starts the process and waits until it is warm. Throws `DETECTOR_FAILED`, leaving nothing behind. */
-  async start(): Promise<void> {
+  /**
+   * Starts the process and waits until it is warm; `behind`: with what the processor has left over, until then. Throws `DETECTOR_FAILED`, leaving nothing behind. */
+  async start({ behind = false }: { readonly behind?: boolean } = {}): Promise<void> {
     if (this.#state !== 'new') throw new BitlaneError('INTERNAL', 'a generation starts once');
     this.#state = 'starting';
     const { startTimeoutMs, script, args, graceMs } = this.#options;
@@ -124,6 +126,7 @@ export class Generation extends Emitter<GenerationEvents> {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
     });
     this.#child = child;
+    if (behind && child.pid !== undefined) startBehind(child.pid);
     child.on('message', (message) => this.#receive(message));
     child.on('error', (error) => this.#fail(`the detector process could not be started: ${error.message}`));
     child.on('exit', (code, signal) =>
@@ -179,7 +182,10 @@ export class Generation extends Emitter<GenerationEvents> {
     this.#settleStart?.(
       new BitlaneError('DETECTOR_FAILED', 'the detector process was stopped while it started'),
     );
-    if (this.#child !== undefined) await stopChild(this.#child, this.#options.graceMs);
+    if (this.#child !== undefined) {
+      if (this.pid !== undefined && !hasExited(this.#child)) leaveBehind(this.pid);
+      await stopChild(this.#child, this.#options.graceMs);
+    }
     this.#state = 'ended';
   }
 
@@ -198,6 +204,7 @@ export class Generation extends Emitter<GenerationEvents> {
       case 'ready':
         if (this.#state !== 'starting') return;
         this.#state = 'ready';
+        if (this.pid !== undefined) bringForward(this.pid);
         this.#settleStart?.();
         this.emit('want', undefined);
         break;

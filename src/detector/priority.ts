@@ -1,0 +1,56 @@
+// Who gets the processor while two generations are alive: the one that serves.
+import { readdirSync, readFileSync } from 'node:fs';
+import { constants, getPriority, setPriority } from 'node:os';
+
+/** A candidate that loads its model, and a process that is about to be ended, take what is left over. */
+const BEHIND = 15;
+const CAP_SYS_NICE = 23n;
+
+/** Whether a priority that was lowered can be raised again: with the capability, or within `RLIMIT_NICE` (see setpriority(2)). */
+const canRaiseAgain = (): boolean => {
+  try {
+    const capabilities = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+    if (((BigInt(`0x${capabilities ?? '0'}`) >> CAP_SYS_NICE) & 1n) === 1n) return true;
+    const limit = /^Max nice priority\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? '0';
+    return limit === 'unlimited' || 20 - Number(limit) <= getPriority();
+  } catch {
+    return false;
+  }
+};
+
+let raises: boolean | undefined;
+
+/** Sets every thread of a process: on Linux a priority belongs to a thread, and new ones inherit it. */
+const setAll = (pid: number, priority: number): void => {
+  for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), priority);
+};
+
+/** Puts a process that has just been started behind the others, where that can be taken back. */
+export const startBehind = (pid: number): void => {
+  raises ??= canRaiseAgain();
+  if (!raises) return;
+  try {
+    setPriority(pid, BEHIND);
+  } catch {
+    // A process that is gone already; its owner hears of that.
+  }
+};
+
+/** Gives a process this one's own priority again. */
+export const bringForward = (pid: number): void => {
+  if (raises !== true) return;
+  try {
+    setAll(pid, getPriority());
+  } catch {
+    // As above.
+  }
+};
+
+/** Puts a process that is about to end behind the others: giving its memory back takes time, too. */
+export const leaveBehind = (pid: number): void => {
+  try {
+    setAll(pid, constants.priority.PRIORITY_LOW);
+  } catch {
+    // As above.
+  }
+};

@@ -12,7 +12,7 @@ import {
   type Timings,
 } from './messages.js';
 import { Pace } from './pace.js';
-import { bringForward, leaveBehind, startBehind } from './priority.js';
+import { bringForward, commandBehind, leaveBehind } from './priority.js';
 import { encodeHeader } from './wire.js';
 
 export interface GenerationOptions {
@@ -122,11 +122,13 @@ export class Generation extends Emitter<GenerationEvents> {
     if (this.#state !== 'new') throw new BitlaneError('INTERNAL', 'a generation starts once');
     this.#state = 'starting';
     const { startTimeoutMs, script, args, graceMs } = this.#options;
-    const child = spawnOwned(process.execPath, [script, ...args], {
+    const [command, commandArgs] = behind
+      ? commandBehind(process.execPath, [script, ...args])
+      : [process.execPath, [script, ...args]];
+    const child = spawnOwned(command, commandArgs, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
     });
     this.#child = child;
-    if (behind && child.pid !== undefined) startBehind(child.pid);
     child.on('message', (message) => this.#receive(message));
     child.on('error', (error) => this.#fail(`the detector process could not be started: ${error.message}`));
     child.on('exit', (code, signal) =>
@@ -204,6 +206,7 @@ export class Generation extends Emitter<GenerationEvents> {
       case 'ready':
         if (this.#state !== 'starting') return;
         this.#state = 'ready';
+        // The canary is held against the serving generation: both get the same share.
         if (this.pid !== undefined) bringForward(this.pid);
         this.#settleStart?.();
         this.emit('want', undefined);

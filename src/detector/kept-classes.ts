@@ -1,5 +1,5 @@
 // Which classes of a model are kept: those asked for, else its vehicles, else all.
-import { foldName } from '../evaluation/index.js';
+import { foldName } from '../registry/index.js';
 
 const VEHICLES: ReadonlySet<string> = new Set(
   (

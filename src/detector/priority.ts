@@ -25,15 +25,13 @@ const setAll = (pid: number, priority: number): void => {
   for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), priority);
 };
 
-/** Puts a process that has just been started behind the others, where that can be taken back. */
-export const startBehind = (pid: number): void => {
+/**
+ * The command that runs `command` behind the others from its first instruction on, where that can be taken back with
+ * {@link bringForward}; the command itself elsewhere. `nice` execs, so the pid is the command's own.
+ */
+export const commandBehind = (command: string, args: readonly string[]): [string, readonly string[]] => {
   raises ??= canRaiseAgain();
-  if (!raises) return;
-  try {
-    setPriority(pid, BEHIND);
-  } catch {
-    // A process that is gone already; its owner hears of that.
-  }
+  return raises ? ['nice', ['-n', String(BEHIND), command, ...args]] : [command, args];
 };
 
 /** Gives a process this one's own priority again. */

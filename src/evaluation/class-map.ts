@@ -1,5 +1,6 @@
 // Which class of the data set each class of the model is: by name, with the usual synonyms.
 import { BitlaneError } from '../errors.js';
+import { foldName } from '../registry/index.js';
 
 /** Spellings of one thing, already folded (lower case, no spaces, underscores or hyphens). */
 const SYNONYMS: readonly (readonly string[])[] = [
@@ -25,9 +26,6 @@ const SYNONYMS: readonly (readonly string[])[] = [
 const meaningOf = new Map(
   SYNONYMS.flatMap((group) => group.map((name) => [name, group[0] ?? name] as const)),
 );
-
-/** A class name without what people spell differently: case, spaces, underscores, hyphens. */
-export const foldName = (name: string): string => name.toLowerCase().replace(/[\s_-]+/g, '');
 
 const meaning = (name: string): string => meaningOf.get(foldName(name)) ?? foldName(name);
 

@@ -8,7 +8,7 @@ export {
   quantile,
   type WeightedFigure,
 } from './bootstrap.js';
-export { type ClassMap, type ClassOverride, foldName, mapClasses, parseClassOverrides } from './class-map.js';
+export { type ClassMap, type ClassOverride, mapClasses, parseClassOverrides } from './class-map.js';
 export {
   CONFUSION_DEFAULTS,
   ConfusionMatrix,

@@ -12,6 +12,7 @@ export {
   readArtifact,
   readArtifactFolder,
 } from './artifact.js';
+export { foldName } from './class-name.js';
 export type { ModelSource } from './install.js';
 export { FileLock, lockOwner, type LockOwner } from './lock.js';
 export {

@@ -1,6 +1,7 @@
 // Class names: spelling, synonyms, overrides, and what is said about the rest.
 import t from 'tap';
-import { foldName, mapClasses, parseClassOverrides } from '../../src/evaluation/index.js';
+import { mapClasses, parseClassOverrides } from '../../src/evaluation/index.js';
+import { foldName } from '../../src/registry/index.js';
 
 t.test('spelling: case, spaces, underscores and hyphens do not matter', async (t) => {
   t.equal(foldName('Traffic_Light '), 'trafficlight');

@@ -124,18 +124,26 @@ const openStand = async (
   }
 };
 
-/** Time of a frame over time of a bare run, once for each pair. */
+interface Overhead {
+  /** Time of a frame over time of a bare run, once for each pair. */
+  readonly bare: number[];
+  /** The same over the model's run within that very frame: both sides in one process, at one moment. */
+  readonly own: number[];
+}
+
 const overheads = async (
   { generation, bare }: Stand,
   pictures: readonly Picture[],
   pairs: number,
-): Promise<number[]> => {
-  const ratios: number[] = [];
+): Promise<Overhead> => {
+  const ratios: Overhead = { bare: [], own: [] };
   for (let pair = -WARM_UP; pair < pairs; pair += 1) {
     const { runs } = await bare.run(BURST);
-    let totalMs = NaN;
-    for (let run = 0; run < BURST; run += 1) ({ totalMs } = await single(generation, pictures));
-    if (pair >= 0) ratios.push(totalMs / (runs.at(-1) ?? NaN));
+    let result: FrameResult | undefined;
+    for (let run = 0; run < BURST; run += 1) result = await single(generation, pictures);
+    if (pair < 0 || result === undefined) continue;
+    ratios.bare.push(result.totalMs / (runs.at(-1) ?? NaN));
+    ratios.own.push(result.totalMs / result.timings.inferenceMs);
   }
   return ratios;
 };
@@ -182,15 +190,15 @@ await runBench(async () => {
   const yuvs = await Promise.all(jpegs.slice(0, YUV_FRAMES).map((jpeg) => toYuv420(jpeg, 1280, 720)));
   const modelPath = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
   const { artifact, remove } = await nanoArtifact(modelPath);
-  const [jpegRatios, yuvRatios, load]: [number[], number[], Saturation[]] = [[], [], []];
+  const [jpeg, yuv, load]: [Overhead[], Overhead[], Saturation[]] = [[], [], []];
   let pinned = true;
   try {
     for (let round = 0; round < rounds; round += 1) {
       const stand = await openStand(artifact, threads, first, round % availableParallelism());
       pinned &&= stand.pinned;
       try {
-        jpegRatios.push(...(await overheads(stand, jpegs, pairs)));
-        yuvRatios.push(...(await overheads(stand, yuvs, pairs)));
+        jpeg.push(await overheads(stand, jpegs, pairs));
+        yuv.push(await overheads(stand, yuvs, pairs));
         load.push(await saturation(stand, jpegs, blocks, frames));
       } finally {
         await stand.stop();
@@ -206,8 +214,26 @@ await runBench(async () => {
       model: { name, id, threads },
       data: { frames: jpegs.length, width: first.width, height: first.height, rounds, pinned },
       figures: [
-        medianFigure('overhead.jpeg640', 'ratio', jpegRatios),
-        medianFigure('overhead.yuv720', 'ratio', yuvRatios),
+        medianFigure(
+          'overhead.jpeg640',
+          'ratio',
+          jpeg.flatMap(({ bare }) => bare),
+        ),
+        medianFigure(
+          'overhead.yuv720',
+          'ratio',
+          yuv.flatMap(({ bare }) => bare),
+        ),
+        medianFigure(
+          'overheadOverOwnRun.jpeg640',
+          'ratio',
+          jpeg.flatMap(({ own }) => own),
+        ),
+        medianFigure(
+          'overheadOverOwnRun.yuv720',
+          'ratio',
+          yuv.flatMap(({ own }) => own),
+        ),
         medianFigure(
           'throughput.jpeg640',
           'ratio',

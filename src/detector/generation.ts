@@ -12,6 +12,7 @@ import {
   type Timings,
 } from './messages.js';
 import { Pace } from './pace.js';
+import { FrameShelf } from './frame-shelf.js';
 import { bringForward, commandBehind, leaveBehind } from './priority.js';
 import { encodeHeader } from './wire.js';
 
@@ -73,6 +74,7 @@ export class Generation extends Emitter<GenerationEvents> {
   readonly #options: GenerationOptions;
   readonly #inFlight = new Map<number, InFlight>();
   #child: ChildProcess | undefined;
+  #shelf: FrameShelf | undefined;
   #state: GenerationState = 'new';
   /** Whether one more frame is wanted while the process is busy with another. */
   #early = false;
@@ -125,8 +127,9 @@ export class Generation extends Emitter<GenerationEvents> {
     const [command, commandArgs] = behind
       ? commandBehind(process.execPath, [script, ...args])
       : [process.execPath, [script, ...args]];
+    this.#shelf = FrameShelf.open();
     const child = spawnOwned(command, commandArgs, {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe', this.#shelf?.fd ?? 'ignore'],
     });
     this.#child = child;
     child.on('message', (message) => this.#receive(message));
@@ -159,7 +162,10 @@ export class Generation extends Emitter<GenerationEvents> {
     const channel = this.#child?.stdio[4] as Writable | null | undefined;
     if (!this.wants || channel === null || channel === undefined || this.#inFlight.has(frame.seq))
       return false;
-    const header = encodeHeader(frame);
+    // What is refused is refused before anything is put down.
+    encodeHeader(frame);
+    const place = this.#shelf?.put(frame.seq, frame.data);
+    const header = encodeHeader(frame, place);
     const { data: _data, ...rest } = frame;
     const { frameTimeoutMs } = this.#options;
     const deadline = setTimeout(
@@ -171,7 +177,7 @@ export class Generation extends Emitter<GenerationEvents> {
     // Together, so that the process wakes up once.
     channel.cork();
     channel.write(header);
-    channel.write(frame.data);
+    if (place === undefined) channel.write(frame.data);
     channel.uncork();
     return true;
   }
@@ -261,6 +267,7 @@ export class Generation extends Emitter<GenerationEvents> {
     }
     clearTimeout(entry.deadline);
     this.#inFlight.delete(seq);
+    this.#shelf?.free(seq);
     return entry.frame;
   }
 
@@ -269,6 +276,9 @@ export class Generation extends Emitter<GenerationEvents> {
     const count = this.#inFlight.size;
     for (const { deadline } of this.#inFlight.values()) clearTimeout(deadline);
     this.#inFlight.clear();
+    // Whoever clears is done with the process: its own handle keeps what it still reads.
+    this.#shelf?.close();
+    this.#shelf = undefined;
     return count;
   }
 

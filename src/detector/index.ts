@@ -12,6 +12,7 @@ export {
   type GenerationFailure,
   type Timings,
 } from './messages.js';
+export { readShelf } from './frame-shelf.js';
 export { encodeHeader, FrameReader, HEADER_BYTES, MAX_PAYLOAD_BYTES, rawBytes } from './wire.js';
 export {
   importModel,

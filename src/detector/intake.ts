@@ -3,10 +3,12 @@ import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import { BitlaneError, messageOf } from '../errors.js';
 import { encodeJpeg, type Frame, type Picture, Preprocessor } from '../vision/index.js';
+import { readShelf } from './frame-shelf.js';
 import type { IntakeData, IntakeMessage, Tensor } from './intake-messages.js';
 import { FrameReader } from './wire.js';
 
 const FRAME_FD = 4;
+const SHELF_FD = 5;
 /** A socket hands over about this much at once. */
 const CHUNK_BYTES = 256 * 1024;
 const MAX_REASON = 512;
@@ -62,7 +64,11 @@ const warmUp = (): void => {
 
 warmUp();
 say({ type: 'warm' });
-const reader = new FrameReader(take);
+const reader = new FrameReader(take, {
+  // A frame is prepared before the next one is read.
+  reuse: true,
+  readShelf: (target, place) => readShelf(SHELF_FD, target, place),
+});
 /** One buffer for all reads: a large frame comes in many. The types of the constructor lack `onread`. */
 const socketOptions: SocketConstructorOpts & { readonly onread: OnReadOpts } = {
   fd: FRAME_FD,

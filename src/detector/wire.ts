@@ -2,8 +2,13 @@
 import { BitlaneError } from '../errors.js';
 import type { Frame, PixelFormat, YuvColour } from '../vision/index.js';
 
-/** Bytes of a header, little endian: magic u32, format u32, width u32, height u32, payload u32, colour u32, seq f64, times f64 f64. */
-export const HEADER_BYTES = 48;
+/**
+ * Bytes of a header, little endian: magic u32, format u32, width u32, height u32, payload u32, colour u32, seq f64, times f64 f64,
+ * place f64 (in the shared memory; -1: the payload follows).
+ */
+export const HEADER_BYTES = 56;
+const FOLLOWS = -1;
+const MAX_PLACE = 2 ** 40;
 const MAGIC = 0x314c_4e42;
 
 /** No picture from a camera is larger: 8K YUV420 is 50 MB. */
@@ -32,8 +37,11 @@ export const rawBytes = (format: PixelFormat, width: number, height: number): nu
   }
 };
 
-/** The header of `frame`. Throws `BAD_FRAME` for a frame that {@link FrameReader} would refuse. */
-export const encodeHeader = (frame: Frame): Uint8Array => {
+/**
+ * The header of `frame`. Throws `BAD_FRAME` for a frame that {@link FrameReader} would refuse.
+ * @param place where its bytes lie in the shared memory; left out, they follow the header
+ */
+export const encodeHeader = (frame: Frame, place: number = FOLLOWS): Uint8Array => {
   const problem = checkSize(frame.format, frame.width, frame.height, frame.data.byteLength);
   if (problem !== undefined) throw new BitlaneError('BAD_FRAME', problem);
   const bytes = new Uint8Array(HEADER_BYTES);
@@ -47,6 +55,7 @@ export const encodeHeader = (frame: Frame): Uint8Array => {
   view.setFloat64(24, frame.seq, true);
   view.setFloat64(32, frame.receivedAtMs, true);
   view.setFloat64(40, frame.wallMs, true);
+  view.setFloat64(48, place, true);
   return bytes;
 };
 
@@ -73,7 +82,13 @@ const checkSize = (
     : `a ${width}x${height} ${format} frame holds ${expected} bytes, and this one holds ${payload}`;
 };
 
-const decodeHeader = (bytes: Uint8Array): { frame: Omit<Frame, 'data'>; payload: number } => {
+interface Header {
+  readonly frame: Omit<Frame, 'data'>;
+  readonly payload: number;
+  readonly place: number;
+}
+
+const decodeHeader = (bytes: Uint8Array): Header => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES);
   const bad = (rule: string): never => {
     throw new BitlaneError('BAD_FRAME', rule);
@@ -91,8 +106,12 @@ const decodeHeader = (bytes: Uint8Array): { frame: Omit<Frame, 'data'>; payload:
   if (seq === undefined || !Number.isSafeInteger(seq) || seq < 0) {
     return bad('the frame header has no sequence number');
   }
+  const place = view.getFloat64(48, true);
+  if (!Number.isInteger(place) || place < FOLLOWS || place > MAX_PLACE) {
+    return bad('the frame header names an impossible place');
+  }
   const frame = { seq, receivedAtMs: receivedAtMs ?? 0, wallMs: wallMs ?? 0, format, width, height };
-  return { frame: colour === undefined ? frame : { ...frame, colour }, payload };
+  return { frame: colour === undefined ? frame : { ...frame, colour }, payload, place };
 };
 
 /** A frame whose bytes are still coming. */
@@ -102,19 +121,29 @@ interface OpenFrame {
   filled: number;
 }
 
+export interface FrameReaderOptions {
+  /** Fills `target` with what lies at `place` of the shared memory; without it such frames are refused. */
+  readonly readShelf?: (target: Uint8Array, place: number) => void;
+  /** The bytes of a frame are only good until `onFrame` returns: the next frame of the same length takes their place. */
+  readonly reuse?: boolean;
+}
+
 /**
- * Cuts a byte stream back into frames. Each frame gets one buffer of its own, filled once: no chunk is joined twice.
- * A stream that breaks the format cannot be found again, so the reader throws and is done.
+ * Cuts a byte stream back into frames. Each frame's buffer is filled once: no chunk is joined twice. A stream that breaks the
+ * format cannot be found again, so the reader throws and is done.
  */
 export class FrameReader {
   readonly #onFrame: (frame: Frame) => void;
   readonly #header = new Uint8Array(HEADER_BYTES);
+  readonly #options: FrameReaderOptions;
   #filled = 0;
   #open: OpenFrame | undefined;
+  #last: Uint8Array | undefined;
   #broken = false;
 
-  constructor(onFrame: (frame: Frame) => void) {
+  constructor(onFrame: (frame: Frame) => void, options: FrameReaderOptions = {}) {
     this.#onFrame = onFrame;
+    this.#options = options;
   }
 
   /** True between frames: an end of the stream here tears nothing. */
@@ -136,16 +165,30 @@ export class FrameReader {
     this.#header.set(chunk.subarray(at, at + count), this.#filled);
     this.#filled += count;
     if (this.#filled < HEADER_BYTES) return count;
+    this.#filled = 0;
     try {
-      const { frame, payload } = decodeHeader(this.#header);
-      // Every byte is written before anyone reads it.
-      this.#open = { frame, data: Buffer.allocUnsafeSlow(payload), filled: 0 };
+      const { frame, payload, place } = decodeHeader(this.#header);
+      const data = this.#room(payload);
+      if (place === FOLLOWS) this.#open = { frame, data, filled: 0 };
+      else {
+        if (this.#options.readShelf === undefined) {
+          throw new BitlaneError('BAD_FRAME', 'the frame lies in shared memory, and there is none');
+        }
+        this.#options.readShelf(data, place);
+        this.#onFrame({ ...frame, data });
+      }
     } catch (error) {
       this.#broken = true;
       throw error;
     }
-    this.#filled = 0;
     return count;
+  }
+
+  /** Every byte is written before anyone reads it. */
+  #room(bytes: number): Uint8Array {
+    if (this.#options.reuse === true && this.#last?.byteLength === bytes) return this.#last;
+    this.#last = Buffer.allocUnsafeSlow(bytes);
+    return this.#last;
   }
 
   #takePayload(open: OpenFrame, chunk: Uint8Array, at: number): number {

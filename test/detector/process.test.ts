@@ -64,6 +64,23 @@ t.test('only vehicles are kept unless the configuration names classes', async (t
   }
 });
 
+t.test('the bytes of a large frame reach the model, between small ones and of any size', async (t) => {
+  const artifact = tinyArtifact(folder, { boxes: [BOX], failAbove: 150 });
+  const target = realGeneration(artifact);
+  t.teardown(() => target.stop());
+  await target.start();
+  for (const [width, height] of [
+    [640, 480],
+    [64, 64],
+    [1280, 720],
+    [640, 480],
+    [1921, 1081],
+  ] as const) {
+    for (const value of [30, 120]) t.equal((await show(target, image(width, height, value))).type, 'result');
+  }
+  t.equal((await show(target, image(1280, 720, 200))).type, 'failed', 'a bright one fails it, as it should');
+});
+
 t.test('a torn frame is dropped with its reason, and the process goes on', async (t) => {
   const target = realGeneration(tinyArtifact(folder, { boxes: [BOX] }));
   t.teardown(() => target.stop());

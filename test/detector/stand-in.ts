@@ -1,6 +1,6 @@
 // A detector process without a model: speaks the real one's protocol and misbehaves on demand.
 import { Socket } from 'node:net';
-import { FrameReader } from '../../src/detector/index.js';
+import { FrameReader, readShelf } from '../../src/detector/index.js';
 
 const mode = process.argv[2] ?? 'serve';
 const timings = { preprocessMs: 0, inferenceMs: mode === 'slow' ? 100 : 1, postprocessMs: 0 };
@@ -13,18 +13,21 @@ if (mode === 'refuse') say({ type: 'failed', message: 'the model has no output c
 if (mode === 'babble') say({ type: 'hello' });
 if (mode === 'stubborn') process.on('SIGTERM', () => undefined);
 
-const reader = new FrameReader(({ seq, width, data }) => {
-  seen += 1;
-  if (mode === 'crash' || (mode === 'crash-later' && seen > 3)) process.exit(9);
-  if (mode === 'hang') return;
-  if (mode === 'wrong-frame') say({ type: 'result', seq: seq + 1, detections: [], nonFinite: 0, timings });
-  else if (mode === 'drop') say({ type: 'dropped', seq, reason: 'torn' });
-  else {
-    const sum = data.reduce((total, value) => total + value, 0);
-    const nonFinite = mode === 'nan' ? 4 : 0;
-    say({ type: 'result', seq, detections: [0, 0, width, sum % 1000, 2, 0.5], nonFinite, timings });
-  }
-});
+const reader = new FrameReader(
+  ({ seq, width, data }) => {
+    seen += 1;
+    if (mode === 'crash' || (mode === 'crash-later' && seen > 3)) process.exit(9);
+    if (mode === 'hang') return;
+    if (mode === 'wrong-frame') say({ type: 'result', seq: seq + 1, detections: [], nonFinite: 0, timings });
+    else if (mode === 'drop') say({ type: 'dropped', seq, reason: 'torn' });
+    else {
+      const sum = data.reduce((total, value) => total + value, 0);
+      const nonFinite = mode === 'nan' ? 4 : 0;
+      say({ type: 'result', seq, detections: [0, 0, width, sum % 1000, 2, 0.5], nonFinite, timings });
+    }
+  },
+  { readShelf: (target, place) => readShelf(5, target, place) },
+);
 new Socket({ fd: 4 }).on('data', (chunk) => reader.push(chunk));
 
 if (!['exit-early', 'refuse', 'babble', 'silent'].includes(mode)) {

@@ -10,7 +10,9 @@ node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.ex
 }
 # The CPU library ships inside the package: nothing more has to be fetched.
 export ONNXRUNTIME_NODE_INSTALL=skip
-[ -d node_modules ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+  npm ci --no-audit --no-fund
+fi
 npm run --silent build
 root=$PWD
 cd "$cd_back"

@@ -1,6 +1,6 @@
 // `bitlane models list|use|rollback`: asks the running daemon, or works on the registry itself where none runs.
 import type { Command } from 'commander';
-import { findModel } from '../daemon/index.js';
+import { findModel, listModels } from '../daemon/index.js';
 import { Registry } from '../registry/index.js';
 import type { CommandResult } from '../telemetry/index.js';
 import { ask } from './ask.js';
@@ -23,26 +23,6 @@ const offline = async <T>(
     registry.stop();
   }
 };
-
-const listOffline = async (registry: Registry): Promise<CommandResult<'model/list'>> => ({
-  active: registry.active,
-  previous: registry.previous,
-  factory: registry.factory,
-  models: (await registry.list()).flatMap(({ id, manifest }) =>
-    manifest === undefined
-      ? []
-      : [
-          {
-            id,
-            name: manifest.name,
-            created_at: manifest.createdAt,
-            model_bytes: manifest.modelBytes,
-            head: manifest.detector.head.type,
-            classes: [...manifest.detector.classes],
-          },
-        ],
-  ),
-});
 
 const table = ({ active, previous, factory, models }: CommandResult<'model/list'>): string => {
   if (models.length === 0) {
@@ -81,7 +61,7 @@ export const addModelsUse = (models: Command, cli: Cli): void => {
         const place = findPlace(options);
         const list =
           (options.state === undefined ? await ask(cli, place, 'model/list') : undefined) ??
-          (await offline(cli, place, true, listOffline));
+          (await offline(cli, place, true, listModels));
         cli.print(list, () => table(list));
       }),
     );

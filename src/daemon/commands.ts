@@ -6,7 +6,8 @@ import type { RootLog } from '../system/index.js';
 import { type CommandRegistry, type CommandResult, defineCommand } from '../telemetry/index.js';
 import type { Config } from '../config/index.js';
 import type { Eye } from './eye.js';
-import { findModel, type ModelService } from './models.js';
+import { findModel, listModels } from './installed.js';
+import type { ModelService } from './models.js';
 import { makeSnapshot } from './snapshot.js';
 
 export interface CommandParts {
@@ -39,25 +40,7 @@ export const addCommands = (commands: CommandRegistry, parts: CommandParts): voi
     return { active: artifact.id, previous: registry.previous, generation: generations };
   };
 
-  commands.handle('model/list', async () => ({
-    active: registry.active,
-    previous: registry.previous,
-    factory: registry.factory,
-    models: (await registry.list()).flatMap(({ id, manifest }) =>
-      manifest === undefined
-        ? []
-        : [
-            {
-              id,
-              name: manifest.name,
-              created_at: manifest.createdAt,
-              model_bytes: manifest.modelBytes,
-              head: manifest.detector.head.type,
-              classes: [...manifest.detector.classes],
-            },
-          ],
-    ),
-  }));
+  commands.handle('model/list', () => listModels(registry));
 
   commands.handle('model/use', async ({ model }) => {
     await models.use(await findModel(registry, model));

@@ -9,7 +9,7 @@ import {
   keptClasses,
   type SwapEvent,
 } from '../detector/index.js';
-import { asBitlaneError, BitlaneError, messageOf } from '../errors.js';
+import { BitlaneError, messageOf } from '../errors.js';
 import { type Artifact, FAILED_START_LIMIT, type Registry, type StartOutcome } from '../registry/index.js';
 import { Backoff, Emitter, type Log } from '../system/index.js';
 import type { OutboxBody } from '../telemetry/index.js';
@@ -394,24 +394,3 @@ export class ModelService extends Emitter<ModelEvents> {
     });
   }
 }
-
-/** The installed artifact that a person means by an id, the beginning of one (six digits or more), or a name. */
-export const findModel = async (registry: Registry, wanted: string): Promise<string> => {
-  const entries = await registry.list();
-  const named = entries.filter(
-    (entry) =>
-      entry.id === wanted ||
-      entry.manifest?.name === wanted ||
-      (/^[0-9a-f]{6,64}$/i.test(wanted) && entry.id.startsWith(wanted.toLowerCase())),
-  );
-  const [first, second] = named;
-  if (first !== undefined && second === undefined) return first.id;
-  throw asBitlaneError(
-    new BitlaneError(
-      'NO_SUCH_MODEL',
-      first === undefined
-        ? `no installed model is called ${JSON.stringify(wanted)}: "bitlane models list" shows them`
-        : `${JSON.stringify(wanted)} stands for ${named.length} models: give the id`,
-    ),
-  );
-};

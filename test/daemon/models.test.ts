@@ -2,26 +2,16 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test as Tap } from 'tap';
 import { type Config, parseConfig } from '../../src/config/index.js';
-import { findModel, ModelService, type ModelStep } from '../../src/daemon/models.js';
+import { findModel } from '../../src/daemon/installed.js';
+import { ModelService, type ModelStep } from '../../src/daemon/models.js';
 import type { FrameResult } from '../../src/detector/index.js';
 import { Registry } from '../../src/registry/index.js';
 import { silentLog } from '../../src/system/index.js';
 import { encodeJpeg } from '../../src/vision/index.js';
-import { tinyDetector, type TinyDetector, type TinyOptions } from '../helpers/tinyModel.js';
+import { tinyAt } from '../helpers/daemon.js';
+import type { TinyDetector } from '../helpers/tinyModel.js';
 
-const CLASSES = ['car', 'truck'];
 const SIDE = 64;
-
-/** A detector whose one box tells it from others: its left edge is `at`. */
-const tiny = (at: number, more: Partial<TinyOptions> = {}): TinyDetector =>
-  tinyDetector({
-    head: 'yolox',
-    classes: CLASSES,
-    name: `tiny-${at}`,
-    boxes: [{ x1: at, y1: 10, x2: at + 12, y2: 30, classId: 0, score: 0.9 }],
-    marker: at,
-    ...more,
-  });
 
 const jpeg = encodeJpeg(
   { format: 'rgb24', width: SIDE, height: SIDE, data: new Uint8Array(3 * SIDE * SIDE).fill(90) },
@@ -72,7 +62,7 @@ const setUp = async (t: Tap, models: readonly TinyDetector[], change: object = {
 };
 
 t.test('serves the active model, swaps another in and goes back', async (t) => {
-  const [a, b] = [tiny(8), tiny(30)];
+  const [a, b] = [tinyAt(8), tinyAt(30)];
   const { registry, service, steps, saw, answer } = await setUp(t, [a, b]);
   await service.start();
   await saw(() => answer() === 8);
@@ -94,7 +84,7 @@ t.test('serves the active model, swaps another in and goes back', async (t) => {
 });
 
 t.test('a candidate that cannot serve is refused and the old one goes on', async (t) => {
-  const [a, nan, crash] = [tiny(8), tiny(30, { nan: true }), tiny(40, { crashAbove: 0 })];
+  const [a, nan, crash] = [tinyAt(8), tinyAt(30, { nan: true }), tinyAt(40, { crashAbove: 0 })];
   const { registry, service, steps, results, saw, answer, stateDir } = await setUp(t, [a, nan, crash]);
   await service.start();
   await saw(() => answer() === 8);
@@ -115,7 +105,7 @@ t.test('a candidate that cannot serve is refused and the old one goes on', async
 });
 
 t.test('a detector that is killed is started again', async (t) => {
-  const a = tiny(8);
+  const a = tinyAt(8);
   const { service, results, saw } = await setUp(t, [a]);
   await service.start();
   await saw(() => results.length > 3);
@@ -132,7 +122,7 @@ t.test('a detector that is killed is started again', async (t) => {
 });
 
 t.test('two starts that fail go back to the model before', async (t) => {
-  const [good, bad] = [tiny(8), tiny(30, { crashAbove: -1 })];
+  const [good, bad] = [tinyAt(8), tinyAt(30, { crashAbove: -1 })];
   const { registry, service, steps, saw, answer } = await setUp(t, [good, bad]);
   await registry.activate(bad.id);
   await service.start();
@@ -146,7 +136,7 @@ t.test('two starts that fail go back to the model before', async (t) => {
 });
 
 t.test('a model that crashes on every frame is left for the one before', async (t) => {
-  const [good, bad] = [tiny(8), tiny(30, { crashAbove: 50 })];
+  const [good, bad] = [tinyAt(8), tinyAt(30, { crashAbove: 50 })];
   const { registry, service, saw, answer, steps } = await setUp(t, [good, bad]);
   await registry.activate(bad.id);
   await service.start();
@@ -156,7 +146,7 @@ t.test('a model that crashes on every frame is left for the one before', async (
 });
 
 t.test('changed settings of the detector are taken up by a swap to the same model', async (t) => {
-  const a = tiny(8);
+  const a = tinyAt(8);
   const { service, config, saw, answer, results, registry } = await setUp(t, [a]);
   await service.start();
   await saw(() => answer() === 8);
@@ -174,8 +164,8 @@ t.test('nothing installed: a sentence that says what to do', async (t) => {
 });
 
 t.test('models are found by id, by its beginning, by name; not by what is not clear', async (t) => {
-  const [a, b] = [tiny(8), tiny(30)];
-  const twin = tiny(50, { name: 'tiny-8' });
+  const [a, b] = [tinyAt(8), tinyAt(30)];
+  const twin = tinyAt(50, { name: 'tiny-8' });
   const { registry } = await setUp(t, [a, b, twin]);
   t.equal(await findModel(registry, b.id), b.id);
   t.equal(await findModel(registry, b.id.slice(0, 8)), b.id);

@@ -1,0 +1,40 @@
+// ONNX models: read, write, edit, infer shapes, cut. Nothing here runs a model.
+export { type Attribute, float, floats, int, ints, tensor, text } from './graph/attribute.js';
+export { Graph, type NodeParts } from './graph/graph.js';
+export type { Node } from './graph/node.js';
+export type { Place } from './graph/nodeList.js';
+export type { Subgraph } from './graph/subgraph.js';
+export type { Use, Value } from './graph/value.js';
+export { readModel } from './file/read.js';
+export { saveModel, type SaveOptions, writeModel, type WriteOptions } from './file/write.js';
+export { Model, type ModelParts } from './model.js';
+export { packBits, packedRange, unpackBits } from './packed.js';
+export {
+  byteSizeOf,
+  bytesOfTensor,
+  type DenseTensor,
+  type DenseTensorOf,
+  type DenseType,
+  integersOf,
+  intsTensor,
+  type PackedTensor,
+  packTensor,
+  type StringTensor,
+  type Tensor,
+  tensorOf,
+  tensorOfBytes,
+  unpackTensor,
+} from './tensor.js';
+export {
+  bitsOf,
+  codeOf,
+  type DataType,
+  type Dim,
+  isPackedType,
+  isStatic,
+  type PackedType,
+  type Shape,
+  showType,
+  sizeOf,
+  typeOfCode,
+} from './types.js';

@@ -28,7 +28,31 @@ const ARRAYS = {
 } as const;
 
 export type DenseType = keyof typeof ARRAYS;
-type ArrayOf<T extends DenseType> = InstanceType<(typeof ARRAYS)[T]>;
+
+/** The array type of each; whatever memory it lies in. */
+interface Arrays {
+  float32: Float32Array;
+  float64: Float64Array;
+  int8: Int8Array;
+  uint8: Uint8Array;
+  int16: Int16Array;
+  uint16: Uint16Array;
+  int32: Int32Array;
+  uint32: Uint32Array;
+  int64: BigInt64Array;
+  uint64: BigUint64Array;
+  bool: Uint8Array;
+  float16: Uint16Array;
+  bfloat16: Uint16Array;
+  float8e4m3fn: Uint8Array;
+  float8e4m3fnuz: Uint8Array;
+  float8e5m2: Uint8Array;
+  float8e5m2fnuz: Uint8Array;
+  float8e8m0: Uint8Array;
+  complex64: Float32Array;
+  complex128: Float64Array;
+}
+type ArrayOf<T extends DenseType> = Arrays[T];
 
 /** A dense tensor, row-major. */
 export type DenseTensorOf<T extends DenseType> = {

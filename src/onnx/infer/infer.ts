@@ -1,0 +1,54 @@
+// Shape inference: one walk in topological order, one rule an operator.
+import type { Node } from '../graph/node.js';
+import type { Value } from '../graph/value.js';
+import type { Model } from '../model.js';
+import { sizeOf, isStatic, type Dim, type Shape } from '../types.js';
+import { ALGEBRA } from './algebra.js';
+import { type Known, type Rule, RuleContext } from './context.js';
+import { ELEMENTWISE } from './elementwise.js';
+import { LAYOUT } from './layout.js';
+import { WINDOWS } from './windows.js';
+
+const RULES: ReadonlyMap<string, Rule> = new Map(
+  Object.entries({ ...ELEMENTWISE, ...WINDOWS, ...LAYOUT, ...ALGEBRA }),
+);
+
+const DOMAINS: ReadonlySet<string> = new Set(['', 'ai.onnx', 'com.microsoft']);
+
+const MAX_RANK = 64;
+
+const ruleOf = (node: Node): Rule | undefined =>
+  DOMAINS.has(node.domain) ? RULES.get(node.opType) : undefined;
+
+/** What was inferred, with the file's word for what was not. */
+const merged = (inferred: Shape | undefined, declared: Shape | undefined): Shape | undefined => {
+  if (inferred === undefined || inferred.length > MAX_RANK) return declared;
+  if (declared?.length !== inferred.length) return inferred;
+  return inferred.map((dim, i): Dim => (typeof dim === 'number' || dim !== '' ? dim : (declared[i] ?? '')));
+};
+
+const settle = (value: Value, known: Known | undefined, contents: Map<Value, readonly Dim[]>): void => {
+  value.type = known?.type ?? value.type;
+  value.shape = merged(known?.shape, value.shape);
+  const content = known?.content;
+  const isWhole =
+    value.shape !== undefined && isStatic(value.shape) && sizeOf(value.shape) === content?.length;
+  if (content !== undefined && isWhole) contents.set(value, content);
+};
+
+/**
+ * Fills in type and shape of every value, from the graph's inputs on. Symbolic dimensions stay symbolic; what cannot be
+ * known (an unknown operator, a size that depends on data) stays as the file declared it, or unknown.
+ *
+ * @throws BitlaneError `BAD_MODEL` when the graph has a cycle
+ */
+export const inferShapes = (model: Model): void => {
+  model.graph.sort();
+  const contents = new Map<Value, readonly Dim[]>();
+  for (const node of model.graph.nodes()) {
+    const known = ruleOf(node)?.(new RuleContext(node, model.opset, contents)) ?? [];
+    node.outputs.forEach((value, index) => {
+      if (value !== undefined) settle(value, known[index], contents);
+    });
+  }
+};

@@ -41,3 +41,11 @@ export {
   sizeOf,
   typeOfCode,
 } from './types.js';
+export { foldBatchNorm } from './passes/foldBatchNorm.js';
+export { foldConstants } from './passes/foldConstants.js';
+export { freezeInitializers } from './passes/freezeInitializers.js';
+export { type Pass, runPasses } from './passes/pass.js';
+export { removeDeadNodes } from './passes/removeDeadNodes.js';
+export { removeIdentities } from './passes/removeIdentities.js';
+export { removeUnusedInitializers } from './passes/removeUnusedInitializers.js';
+export { irVersionOf, upgradeOpset } from './passes/upgradeOpset.js';

@@ -2,8 +2,11 @@
 import type { Command } from 'commander';
 import type { Cli } from './cli.js';
 import { addDoctor } from './doctor.js';
+import { addEval } from './eval.js';
+import { addModels } from './models.js';
+import { addRun } from './run.js';
 
 /** Adds one command (with its subcommands) to the program. */
 export type AddCommand = (program: Command, cli: Cli) => void;
 
-export const COMMANDS: readonly AddCommand[] = [addDoctor];
+export const COMMANDS: readonly AddCommand[] = [addRun, addDoctor, addModels, addEval];

@@ -5,12 +5,14 @@ import { parseDocument } from 'yaml';
 import { messageOf } from '../errors.js';
 import { isObject, isWithinDepth, type JsonObject, mergePatch } from './json.js';
 import { isKey, knownKeys } from './keys.js';
-import { ConfigError, describeProblems } from './problems.js';
+import { ConfigError, describeProblems, pathText } from './problems.js';
 import { type Config, configSchema } from './schema.js';
 
-const MAX_FILE_BYTES = 1_048_576;
+/** Far above any configuration; what the YAML parser does with text made to hurt it grows with the square of its length. */
+const MAX_FILE_BYTES = 262_144;
 const MAX_DEPTH = 32;
 const MAX_ALIASES = 100;
+const MAX_BRACKETS = 128;
 
 /** A configuration as it stands in a file, and what it means with every default filled in. */
 export interface LocalConfig {
@@ -45,13 +47,34 @@ export const parseConfig = (value: unknown, source = 'the configuration'): Confi
   return parsed.data;
 };
 
+/** A parser's own words, without the excerpt of the file that it quotes: a password may stand there. */
+const oneLine = (message: string): string =>
+  (message.replace(/^(Unexpected token) .*$/s, '$1').split('\n')[0] ?? '')
+    .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
+    .replace(/:$/, '')
+    .slice(0, 200);
+
+/**
+ * Whether text is nested so deeply that the YAML parser, which recurses, would take minutes or end the process. Strings and
+ * comments are counted too: no configuration needs this many brackets in them either.
+ */
+const isTooDeepToParse = (text: string): boolean => {
+  let depth = 0;
+  for (const [mark] of text.matchAll(/[[\]{}]/g)) {
+    depth = mark === '[' || mark === '{' ? depth + 1 : Math.max(0, depth - 1);
+    if (depth > MAX_BRACKETS) return true;
+  }
+  // "- - - x" opens a list at every dash, and lines that are indented more and more a mapping at every line.
+  return /(?:[-?:][ \t]+){64}/.test(text) || /^[ \t]{256}/m.test(text);
+};
+
 const parseYaml = (text: string, source: string): unknown => {
-  const document = parseDocument(text, { logLevel: 'error', strict: true });
+  if (isTooDeepToParse(text)) throw new ConfigError(source, ['it is nested too deeply']);
+  const document = parseDocument(text, { logLevel: 'error', strict: true, prettyErrors: false });
   const problem = document.errors[0];
   if (problem !== undefined) {
-    throw new ConfigError(source, [
-      `it is not YAML: ${problem.message.split('\n')[0] ?? ''}`.replace(/:$/, ''),
-    ]);
+    const line = text.slice(0, problem.pos[0]).split('\n').length;
+    throw new ConfigError(source, [`it is not YAML: ${oneLine(problem.message)} (line ${line})`]);
   }
   return document.toJS({ maxAliasCount: MAX_ALIASES });
 };
@@ -61,7 +84,7 @@ const parseText = (text: string, source: string, isJson: boolean): unknown => {
     return isJson ? JSON.parse(text) : parseYaml(text, source);
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    const why = error instanceof RangeError ? 'it is nested too deeply' : messageOf(error).split('\n')[0];
+    const why = error instanceof RangeError ? 'it is nested too deeply' : oneLine(messageOf(error));
     throw new ConfigError(source, [`it is not ${isJson ? 'JSON' : 'YAML'}: ${why}`], { cause: error });
   }
 };
@@ -115,12 +138,17 @@ export const loadConfig = (path: string): LocalConfig => {
 const covers = (allowed: string, path: string): boolean => path === allowed || path.startsWith(`${allowed}.`);
 
 /** The keys of a change set that `allow` does not cover, as paths. */
-export const forbiddenKeys = (changes: JsonObject, allow: readonly string[], under = ''): string[] =>
+export const forbiddenKeys = (
+  changes: JsonObject,
+  allow: readonly string[],
+  under: readonly string[] = [],
+): (readonly string[])[] =>
   Object.entries(changes).flatMap(([key, value]) => {
-    const path = `${under}${key}`;
-    if (allow.some((allowed) => covers(allowed, path))) return [];
-    const mayHold = allow.some((allowed) => allowed.startsWith(`${path}.`));
-    return mayHold && isObject(value) ? forbiddenKeys(value, allow, `${path}.`) : [path];
+    const path = [...under, key];
+    const name = path.join('.');
+    if (allow.some((allowed) => covers(allowed, name))) return [];
+    const mayHold = allow.some((allowed) => allowed.startsWith(`${name}.`));
+    return mayHold && isObject(value) ? forbiddenKeys(value, allow, path) : [path];
   });
 
 /**
@@ -139,7 +167,7 @@ export const layerConfig = (local: LocalConfig, changes: JsonObject): Config => 
       source,
       forbidden
         .slice(0, 20)
-        .map((key) => `${key} may not be changed remotely: remote.allow does not list it`),
+        .map((path) => `${pathText(path)} may not be changed remotely: remote.allow does not list it`),
     );
   }
   return parseConfig(mergePatch(local.value, changes), source);

@@ -7,7 +7,11 @@ const MAX_SHOWN = 60;
 
 /** Outside text as it may stand in a sentence: one line, short. */
 export const quote = (text: string): string =>
-  JSON.stringify(text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text);
+  JSON.stringify(text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text).replace(
+    // What JSON may hold raw and a terminal or a log reader may still take for a command or a new line.
+    /[\p{Cc}\u2028\u2029]/gu,
+    (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 
 /** A configuration or change set that breaks its schema: one sentence a problem. */
 export class ConfigError extends BitlaneError {
@@ -103,6 +107,9 @@ const nearest = (key: string, known: readonly string[]): string | undefined => {
     const far = distance(key.toLowerCase(), name.toLowerCase());
     if (best === undefined || far < best.far) best = { name, far };
   }
+  // "password" is farther from "passwordFile" than any typing error, but meant all the same.
+  const longer = known.find((name) => key.length >= 4 && name.toLowerCase().startsWith(key.toLowerCase()));
+  if (longer !== undefined && best?.far !== 0) return longer;
   return best !== undefined && best.far <= Math.max(1, Math.floor(key.length / 3)) ? best.name : undefined;
 };
 
@@ -123,9 +130,10 @@ const inUnion = (issue: z.core.$ZodIssueInvalidUnion, whole: string, known: Know
   const at = pathText(issue.path) || whole;
   if (issue.discriminator !== undefined) {
     const kinds = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : [];
-    return [
-      `${pathText([...issue.path, issue.discriminator])} must be one of ${kinds.join(', ') || 'the known kinds'}`,
-    ];
+    // zod's path ends at the discriminator in some of its versions.
+    const path =
+      issue.path.at(-1) === issue.discriminator ? issue.path : [...issue.path, issue.discriminator];
+    return [`${pathText(path)} must be one of ${kinds.join(', ') || 'the known kinds'}`];
   }
   // The branch that came furthest says most: a list of numbers is better told "[1] must be at most 1" than "fits nothing".
   const branches = issue.errors.filter((branch) => branch.length > 0);

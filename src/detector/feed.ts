@@ -21,6 +21,8 @@ export interface FeedEvents {
   swap: SwapEvent;
   /** The serving generation ended by itself; frames wait (newest wins) until {@link DetectorFeed.serve} names another. */
   failed: GenerationEvents['failed'];
+  /** A frame is wanted and none waits: a source that delivers on demand is asked for one. */
+  want: undefined;
 }
 
 /** Every frame received is in exactly one place: received = done + dropped + skipped + lost + in flight + waiting. */
@@ -35,6 +37,13 @@ export interface FeedCounters {
   lost: number;
 }
 
+export interface SwapHooks {
+  /** Makes the swap durable. */
+  readonly commit?: () => void | Promise<void>;
+  /** Takes `commit` back. */
+  readonly undo?: () => void | Promise<void>;
+}
+
 /** Owns which generation sees frames. Starting and restarting the serving generation is its owner's business. */
 export class DetectorFeed extends Emitter<FeedEvents> {
   readonly counters: FeedCounters = { received: 0, done: 0, dropped: 0, skipped: 0, lost: 0 };
@@ -44,6 +53,9 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   #waiting: Frame | undefined;
   #held = false;
   #swapping = false;
+  #stopped = false;
+  /** How the serving generation ended in a handover: told only if the candidate does not take over. */
+  #death: GenerationEvents['failed'] | undefined;
   #onIdle: (() => void) | undefined;
   #abortSwap: ((reason: string) => void) | undefined;
 
@@ -75,26 +87,18 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     this.counters.received += 1;
     if (this.#waiting !== undefined) this.counters.skipped += 1;
     this.#waiting = frame;
-    // A canary sees live frames beside the serving generation; what it misses is not counted anywhere.
-    const canary = this.#record === undefined ? undefined : this.#candidate;
-    try {
-      canary?.offer(frame);
-    } catch {
-      // The serving generation meets the same frame, and counts it.
-    }
     this.#pump();
   }
 
   /**
-   * Starts `candidate`, lets it see live frames, and moves the feed to it. Resolves once it serves and the old one is gone; on
-   * any failure the old one goes on and `SWAP_FAILED` is thrown. `beforeCommit` runs when the canary has passed, with nothing
-   * in flight in neither: if it throws, the swap is rolled back.
+   * Starts `candidate`, lets it see the frames that the serving generation gets, and moves the feed to it between two frames.
+   * Resolves once it serves and the old one is gone; on any failure the old one goes on and `SWAP_FAILED` is thrown.
+   *
+   * `commit` runs when the canary has passed, while the old one still serves: it may take its time (a registry syncs to disk)
+   * without a gap in the results. If it throws, the swap is rolled back. `undo` runs where the swap is rolled back after
+   * `commit`: the candidate died on its last few metres.
    */
-  async swap(
-    candidate: Generation,
-    rules: CanaryRules,
-    beforeCommit: () => void = () => undefined,
-  ): Promise<void> {
+  async swap(candidate: Generation, rules: CanaryRules, hooks: SwapHooks = {}): Promise<void> {
     const old = this.#serving;
     if (this.#swapping) throw new BitlaneError('BUSY', 'a swap is running: wait until it has ended');
     if (old === undefined)
@@ -107,35 +111,36 @@ export class DetectorFeed extends Emitter<FeedEvents> {
         to: candidate.artifactId,
         ...(reason === undefined ? {} : { reason }),
       });
-    let timer: NodeJS.Timeout | undefined;
     const aborted = new Promise<never>((_, reject) => {
       this.#abortSwap = (reason) => reject(new BitlaneError('SWAP_FAILED', reason));
     });
     aborted.catch(() => undefined);
+    let committed = false;
     try {
       tell('starting');
       await Promise.race([candidate.start(), aborted]);
       this.#candidate = candidate;
       this.#attach(candidate);
       tell('canary');
-      timer = setTimeout(
-        () => this.#abortSwap?.(`the candidate had not passed its canary after ${rules.timeoutMs} ms`),
-        rules.timeoutMs,
-      );
-      await Promise.race([this.#canary(rules), aborted]);
+      await this.#canary(candidate, old, rules, aborted);
+      await hooks.commit?.();
+      committed = true;
       tell('handover');
       this.#held = true;
-      await Promise.race([this.#idle(), aborted]);
-      beforeCommit();
+      await Promise.race([aborted, this.#idle()]);
+      if (candidate.state !== 'ready' || this.#stopped) {
+        throw new BitlaneError('SWAP_FAILED', 'the candidate ended before it took over');
+      }
       this.#serving = candidate;
+      this.#death = undefined;
     } catch (error) {
       const reason = messageOf(error);
       this.#endSwap();
       tell('rolled-back', reason);
+      this.#tellDeath();
       await candidate.stop();
+      if (committed) await hooks.undo?.();
       throw new BitlaneError('SWAP_FAILED', reason, { cause: error });
-    } finally {
-      clearTimeout(timer);
     }
     this.#endSwap();
     tell('committed');
@@ -144,6 +149,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
 
   /** Ends both generations. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#abortSwap?.('the daemon is stopping');
     this.removeAll();
     const generations = [this.#serving, this.#candidate];
@@ -151,14 +157,29 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     await Promise.all(generations.map(async (generation) => generation?.stop()));
   }
 
-  #canary(rules: CanaryRules): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#record = new CanaryRecord(rules, (problem) => {
+  async #canary(
+    candidate: Generation,
+    old: Generation,
+    rules: CanaryRules,
+    aborted: Promise<never>,
+  ): Promise<void> {
+    const passed = new Promise<void>((resolve, reject) => {
+      const classes = { serving: old.classes, candidate: candidate.classes };
+      this.#record = new CanaryRecord(rules, classes, (problem) => {
         this.#record = undefined;
         if (problem === undefined) resolve();
         else reject(new BitlaneError('SWAP_FAILED', problem));
       });
     });
+    const timer = setTimeout(
+      () => this.#abortSwap?.(`the candidate had not passed its canary after ${rules.timeoutMs} ms`),
+      rules.timeoutMs,
+    );
+    try {
+      await Promise.race([passed, aborted]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Resolves when neither generation holds a frame. */
@@ -173,6 +194,12 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     if ((this.#serving?.inFlight ?? 0) + (this.#candidate?.inFlight ?? 0) === 0) this.#onIdle?.();
   }
 
+  #tellDeath(): void {
+    const failure = this.#death;
+    this.#death = undefined;
+    if (failure !== undefined) this.emit('failed', failure);
+  }
+
   #endSwap(): void {
     this.#candidate = undefined;
     this.#record = undefined;
@@ -184,11 +211,17 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   }
 
   #pump(): void {
-    if (this.#held || this.#waiting === undefined || this.#serving?.wants !== true) return;
+    if (this.#held || this.#serving?.wants !== true) return;
+    if (this.#waiting === undefined) {
+      this.emit('want', undefined);
+      return;
+    }
     const frame = this.#waiting;
     this.#waiting = undefined;
     try {
       this.#serving.offer(frame);
+      // A canary sees what the serving generation sees; frames that it misses are not counted anywhere.
+      if (this.#record !== undefined) this.#candidate?.offer(frame);
     } catch {
       // A frame that breaks its own size: the camera's door lets none through, so this is counted, not spread.
       this.counters.dropped += 1;
@@ -216,6 +249,12 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       }
       this.counters.lost += failure.framesLost;
       this.#serving = undefined;
+      // Nothing is under way any more: in a handover the candidate takes over now instead of rolling back.
+      if (this.#onIdle !== undefined) {
+        this.#death = failure;
+        this.#checkIdle();
+        return;
+      }
       this.#abortSwap?.(`the serving generation failed during the swap: ${failure.message}`);
       this.emit('failed', failure);
     });

@@ -8,14 +8,18 @@ import {
   type DetectorMessage,
   detectorMessageSchema,
   type GenerationFailure,
+  ROW,
   type Timings,
 } from './messages.js';
+import { Pace } from './pace.js';
 import { encodeHeader } from './wire.js';
 
 export interface GenerationOptions {
   /** Counts generations of this supervisor, from 1. */
   readonly number: number;
   readonly artifactId: string;
+  /** The artifact's class names, in its order. */
+  readonly classes: readonly string[];
   /** Script of the detector process. */
   readonly script: string;
   readonly args: readonly string[];
@@ -39,7 +43,7 @@ export interface FrameResult {
 }
 
 export interface GenerationEvents {
-  /** A frame is wanted and none is under way to the process: {@link Generation.offer} one. */
+  /** One more frame is wanted, while the process may be busy with another: {@link Generation.offer} one. */
   want: undefined;
   result: FrameResult;
   dropped: { readonly seq: number; readonly reason: string };
@@ -54,13 +58,25 @@ interface InFlight {
   readonly deadline: NodeJS.Timeout;
 }
 
+const toDetections = (rows: readonly number[]): Detection[] => {
+  const detections: Detection[] = [];
+  for (let at = 0; at < rows.length; at += ROW) {
+    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, classId = 0, score = 0] = rows.slice(at, at + ROW);
+    detections.push({ x1, y1, x2, y2, classId, score });
+  }
+  return detections;
+};
+
 /** Owns the process. Emits `failed` at most once; after `stop` it emits nothing. */
 export class Generation extends Emitter<GenerationEvents> {
   readonly #options: GenerationOptions;
   readonly #inFlight = new Map<number, InFlight>();
   #child: ChildProcess | undefined;
   #state: GenerationState = 'new';
-  #wanted = 0;
+  /** Whether one more frame is wanted while the process is busy with another. */
+  #early = false;
+  #earlyTimer: NodeJS.Timeout | undefined;
+  readonly #pace = new Pace();
   #settleStart: ((failure?: BitlaneError) => void) | undefined;
 
   constructor(options: GenerationOptions) {
@@ -80,6 +96,10 @@ export class Generation extends Emitter<GenerationEvents> {
     return this.#options.artifactId;
   }
 
+  get classes(): readonly string[] {
+    return this.#options.classes;
+  }
+
   get pid(): number | undefined {
     return this.#child?.pid;
   }
@@ -89,9 +109,10 @@ export class Generation extends Emitter<GenerationEvents> {
     return this.#inFlight.size;
   }
 
-  /** True when the process waits for a frame. */
+  /** True when the process waits for a frame, or soon will: the next one is read and prepared while the model is at work. */
   get wants(): boolean {
-    return this.#state === 'ready' && this.#wanted > 0;
+    const { size } = this.#inFlight;
+    return this.#state === 'ready' && (size === 0 || (size === 1 && this.#early));
   }
 
   /** Starts the process and waits until it is warm. Throws `DETECTOR_FAILED`, leaving nothing behind. */
@@ -134,7 +155,6 @@ export class Generation extends Emitter<GenerationEvents> {
     if (!this.wants || channel === null || channel === undefined || this.#inFlight.has(frame.seq))
       return false;
     const header = encodeHeader(frame);
-    this.#wanted -= 1;
     const { data: _data, ...rest } = frame;
     const { frameTimeoutMs } = this.#options;
     const deadline = setTimeout(
@@ -142,8 +162,12 @@ export class Generation extends Emitter<GenerationEvents> {
       frameTimeoutMs,
     );
     this.#inFlight.set(frame.seq, { frame: rest, deadline });
+    this.#awaitNext();
+    // Together, so that the process wakes up once.
+    channel.cork();
     channel.write(header);
     channel.write(frame.data);
+    channel.uncork();
     return true;
   }
 
@@ -172,11 +196,9 @@ export class Generation extends Emitter<GenerationEvents> {
   #handle(message: DetectorMessage): void {
     switch (message.type) {
       case 'ready':
+        if (this.#state !== 'starting') return;
         this.#state = 'ready';
         this.#settleStart?.();
-        break;
-      case 'want':
-        this.#wanted += 1;
         this.emit('want', undefined);
         break;
       case 'result': {
@@ -187,27 +209,37 @@ export class Generation extends Emitter<GenerationEvents> {
           generation: this.number,
           artifactId: this.artifactId,
           frame,
-          detections: detections.map(([x1, y1, x2, y2, classId, score]) => ({
-            x1,
-            y1,
-            x2,
-            y2,
-            classId,
-            score,
-          })),
+          detections: toDetections(detections),
           nonFinite,
           timings,
           totalMs: performance.now() - frame.receivedAtMs,
         });
+        this.#pace.add(timings.preprocessMs, timings.inferenceMs + timings.postprocessMs);
+        this.#awaitNext();
         break;
       }
       case 'dropped':
         if (this.#takeInFlight(message.seq) === undefined) return;
         this.emit('dropped', { seq: message.seq, reason: message.reason });
+        this.#awaitNext();
         break;
       case 'failed':
         this.#fail(message.message);
         break;
+    }
+  }
+
+  /** The process begins with a frame, or has none: from here on counts when the next one is wanted. */
+  #awaitNext(): void {
+    clearTimeout(this.#earlyTimer);
+    this.#early = false;
+    if (this.#state !== 'ready') return;
+    if (this.#inFlight.size === 0) this.emit('want', undefined);
+    else if (this.#inFlight.size === 1) {
+      this.#earlyTimer = setTimeout(() => {
+        this.#early = true;
+        this.emit('want', undefined);
+      }, this.#pace.waitMs());
     }
   }
 
@@ -223,6 +255,7 @@ export class Generation extends Emitter<GenerationEvents> {
   }
 
   #clearFrames(): number {
+    clearTimeout(this.#earlyTimer);
     const count = this.#inFlight.size;
     for (const { deadline } of this.#inFlight.values()) clearTimeout(deadline);
     this.#inFlight.clear();

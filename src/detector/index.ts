@@ -13,5 +13,24 @@ export {
   type Timings,
 } from './messages.js';
 export { encodeHeader, FrameReader, HEADER_BYTES, MAX_PAYLOAD_BYTES, rawBytes } from './wire.js';
-export { type CanaryRules } from './canary.js';
-export { DetectorFeed, type FeedCounters, type FeedEvents, type SwapEvent, type SwapStep } from './feed.js';
+export {
+  importModel,
+  type ImportedModel,
+  type ImportRequest,
+  installImported,
+  tryArtifact,
+  writeImported,
+} from './import.js';
+export { ModelProbe, type ProbeOptions, type Served } from './probe.js';
+export { type ModelHints } from './probe-messages.js';
+export { createGeneration, type CreateOptions } from './create.js';
+export { type KeptClasses, keptClasses } from './kept-classes.js';
+export { type CanaryClasses, type CanaryRules, countFound } from './canary.js';
+export {
+  DetectorFeed,
+  type FeedCounters,
+  type FeedEvents,
+  type SwapEvent,
+  type SwapHooks,
+  type SwapStep,
+} from './feed.js';

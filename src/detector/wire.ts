@@ -138,7 +138,8 @@ export class FrameReader {
     if (this.#filled < HEADER_BYTES) return count;
     try {
       const { frame, payload } = decodeHeader(this.#header);
-      this.#open = { frame, data: new Uint8Array(payload), filled: 0 };
+      // Every byte is written before anyone reads it.
+      this.#open = { frame, data: Buffer.allocUnsafeSlow(payload), filled: 0 };
     } catch (error) {
       this.#broken = true;
       throw error;

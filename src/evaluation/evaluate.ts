@@ -12,7 +12,7 @@ import {
   criticalAccuracyFigure,
   type CriticalOptions,
 } from './critical.js';
-import { matchPicture, type PictureResult } from './matching.js';
+import { byScore, matchPicture, type PictureResult } from './matching.js';
 
 export interface EvaluateOptions extends CriticalOptions {
   /** Detections looked at for one class of one picture; 300 when left out (COCO's own evaluation takes 100). */
@@ -50,6 +50,16 @@ export interface Evaluation {
   readonly judged: readonly (readonly Verdict[])[];
 }
 
+/** Of detections that share one box, which a head gives when it is asked for all labels, the best: a thing is of one class. */
+const withOneLabel = ({ objects, detections }: PictureResult): PictureResult => {
+  const seen = new Set<string>();
+  const shown = byScore(detections).filter(({ x1, y1, x2, y2 }) => {
+    const box = [x1, y1, x2, y2].join();
+    return seen.size < seen.add(box).size;
+  });
+  return { objects, detections: shown };
+};
+
 /**
  * @param results objects and detections of each picture, in the classes of `map` (see `toResult`)
  */
@@ -64,7 +74,7 @@ export const evaluate = (
     map.mapped,
   );
   const judged = results.map((result) =>
-    judgePicture(result, classes, options.confusion ?? CONFUSION_DEFAULTS),
+    judgePicture(withOneLabel(result), classes, options.confusion ?? CONFUSION_DEFAULTS),
   );
   const confusion = ConfusionMatrix.of(map.classes, judged.flat());
   const pairs = confusedPairs(confusion, { eligible: map.mapped, ...options });

@@ -27,6 +27,8 @@ export {
   type CriticalOptions,
   wilsonLower,
 } from './critical.js';
+export { type DeviceDescription, describeDevice } from './device.js';
+export { evaluate, type EvaluateOptions, type Evaluation } from './evaluate.js';
 export {
   iou,
   IOU_THRESHOLDS,
@@ -36,4 +38,14 @@ export {
   type PictureResult,
 } from './matching.js';
 export { openDataSet, type OpenOptions } from './open.js';
+export { pictureSize, readPicture } from './pictures.js';
+export {
+  type Latency,
+  latencyOf,
+  predict,
+  PREDICT_DEFAULTS,
+  type Predictions,
+  type PredictOptions,
+  toResult,
+} from './predict.js';
 export type { DataSet, LabelledObject, Labels, Picture } from './types.js';

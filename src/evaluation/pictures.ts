@@ -1,12 +1,13 @@
-// Picture files of a data set: their size, and their bytes as a frame would bring them.
-import { readFile } from 'node:fs/promises';
+// Picture files of a data set: their size and their pixels.
 import sharp from 'sharp';
 import { BitlaneError, messageOf } from '../errors.js';
-import { decodeImage, type Picture as FramePicture } from '../vision/index.js';
+import type { RgbImage } from '../vision/index.js';
 
 /** EXIF orientations: 1 is upright, 5 to 8 lie on their side. */
 const UPRIGHT = 1;
 const LYING = 5;
+/** 8192 x 8192, as for frames. */
+const MAX_PIXELS = 2 ** 26;
 
 const unreadable = (path: string, error: unknown): BitlaneError =>
   new BitlaneError('BAD_DATASET', `${path} cannot be read as a picture: ${messageOf(error)}`, {
@@ -24,19 +25,22 @@ export const pictureSize = async (path: string): Promise<{ width: number; height
 };
 
 /**
- * A picture file as a camera would deliver it: a JPEG stays a JPEG, so that it is decoded as frames are; anything else, and
- * a JPEG that its EXIF tag turns (labels speak of what people saw), becomes pixels.
+ * Pixels of a picture file, upright: labels speak of what people saw. Decoded as exactly as the tools are that published figures
+ * come from; the faster decoding of camera frames costs about 0.003 of average precision.
  * @throws BitlaneError `BAD_DATASET`
  */
-export const readPicture = async (path: string): Promise<FramePicture> => {
+export const readPicture = async (path: string): Promise<RgbImage> => {
   try {
-    const bytes = await readFile(path);
-    const { format, width, height, orientation = UPRIGHT, space, depth } = await sharp(bytes).metadata();
-    const isFrame = format === 'jpeg' && (space === 'srgb' || space === 'b-w') && depth === 'uchar';
-    if (orientation !== UPRIGHT) {
-      return await decodeImage(await sharp(bytes).autoOrient().png({ compressionLevel: 0 }).toBuffer(), path);
-    }
-    return isFrame ? { format: 'jpeg', width, height, data: bytes } : await decodeImage(bytes, path);
+    const { data, info } = await sharp(path, { limitInputPixels: MAX_PIXELS, failOn: 'warning' })
+      .autoOrient()
+      .toColourspace('srgb')
+      .flatten({ background: '#000' })
+      .removeAlpha()
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true });
+    const { width, height, channels } = info;
+    if (channels !== 3) throw new Error(`it has ${channels} channels`);
+    return { format: 'rgb24', width, height, data };
   } catch (error) {
     throw unreadable(path, error);
   }

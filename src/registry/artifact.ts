@@ -24,11 +24,14 @@ export interface Artifact {
   readonly manifest: Manifest;
 }
 
-/** The first thing that a value broke, as `detector.input.width: must be ...`. */
+const MAX_REASON = 200;
+
+/** The first thing that a value broke, as `detector.input.width: must be ...`: one line, however the manifest's own keys read. */
 const firstIssue = (error: z.ZodError): string => {
   const issue = error.issues[0];
-  if (issue === undefined) return 'does not follow the schema';
-  return issue.path.length === 0 ? issue.message : `${issue.path.join('.')}: ${issue.message}`;
+  if (issue === undefined) return 'it does not follow the schema';
+  const text = issue.path.length === 0 ? issue.message : `${issue.path.join('.')}: ${issue.message}`;
+  return text.slice(0, MAX_REASON).replace(/[\p{Cc}\u2028\u2029]+/gu, ' ');
 };
 
 /** Checks a manifest's form. `what` names it in the error. */
@@ -38,7 +41,8 @@ export const parseManifest = (value: unknown, what: string): Manifest => {
   throw new BitlaneError('BAD_MODEL', `${what} is not a manifest: ${firstIssue(result.error)}`);
 };
 
-const sizeOf = async (path: string, limit: number): Promise<number> => {
+/** Size of a file. Throws `BAD_MODEL` where it is missing, no file or larger than `limit`. */
+export const sizeOf = async (path: string, limit: number): Promise<number> => {
   let size: number;
   try {
     const found = await stat(path);
@@ -81,19 +85,19 @@ export const hashFile = async (path: string): Promise<string> => {
 
 export const hashBytes = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-/** Checks that a model file is the one its manifest describes: size first, then every byte. */
-const verifyModel = async (modelPath: string, manifest: Manifest): Promise<void> => {
+/** Checks that a model file is the one its manifest describes: size first, then every byte. `what` names it in the error. */
+export const verifyModel = async (modelPath: string, manifest: Manifest, what = modelPath): Promise<void> => {
   const size = await sizeOf(modelPath, MAX_MODEL_BYTES);
   if (size !== manifest.modelBytes) {
     throw new BitlaneError(
       'BAD_MODEL',
-      `${modelPath} holds ${size} bytes where its manifest says ${manifest.modelBytes}: it is truncated or altered`,
+      `${what} holds ${size} bytes where its manifest says ${manifest.modelBytes}: it is truncated or altered`,
     );
   }
   if ((await hashFile(modelPath)) !== manifest.id) {
     throw new BitlaneError(
       'BAD_MODEL',
-      `${modelPath} is altered: its SHA-256 is not the id in its manifest (${manifest.id.slice(0, 12)}...)`,
+      `${what} is altered: its SHA-256 is not the id in its manifest (${manifest.id.slice(0, 12)}...)`,
     );
   }
 };

@@ -34,9 +34,20 @@ export class ArtifactFolder {
   /** Ids, oldest installation first. */
   async idsByAge(): Promise<readonly string[]> {
     const aged = await Promise.all(
-      (await this.ids()).map(async (id) => ({ id, at: (await stat(join(this.path, id))).mtimeMs })),
+      (await this.ids()).map(async (id) => {
+        try {
+          return [{ id, at: (await stat(join(this.path, id))).mtimeMs }];
+        } catch (error) {
+          // A reader holds no lock: what it listed may be removed by now.
+          if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+          throw error;
+        }
+      }),
     );
-    return aged.sort((a, b) => a.at - b.at || a.id.localeCompare(b.id)).map(({ id }) => id);
+    return aged
+      .flat()
+      .sort((a, b) => a.at - b.at || a.id.localeCompare(b.id))
+      .map(({ id }) => id);
   }
 
   /**

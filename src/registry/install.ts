@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { chmod, copyFile, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fsyncDirectory } from '../system/index.js';
-import { MANIFEST_FILE, MODEL_FILE, readArtifactFolder } from './artifact.js';
+import { MANIFEST_FILE, MODEL_FILE, readManifest, verifyModel } from './artifact.js';
 import type { Manifest } from './manifest.js';
 
 /** Where a model comes from: a file, or its bytes. */
@@ -50,7 +50,8 @@ export const writeArtifact = async (
     await fsyncFile(modelPath);
     await fsyncFile(manifestPath);
     fsyncDirectory(incoming);
-    await readArtifactFolder(incoming);
+    await readManifest(manifestPath);
+    await verifyModel(modelPath, manifest, typeof model === 'string' ? model : 'the model');
     await moveOut(folder, manifest.id);
     await rename(incoming, target);
     fsyncDirectory(folder);

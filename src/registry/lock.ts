@@ -1,6 +1,6 @@
 // One writer at a time: a lock file that names its owner by pid, start time and boot, so that a dead owner's lock is taken over.
 import { randomBytes } from 'node:crypto';
-import { linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { BitlaneError } from '../errors.js';
@@ -26,7 +26,7 @@ const bootId = (): string => {
   }
 };
 
-/** Start time of a running process; `undefined` when there is none with this pid, or only its exit status is left. */
+/** Start time of a running process; `undefined` when only its exit status is left, or `/proc` does not show one with this pid. */
 const startTimeOf = (pid: number): string | undefined => {
   try {
     // The command name, in brackets, may hold anything: fields are counted from its last bracket.
@@ -38,8 +38,22 @@ const startTimeOf = (pid: number): string | undefined => {
   }
 };
 
-const isAlive = (owner: LockOwner): boolean =>
-  owner.bootId === bootId() && startTimeOf(owner.pid) === owner.startTime;
+/** Whether there is a process with this pid that `/proc` hides from us: another user's, under `ProtectProc=` or `hidepid=`. */
+const isHidden = (pid: number): boolean => {
+  if (existsSync(`/proc/${pid}`)) return false;
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return codeOf(error) === 'EPERM';
+  }
+};
+
+const isAlive = (owner: LockOwner): boolean => {
+  if (owner.bootId !== bootId()) return false;
+  const startTime = startTimeOf(owner.pid);
+  // When a hidden process started cannot be told: better a lock that must be removed by hand than two writers.
+  return startTime === undefined ? isHidden(owner.pid) : startTime === owner.startTime;
+};
 
 /** The text of a lock file and, where it can be read, who owns it; `undefined` when there is none. */
 const read = (path: string): { text: string; owner: LockOwner | undefined } | undefined => {
@@ -111,9 +125,13 @@ export class FileLock {
   /** Claims that killed processes left behind: they refer to locks that are gone. */
   #sweep(): void {
     const [folder, name] = [dirname(this.#path), basename(this.#path)];
-    for (const entry of readdirSync(folder)) {
-      const path = join(folder, entry);
-      if (entry.startsWith(`${name}.`) && lockOwner(path) === undefined) rmSync(path, { force: true });
+    try {
+      for (const entry of readdirSync(folder)) {
+        const path = join(folder, entry);
+        if (entry.startsWith(`${name}.`) && lockOwner(path) === undefined) rmSync(path, { force: true });
+      }
+    } catch {
+      // The lock is taken; litter can wait for the next holder.
     }
   }
 }

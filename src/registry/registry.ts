@@ -1,9 +1,8 @@
 // The registry: which artifacts are installed, which one is active, and the way back when it does not start.
 import { mkdirSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BitlaneError, messageOf } from '../errors.js';
-import { type Artifact, parseManifest, readArtifactFolder } from './artifact.js';
+import { type Artifact, MAX_MODEL_BYTES, parseManifest, readArtifactFolder, sizeOf } from './artifact.js';
 import { ArtifactFolder, shortId } from './folder.js';
 import { type ModelSource, moveOut, sweepLeftovers, writeArtifact } from './install.js';
 import { FileLock } from './lock.js';
@@ -105,11 +104,15 @@ export class Registry {
         mkdirSync(this.folder, { recursive: true, mode: 0o750 });
         this.#lock.acquire();
         this.#writable = true;
-        await sweepLeftovers(this.folder);
       } catch (error) {
         if (!UNWRITABLE.has(codeOf(error))) throw this.#explain(error);
         notices.push(`${this.#explain(error).message}: models can be used, but not changed`);
       }
+    }
+    if (this.#writable) {
+      await sweepLeftovers(this.folder).catch((error: unknown) =>
+        notices.push(`what a killed install left in ${this.folder} cannot be removed: ${messageOf(error)}`),
+      );
     }
     try {
       return [...notices, ...(await this.#recover())];
@@ -179,10 +182,12 @@ export class Registry {
   install(model: ModelSource, manifest: unknown): Promise<Artifact> {
     return this.#change(async () => {
       const checked = parseManifest(manifest, 'the manifest');
-      if (typeof model === 'string' && !(await stat(model)).isFile()) {
-        throw new BitlaneError('BAD_MODEL', `${model} is not a file`);
-      }
-      const standing = await readArtifactFolder(join(this.folder, checked.id)).catch(() => undefined);
+      if (typeof model === 'string') await sizeOf(model, MAX_MODEL_BYTES);
+      const standing = await readArtifactFolder(join(this.folder, checked.id)).catch((error: unknown) => {
+        // Only what is known to be broken is replaced: a file that cannot be read just now may be whole.
+        if (error instanceof BitlaneError && error.code === 'BAD_MODEL') return undefined;
+        throw error;
+      });
       if (standing === undefined) await writeArtifact(this.folder, model, checked);
       else if (JSON.stringify(standing.manifest.detector) !== JSON.stringify(checked.detector)) {
         throw new BitlaneError(

@@ -55,7 +55,10 @@ const KNOWN: readonly (readonly [RegExp, string])[] = [
     /Opset (\d+) is under development/,
     'it uses ONNX opset $1, which is newer than onnxruntime supports here',
   ],
-  [/external data/i, 'it keeps weights in another file; a model must be one file'],
+  [
+    /external data|model_path must not be empty/i,
+    'it keeps weights in another file; a model must be one file',
+  ],
 ];
 
 /** onnxruntime's messages run over several lines and name its own source files and functions. */

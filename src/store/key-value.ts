@@ -30,7 +30,7 @@ export class KeyValue {
   /** @throws BitlaneError STORE_FAILED when it cannot be written; the old value stays */
   set(key: string, value: unknown): void {
     const text = JSON.stringify(value);
-    if (text === undefined || text.length > MAX_VALUE_BYTES) {
+    if (text === undefined || Buffer.byteLength(text) > MAX_VALUE_BYTES) {
       throw new BitlaneError(
         'STORE_FAILED',
         `the value of "${key}" cannot be stored: JSON of at most 1 MiB can`,

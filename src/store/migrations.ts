@@ -53,8 +53,9 @@ export const migrate = (db: Sqlite, path: string, migrations: readonly string[] 
     );
   }
   if (version === migrations.length) return;
+  // Another process may open the same file for the first time: whoever gets the write lock second finds the work done.
   db.transaction(() => {
-    for (const step of migrations.slice(version)) db.exec(step);
+    for (const step of migrations.slice(Number(db.pragma('user_version', { simple: true })))) db.exec(step);
     db.pragma(`user_version = ${migrations.length}`);
-  })();
+  }).immediate();
 };

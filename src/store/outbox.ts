@@ -121,7 +121,7 @@ export class Outbox {
 
   get counters(): OutboxCounters {
     return {
-      rows: this.#rows + this.#unsaved.length - this.#undeleted.size,
+      rows: Math.max(0, this.#rows - this.#undeleted.size) + this.#unsaved.length,
       bytes: this.#bytes + this.#unsaved.reduce((sum, row) => sum + row.bytes, 0),
       evicted: { ...this.#evicted },
       unsaved: this.#unsaved.length,
@@ -149,8 +149,12 @@ export class Outbox {
       bootId: options.bootId,
     };
     this.#lastSeq = entry.seq;
-    this.#unsaved.push(entry);
-    this.#save();
+    // One that fits on no terms would push out everything else before it went itself.
+    if (entry.bytes > this.#maxBytes) this.#countEvicted([entry.rank]);
+    else {
+      this.#unsaved.push(entry);
+      this.#save();
+    }
     return entry.seq;
   }
 
@@ -210,7 +214,13 @@ export class Outbox {
       if (!isSurvivable(error)) throw storeError('writing the outbox', error);
       this.#failed(error);
       evicted.length = 0;
-      while (this.#unsaved.length > MAX_UNSAVED) evicted.push(this.#evictUnsaved());
+      let bytes = this.#unsaved.reduce((sum, row) => sum + row.bytes, 0);
+      while (this.#unsaved.length > MAX_UNSAVED || bytes > this.#maxBytes) {
+        const row = this.#evictUnsaved();
+        if (row === undefined) break;
+        bytes -= row.bytes;
+        evicted.push(row.rank);
+      }
     }
     if (evicted.length > 0) this.#countEvicted(evicted);
   }
@@ -246,12 +256,12 @@ export class Outbox {
     return row.rank;
   }
 
-  #evictUnsaved(): number {
+  #evictUnsaved(): Entry | undefined {
     let victim = 0;
     for (const [index, row] of this.#unsaved.entries()) {
       if (row.rank < (this.#unsaved[victim]?.rank ?? 0)) victim = index;
     }
-    return this.#unsaved.splice(victim, 1)[0]?.rank ?? 0;
+    return this.#unsaved.splice(victim, 1)[0];
   }
 
   #countEvicted(ranks: readonly number[]): void {

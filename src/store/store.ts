@@ -34,7 +34,7 @@ export interface Store {
 
 const isDiskError = (error: unknown): boolean => {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return isDiskFailure(error) || code === 'ENOSPC' || code === 'EROFS' || code === 'EIO';
+  return isDiskFailure(error) || code === 'ENOSPC' || code === 'EDQUOT' || code === 'EROFS' || code === 'EIO';
 };
 
 const verify = (db: Sqlite, path: string): void => {
@@ -60,15 +60,18 @@ const openFile = (path: string): Sqlite => {
   }
 };
 
-const damagedFiles = (path: string): string[] =>
-  readdirSync(dirname(path))
-    .filter((name) => name.startsWith(`${basename(path)}.damaged-`) && !/-(wal|shm)$/.test(name))
-    .sort();
+const damagedFiles = (path: string): string[] => {
+  const names = readdirSync(dirname(path)).filter((name) => name.startsWith(`${basename(path)}.damaged-`));
+  return [...new Set(names.map((name) => name.replace(/-(wal|shm)$/, '')))].sort();
+};
 
-/** Renames the file and its journals; the oldest of earlier ones go. */
+/**
+ * Renames the file and its journals, the journals first: a process killed in between must not leave a journal that SQLite would
+ * play into the fresh file. The oldest of earlier ones go.
+ */
 const moveAside = (path: string): string => {
   const aside = `${path}.damaged-${new Date().toISOString().replace(/[:.]/g, '')}`;
-  for (const suffix of ['', '-wal', '-shm']) {
+  for (const suffix of ['-wal', '-shm', '']) {
     try {
       renameSync(`${path}${suffix}`, `${aside}${suffix}`);
     } catch (error) {
@@ -85,9 +88,7 @@ const moveAside = (path: string): string => {
 
 /** A store that lost its file goes on above every number that was given before: the clock is ahead of any count. */
 const numberFromClock = (db: Sqlite): void => {
-  db.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)").run(
-    Math.floor(Date.now() / 1_000) * 1_000,
-  );
+  db.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)").run(Date.now() * 1_000);
 };
 
 const openFresh = (path: string): Sqlite => {
@@ -108,6 +109,11 @@ export const openStore = (path: string, options: StoreOptions = {}): Store => {
   let damaged: string | undefined;
   let persistent = true;
   const open = (): Sqlite => {
+    // Opened as a file, this name would leave an empty one behind.
+    if (path === ':memory:') {
+      persistent = false;
+      return openFresh(path);
+    }
     try {
       return openFile(path);
     } catch (error) {

@@ -3,7 +3,7 @@
 export interface BackoffOptions {
   readonly initialMs: number;
   readonly maxMs: number;
-  /** After this long without a failure the next delay is `initialMs` again. */
+  /** When an attempt went well for this long (counted from the end of the wait before it) the next delay is `initialMs` again. */
   readonly resetAfterMs: number;
 }
 
@@ -13,7 +13,8 @@ export class Backoff {
   readonly #now: () => number;
   readonly #random: () => number;
   #failures = 0;
-  #lastFailure = Number.NEGATIVE_INFINITY;
+  /** The end of the last wait: the soonest that the next attempt began. */
+  #lastAttempt = Number.NEGATIVE_INFINITY;
 
   constructor(
     options: BackoffOptions,
@@ -33,15 +34,16 @@ export class Backoff {
   /** Records a failure and returns the wait in milliseconds, never more than `maxMs`. */
   next(): number {
     const now = this.#now();
-    if (now - this.#lastFailure > this.#options.resetAfterMs) this.#failures = 0;
-    this.#lastFailure = now;
+    if (now - this.#lastAttempt > this.#options.resetAfterMs) this.#failures = 0;
     const base = Math.min(this.#options.maxMs, this.#options.initialMs * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
-    return base * (0.75 + 0.25 * this.#random());
+    const wait = base * (0.75 + 0.25 * this.#random());
+    this.#lastAttempt = now + wait;
+    return wait;
   }
 
   reset(): void {
     this.#failures = 0;
-    this.#lastFailure = Number.NEGATIVE_INFINITY;
+    this.#lastAttempt = Number.NEGATIVE_INFINITY;
   }
 }

@@ -1,4 +1,5 @@
 // The log: lines on stderr, with journald's priority prefix under systemd, level changeable while running.
+import { fstatSync } from 'node:fs';
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -21,6 +22,18 @@ const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 
 const show = (value: string | number | boolean | null | undefined): string =>
   typeof value === 'string' && /[\s"=]/.test(value) ? JSON.stringify(value) : String(value);
 
+/** Whether stderr is the journal (systemd.exec(5)): children of a service inherit the variable, whatever their stderr is. */
+const isJournal = (): boolean => {
+  const named = process.env['JOURNAL_STREAM'];
+  if (named === undefined) return false;
+  try {
+    const { dev, ino } = fstatSync(2);
+    return named === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
+};
+
 /** The level is shared by every log made from one root, so that a command can change it everywhere at once. */
 export class RootLog {
   level: LogLevel;
@@ -30,7 +43,7 @@ export class RootLog {
   constructor(options: { level?: LogLevel; write?: (line: string) => void; journal?: boolean } = {}) {
     this.level = options.level ?? 'info';
     this.#write = options.write ?? ((line) => void process.stderr.write(line));
-    this.#journal = options.journal ?? process.env['JOURNAL_STREAM'] !== undefined;
+    this.#journal = options.journal ?? isJournal();
   }
 
   /** A log for `part` (`camera`, `detector`, ...). */
@@ -43,8 +56,8 @@ export class RootLog {
           .filter(([, value]) => value !== undefined)
           .map(([key, value]) => ` ${key}=${show(value)}`)
           .join('');
-        // A line feed inside a message would let outside input forge a log line.
-        const text = `${part}: ${message}${tail}`.replace(/[\r\n]+/g, ' ');
+        // Line feeds, and escapes that move a terminal's cursor, would let outside input forge a log line.
+        const text = `${part}: ${message}${tail}`.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ');
         const head = this.#journal
           ? `<${PRIORITY[level]}>`
           : `${new Date().toISOString()} ${level.toUpperCase().padEnd(5)} `;

@@ -8,6 +8,9 @@ const MAX_BYTES = 16_777_216;
 /** Whoever asked has given up by then. */
 const MAX_AGE_MS = 300_000;
 
+/** A broker may close the connection over an answer that is too large for it. */
+const MAX_LOSSES = 3;
+
 interface Answer {
   readonly topic: string;
   readonly payload: string;
@@ -15,6 +18,7 @@ interface Answer {
   readonly transaction: string | number | undefined;
   readonly madeAt: number;
   inFlight: boolean;
+  losses: number;
 }
 
 export class Answers {
@@ -44,6 +48,7 @@ export class Answers {
       transaction: answer.transaction,
       madeAt: performance.now(),
       inFlight: false,
+      losses: 0,
     });
   }
 
@@ -82,6 +87,13 @@ export class Answers {
     switch (outcome.kind) {
       case 'lost':
         answer.inFlight = false;
+        answer.losses += 1;
+        if (answer.losses === MAX_LOSSES) {
+          this.#remove(answer);
+          this.#log.warn(
+            `an answer for ${answer.topic} was dropped: the connection broke whenever it was sent`,
+          );
+        }
         return;
       case 'acknowledged':
         this.#remove(answer);

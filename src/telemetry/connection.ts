@@ -1,7 +1,7 @@
 // Keeps a link to the broker: opens one, and after its end the next one, with growing waits.
 import type { MqttConfig } from '../config/index.js';
 import { Backoff, Emitter, type Log } from '../system/index.js';
-import { type Incoming, Link, type LinkOptions } from './link.js';
+import { type Down, type Incoming, Link, type LinkOptions } from './link.js';
 
 export interface ConnectionOptions {
   readonly log: Log;
@@ -13,7 +13,7 @@ export interface ConnectionEvents {
   up: Link;
   /** May come before `up`: a broker that kept our session begins at once. */
   message: Incoming;
-  down: { readonly reason: string; readonly wasUp: boolean };
+  down: Down & { readonly wasUp: boolean };
 }
 
 export class Connection extends Emitter<ConnectionEvents> {
@@ -56,7 +56,7 @@ export class Connection extends Emitter<ConnectionEvents> {
       this.emit('up', link);
     });
     link.on('message', (message) => this.emit('message', message));
-    link.on('down', ({ reason }) => {
+    link.on('down', ({ reason, byBroker }) => {
       if (this.#link !== link) return;
       this.#link = undefined;
       const waitMs = Math.round(backoff.next());
@@ -65,7 +65,7 @@ export class Connection extends Emitter<ConnectionEvents> {
       const isNew = reason !== this.#lastReason;
       this.#lastReason = reason;
       this.#options.log[isNew ? 'warn' : 'debug'](`not connected: ${reason}`, { next_attempt_ms: waitMs });
-      this.emit('down', { reason, wasUp });
+      this.emit('down', { reason, byBroker, wasUp });
     });
     link.open();
   }

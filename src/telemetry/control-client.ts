@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 import { z } from 'zod';
 import { asBitlaneError, BitlaneError, type ErrorCode } from '../errors.js';
-import { controlSocketPath } from './control-server.js';
+import { assertSocketPath, controlSocketPath } from './control-server.js';
 
 /** A picture of a large camera fits. */
 const MAX_ANSWER_BYTES = 33_554_432;
@@ -61,6 +61,7 @@ export const callDaemon = (
       reject(asBitlaneError(signal.reason));
       return;
     }
+    assertSocketPath(controlSocketPath(runtimeDir));
     const socket = connect(controlSocketPath(runtimeDir));
     const chunks: Buffer[] = [];
     let bytes = 0;

@@ -15,9 +15,21 @@ const IDLE_MS = 10_000;
 const MAX_CONNECTIONS = 16;
 const PROBE_MS = 2_000;
 const SOCKET_UMASK = 0o117;
+/** A longer one would be cut off without a word. */
+const MAX_PATH_BYTES = 107;
 
 /** Where the socket of a daemon with this runtime folder is. */
 export const controlSocketPath = (runtimeDir: string): string => join(runtimeDir, 'control.sock');
+
+/** @throws BitlaneError BAD_CONFIG when the system cannot hold a socket at this path */
+export const assertSocketPath = (path: string): void => {
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
+    throw new BitlaneError(
+      'BAD_CONFIG',
+      `runtimeDir is too long: ${path} has more than the ${MAX_PATH_BYTES} bytes that a socket may have`,
+    );
+  }
+};
 
 export interface ControlServerOptions {
   readonly runtimeDir: string;
@@ -65,8 +77,9 @@ export class ControlServer {
     this.#path = controlSocketPath(options.runtimeDir);
   }
 
-  /** @throws BitlaneError BUSY when another daemon serves this folder */
+  /** @throws BitlaneError BUSY when another daemon serves this folder; BAD_CONFIG, UNSUPPORTED when there can be no socket */
   async start(): Promise<void> {
+    assertSocketPath(this.#path);
     try {
       mkdirSync(this.#options.runtimeDir, { recursive: true, mode: 0o750 });
       this.#server = await this.#listen().catch((error: unknown) => this.#takeOver(error));

@@ -1,4 +1,5 @@
 // Certificates and the password: read anew at every connect, so that a renewed one is taken up without a restart.
+import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { MqttConfig } from '../config/index.js';
@@ -37,8 +38,10 @@ const read = (setting: string, path: string): Buffer => {
 };
 
 /** OpenSSL's own words may quote what it read: they stay out of the sentence. */
-const check = (what: string, options: SecureContextOptions): void => {
+const check = (what: string, certificate: Buffer, options: SecureContextOptions): void => {
   try {
+    // An authority that is none would be passed over without a word.
+    new X509Certificate(certificate);
     createSecureContext(options);
   } catch {
     throw new BitlaneError('BAD_CONFIG', `${what}: not in PEM form, or not fitting together`);
@@ -68,11 +71,14 @@ const passwordOf = (path: string): Buffer => {
  */
 export const readCredentials = (mqtt: MqttConfig): Credentials => {
   const ca = mqtt.caFile === undefined ? undefined : read('mqtt.caFile', mqtt.caFile);
-  if (ca !== undefined) check(`mqtt.caFile ${mqtt.caFile} cannot be used`, { ca });
+  if (ca !== undefined) check(`mqtt.caFile ${mqtt.caFile} cannot be used`, ca, { ca });
   const cert = mqtt.certFile === undefined ? undefined : read('mqtt.certFile', mqtt.certFile);
   const key = mqtt.keyFile === undefined ? undefined : read('mqtt.keyFile', mqtt.keyFile);
   if (cert !== undefined && key !== undefined) {
-    check(`mqtt.certFile ${mqtt.certFile} and mqtt.keyFile ${mqtt.keyFile} cannot be used`, { cert, key });
+    check(`mqtt.certFile ${mqtt.certFile} and mqtt.keyFile ${mqtt.keyFile} cannot be used`, cert, {
+      cert,
+      key,
+    });
   }
   return {
     ...(mqtt.username === undefined ? {} : { username: mqtt.username }),

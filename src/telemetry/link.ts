@@ -3,7 +3,7 @@ import { connect, type IClientOptions, type IClientPublishOptions, type MqttClie
 import type { MqttConfig } from '../config/index.js';
 import { Emitter } from '../system/index.js';
 import { readCredentials } from './credentials.js';
-import { reasonOf, refusalOf } from './reasons.js';
+import { isByBroker, reasonOf, refusalOf } from './reasons.js';
 
 /** Unacknowledged publishes at a time; fewer where the broker asks for fewer. */
 const MAX_IN_FLIGHT = 20;
@@ -35,11 +35,17 @@ export interface Incoming {
   readonly correlationData: Buffer | undefined;
 }
 
+export interface Down {
+  readonly reason: string;
+  /** The other side ended it, in contrast to silence and to a failure here. */
+  readonly byBroker: boolean;
+}
+
 export interface LinkEvents {
   up: undefined;
   message: Incoming;
   /** Comes exactly once, also when it never was up, unless {@link Link.close} was called. */
-  down: { readonly reason: string };
+  down: Down;
 }
 
 export interface Outgoing {
@@ -105,9 +111,9 @@ export class Link extends Emitter<LinkEvents> {
       const client = connect(this.#options.mqtt.url, this.#clientOptions());
       this.#client = client;
       client.on('connect', () => this.#connected(client));
-      client.on('error', (error) => this.#end(reasonOf(error, this.#options.mqtt.url)));
-      client.on('disconnect', (packet) => this.#end(refusalOf(packet.reasonCode ?? 0)));
-      client.on('close', () => this.#end(`${this.#options.mqtt.url} closed the connection`));
+      client.on('error', (error) => this.#end(reasonOf(error, this.#options.mqtt.url), isByBroker(error)));
+      client.on('disconnect', (packet) => this.#end(refusalOf(packet.reasonCode ?? 0), true));
+      client.on('close', () => this.#end(`${this.#options.mqtt.url} closed the connection`, true));
       client.on('message', (topic, payload, packet) =>
         this.#received({
           topic,
@@ -240,11 +246,11 @@ export class Link extends Emitter<LinkEvents> {
     };
   }
 
-  #end(reason: string): void {
+  #end(reason: string, byBroker = false): void {
     if (this.#ended) return;
     this.#finish();
     this.#client?.end(true);
-    this.emit('down', { reason });
+    this.emit('down', { reason, byBroker });
   }
 
   #finish(): void {

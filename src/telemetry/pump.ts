@@ -3,6 +3,7 @@ import { messageOf } from '../errors.js';
 import type { Outbox, OutboxRow } from '../store/index.js';
 import type { Log } from '../system/index.js';
 import type { Link, Outcome } from './link.js';
+import { Suspicion } from './suspicion.js';
 import { MESSAGE_SCHEMA } from './topics/index.js';
 
 /** Rows read ahead of the broker. */
@@ -31,6 +32,7 @@ export class OutboxPump {
   readonly #outbox: Outbox;
   readonly #prefix: string;
   readonly #log: Log;
+  readonly #suspicion = new Suspicion();
   #link: Link | undefined;
   /** The highest row that was there when the connection came about. */
   #lastOld = 0;
@@ -38,6 +40,8 @@ export class OutboxPump {
   #cursor = 0;
   /** The highest row that was ever sent by this process. */
   #highest = 0;
+  /** A row was acknowledged on this connection. */
+  #hasProgressed = false;
   #ahead: OutboxRow[] = [];
   #underWay: UnderWay[] = [];
   #acknowledged: number[] = [];
@@ -54,11 +58,18 @@ export class OutboxPump {
   attach(link: Link): void {
     this.detach();
     this.#link = link;
+    this.#hasProgressed = false;
     this.#lastOld = this.#outbox.lastSeq;
   }
 
-  /** What was under way is lost for this connection and stays in the outbox. */
-  detach(): void {
+  /**
+   * What was under way is lost for this connection and stays in the outbox.
+   *
+   * @param cause `closed`: the broker ended a connection that stood; `away`: it was not reached, or fell silent
+   */
+  detach(cause: 'closed' | 'away' | 'ours' = 'ours'): void {
+    if (cause === 'away') this.#suspicion.clear();
+    if (cause === 'closed' && !this.#hasProgressed) this.#suspect();
     this.#forget();
     this.#link = undefined;
     this.#cursor = 0;
@@ -67,13 +78,27 @@ export class OutboxPump {
     clearTimeout(this.#retry);
   }
 
+  #suspect(): void {
+    const seq = this.#suspicion.lost(this.#underWay.map((entry) => entry.seq));
+    if (seq === undefined) return;
+    this.counters.refused += 1;
+    this.#log.error(`message ${seq} was dropped: the broker closes the connection whenever it is sent`);
+    this.#acknowledged.push(seq);
+  }
+
   get isIdle(): boolean {
     return this.#underWay.length === 0 && this.#acknowledged.length === 0 && this.#outbox.counters.rows === 0;
   }
 
-  /** Sends one row. @returns whether there was one */
-  sendOne(link: Link, settled: () => void): boolean {
+  /**
+   * Sends one row.
+   *
+   * @param isQuiet nothing else is under way on this link
+   * @returns whether there was one
+   */
+  sendOne(link: Link, settled: () => void, isQuiet: boolean): boolean {
     if (this.#link !== link) return false;
+    if (this.#suspicion.isCareful && (!isQuiet || this.#underWay.length > 0)) return false;
     const row = this.#next(settled);
     if (row === undefined) return false;
     this.#cursor = row.seq;
@@ -158,6 +183,8 @@ export class OutboxPump {
   /** Rows leave from the front only: one that is done waits for those before it. */
   #settle(entry: UnderWay): void {
     entry.done = true;
+    this.#hasProgressed = true;
+    this.#suspicion.clear();
     for (let first = this.#underWay[0]; first?.done === true; first = this.#underWay[0]) {
       this.#underWay.shift();
       this.#acknowledged.push(first.seq);

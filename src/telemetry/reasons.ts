@@ -37,6 +37,15 @@ const codeOf = (error: unknown): string | number | undefined => {
   return typeof error.code === 'string' || typeof error.code === 'number' ? error.code : undefined;
 };
 
+/** mosquitto 2.0 answers a message beyond its `message_size_limit` with a code that a PUBACK cannot have. */
+const isOddRefusal = (error: unknown): boolean => messageOf(error) === 'Invalid puback reason code';
+
+/** Whether the other side broke the connection off, or gave cause to. */
+export const isByBroker = (error: unknown): boolean => {
+  const code = codeOf(error);
+  return code === 'ECONNRESET' || code === 'EPIPE' || isOddRefusal(error);
+};
+
 const ofSystem = (code: string, where: string): string | undefined => {
   switch (code) {
     case 'ECONNREFUSED':
@@ -83,6 +92,7 @@ const ofSystem = (code: string, where: string): string | undefined => {
  */
 export const reasonOf = (error: unknown, where: string): string => {
   if (error instanceof BitlaneError) return error.message;
+  if (isOddRefusal(error)) return `${where} refused a message with a code that MQTT does not know`;
   const code = codeOf(error);
   if (typeof code === 'number') return refusalOf(code);
   const known = code === undefined ? undefined : ofSystem(code, where);

@@ -18,7 +18,6 @@ export const responseTopicProblem = (topic: string, root: string, device: string
     return `it is longer than ${MAX_RESPONSE_TOPIC_BYTES} bytes`;
   }
   if (/[#+]/.test(topic)) return 'it has a wildcard';
-  // eslint-disable-next-line no-control-regex -- that is what is looked for
   if (/[\u0000-\u001f\u007f-\u009f\ufffd]/.test(topic)) return 'it has a control character';
   if (topic.startsWith('$')) return 'it begins with "$"';
   const isOurs = topic === root || topic.startsWith(`${root}/`);

@@ -7,6 +7,7 @@ import { Emitter, type Log } from '../system/index.js';
 import { Answers } from './answers.js';
 import { type CommandHandler, CommandRegistry } from './commands.js';
 import { Connection } from './connection.js';
+import { Frames } from './frames.js';
 import type { Incoming, Link } from './link.js';
 import { OutboxPump } from './pump.js';
 import { Requests } from './requests.js';
@@ -17,7 +18,6 @@ import {
   type CommandRequest,
   type CommandResult,
   type FrameBody,
-  frameBody,
   MESSAGE_SCHEMA,
   OUTBOX_BODIES,
   type OutboxBody,
@@ -30,8 +30,6 @@ import {
 } from './topics/index.js';
 import type { ConfigTwin, DesiredChange } from './twin.js';
 
-/** A frame's detections are dropped while the socket holds more than this. */
-const MAX_BACKLOG_BYTES = 65_536;
 /** A message of the outbox is never larger. */
 const MAX_BODY_BYTES = 262_144;
 /** The goodbye gets this long, also when `graceMs` is used up. */
@@ -89,6 +87,7 @@ export class Telemetry extends Emitter<TelemetryEvents> {
   readonly #answers: Answers;
   readonly #pump: OutboxPump;
   readonly #requests: Requests;
+  readonly #frames: Frames;
   #config: Config;
   #running = false;
   #drain: NodeJS.Immediate | undefined;
@@ -96,9 +95,6 @@ export class Telemetry extends Emitter<TelemetryEvents> {
   /** Came while another one was being taken up: only the newest counts. */
   #waitingDesired: Buffer | undefined;
   #connections = 0;
-  #framesSent = 0;
-  #framesDropped = 0;
-  #lastFrameAt = Number.NEGATIVE_INFINITY;
   #invalid = 0;
 
   constructor(options: TelemetryOptions) {
@@ -112,6 +108,11 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     this.#states = new RetainedStates(this.#prefix, log);
     this.#answers = new Answers(log);
     this.#pump = new OutboxPump(options.store.outbox, this.#prefix, log);
+    this.#frames = new Frames({
+      topic: `${this.#prefix}telemetry`,
+      bootId: options.bootId,
+      invalid: (error) => this.#refuse('telemetry', error),
+    });
     this.#requests = new Requests({
       root: config.mqtt.root,
       device: config.device,
@@ -127,8 +128,8 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     });
     this.#connection.on('up', (link) => this.#up(link));
     this.#connection.on('message', (message) => this.#received(message));
-    this.#connection.on('down', ({ reason }) => {
-      this.#pump.detach();
+    this.#connection.on('down', ({ reason, byBroker, wasUp }) => {
+      this.#pump.detach(byBroker && wasUp ? 'closed' : 'away');
       this.#kick();
       this.emit('disconnected', { reason });
     });
@@ -149,8 +150,7 @@ export class Telemetry extends Emitter<TelemetryEvents> {
       resent,
       refused,
       expired,
-      framesSent: this.#framesSent,
-      framesDropped: this.#framesDropped,
+      ...this.#frames.counters,
       invalid: this.#invalid,
     };
   }
@@ -254,7 +254,8 @@ export class Telemetry extends Emitter<TelemetryEvents> {
       for (let more = true; more;) {
         more = false;
         for (const source of [this.#states, this.#answers, this.#pump]) {
-          if (link.room > 0 && source.sendOne(link, again)) more = true;
+          if (link.room > 0 && source.sendOne(link, again, this.#states.isClean && this.#answers.isEmpty))
+            more = true;
         }
       }
     }
@@ -344,36 +345,7 @@ export class Telemetry extends Emitter<TelemetryEvents> {
 
   /** Detections of one frame, QoS 0. @returns whether it was sent: not when off, offline, too soon or too slow a link */
   publishFrame(body: FrameBody): boolean {
-    const { frames, framesEveryMs, framesExpirySeconds } = this.#config.telemetry;
-    if (!frames) return false;
-    const link = this.#connection.link;
-    const now = performance.now();
-    if (
-      link === undefined ||
-      now - this.#lastFrameAt < framesEveryMs ||
-      link.backlogBytes > MAX_BACKLOG_BYTES
-    ) {
-      this.#framesDropped += 1;
-      return false;
-    }
-    const parsed = frameBody.safeParse(body);
-    if (!parsed.success) {
-      this.#refuse('telemetry', parsed.error);
-      return false;
-    }
-    const payload = JSON.stringify({
-      schema: MESSAGE_SCHEMA,
-      ts: new Date().toISOString(),
-      boot_id: this.#options.bootId,
-      ...parsed.data,
-    });
-    const topic = `${this.#prefix}telemetry`;
-    const isSent = link.publishNow({ topic, payload, expirySeconds: framesExpirySeconds });
-    if (isSent) {
-      this.#lastFrameAt = now;
-      this.#framesSent += 1;
-    } else this.#framesDropped += 1;
-    return isSent;
+    return this.#frames.send(this.#connection.link, body, this.#config.telemetry);
   }
 
   #refuse(topic: string, error: z.ZodError): void {

@@ -60,22 +60,25 @@ const readSize = (bytes: Uint8Array): JpegSize | string => {
 export const isPlainJpeg = (bytes: Uint8Array): boolean => typeof readSize(bytes) !== 'string';
 
 /**
- * Decodes a JPEG of exactly `width` x `height` pixels into `target` as interleaved RGB.
+ * Decodes a JPEG into `target` as interleaved RGB.
+ * @param size what {@link checkJpeg} found in the same bytes
  * @param target at least 3 * width * height bytes
- * @throws BAD_FRAME where the bytes are not such a picture, or are damaged or cut short
+ * @throws BAD_FRAME where the bytes are damaged or cut short
  */
-export const decodeJpegInto = (
-  bytes: Uint8Array,
-  width: number,
-  height: number,
-  target: Uint8Array<ArrayBuffer>,
-): void => {
+export const decodeJpegInto = (bytes: Uint8Array, size: JpegSize, target: Uint8Array<ArrayBuffer>): void =>
+  decodeChecked(bytes, size, target);
+
+/**
+ * Checks that `bytes` are a whole JPEG of `width` x `height` pixels, without decoding: before room is made for it.
+ * @throws BAD_FRAME where they are not
+ */
+export const checkJpeg = (bytes: Uint8Array, width: number, height: number): JpegSize => {
   const size = readSize(bytes);
   if (typeof size === 'string') return refuse(size);
   if (size.width !== width || size.height !== height) {
     refuse(`has ${size.width}x${size.height} pixels where the frame has ${width}x${height}`);
   }
-  decodeChecked(bytes, size, target);
+  return size;
 };
 
 /** `size` must come from {@link readSize}: the library crashes where it finds more pixels than there is room for. */

@@ -1,9 +1,9 @@
 // A picture in, detections out: preprocess, run, decode, suppress, back to the picture's pixels.
 import { BitlaneError } from '../errors.js';
 import type { DetectorSpec, InputSpec } from '../registry/index.js';
-import { floatTensor, type Session, showValue, type Tensors, type ValueInfo } from '../runtime/index.js';
-import { createHead, type Head } from './heads/index.js';
-import { toFrame } from './letterbox.js';
+import { floatTensor, type Session, showValue, type ValueInfo } from '../runtime/index.js';
+import { createHead, type Head, type Labels } from './heads/index.js';
+import { type LetterboxTransform, toFrame } from './letterbox.js';
 import { Preprocessor } from './preprocess.js';
 import { nonMaxSuppression } from './suppression.js';
 import type { Detection, Picture } from './types.js';
@@ -16,6 +16,8 @@ export interface PipelineOptions {
   readonly maxDetections: number;
   /** Names of the classes to keep; all where it is absent. Names that the model does not know are passed over. */
   readonly classes?: readonly string[];
+  /** How many classes a place may be taken for; `best` where it is absent. */
+  readonly labels?: Labels;
 }
 
 export interface PipelineResult {
@@ -62,6 +64,16 @@ const keepMask = (
 ): Uint8Array | undefined =>
   names === undefined ? undefined : Uint8Array.from(classes, (name) => (names.includes(name) ? 1 : 0));
 
+/** A picture that was made into the input tensor already, in another thread for instance. */
+export interface PreparedPicture {
+  /** What {@link Preprocessor.preprocess} filled. */
+  readonly tensor: Float32Array;
+  readonly transform: LetterboxTransform;
+  /** Of the picture, in pixels. */
+  readonly width: number;
+  readonly height: number;
+}
+
 /** One stream of pictures through one session. Blocks the thread while the model runs. */
 export class Pipeline {
   readonly #session: Session;
@@ -71,8 +83,6 @@ export class Pipeline {
   readonly #keep: Uint8Array | undefined;
   readonly #iouThreshold: number;
   readonly #preprocessor = new Preprocessor();
-  #tensor: Float32Array;
-  #feeds: Tensors;
   #last: Promise<unknown> = Promise.resolve();
 
   /** @throws BitlaneError `BAD_MODEL` when the session's inputs or outputs are not what the manifest says */
@@ -85,8 +95,6 @@ export class Pipeline {
     this.#options = options;
     this.#keep = keepMask(spec.classes, options.classes);
     this.#iouThreshold = spec.head.type === 'end-to-end' ? 1 : options.iouThreshold;
-    this.#tensor = this.#preprocessor.tensor(spec.input);
-    this.#feeds = this.#feed(this.#tensor);
   }
 
   /**
@@ -99,31 +107,23 @@ export class Pipeline {
     return result;
   }
 
-  #feed(tensor: Float32Array): Tensors {
-    const { name, width, height } = this.#input;
-    return { [name]: floatTensor([1, 3, height, width], tensor) };
-  }
-
-  async #detect(picture: Picture): Promise<PipelineResult> {
+  /**
+   * What is to be seen in a picture that is prepared. One at a time: the caller waits for each.
+   * @throws BitlaneError `BAD_MODEL` where the model fails
+   */
+  async detectPrepared(picture: PreparedPicture): Promise<PipelineResult> {
     const started = performance.now();
-    // A picture larger than all before it moved the tensor to larger memory.
-    const tensor = this.#preprocessor.tensor(this.#input);
-    if (tensor !== this.#tensor) {
-      this.#tensor = tensor;
-      this.#feeds = this.#feed(tensor);
-    }
-    const transform = this.#preprocessor.preprocess(picture, this.#input, tensor);
-    const prepared = performance.now();
-    const outputs = await this.#session.run(this.#feeds);
+    const { name, width, height } = this.#input;
+    const outputs = await this.#session.run({ [name]: floatTensor([1, 3, height, width], picture.tensor) });
     const inferred = performance.now();
-    const { scoreThreshold, maxDetections } = this.#options;
-    const decoded = this.#head.decode(outputs, scoreThreshold, this.#keep);
+    const { scoreThreshold, maxDetections, labels } = this.#options;
+    const decoded = this.#head.decode(outputs, scoreThreshold, this.#keep, labels);
     const detections: Detection[] = [];
     for (const found of nonMaxSuppression(decoded.detections, {
       iouThreshold: this.#iouThreshold,
       maxDetections,
     })) {
-      const { x1, y1, x2, y2 } = toFrame(found, transform, picture);
+      const { x1, y1, x2, y2 } = toFrame(found, picture.transform, picture);
       // Boxes that lie in the padding alone are empty now.
       if (x2 > x1 && y2 > y1) detections.push({ x1, y1, x2, y2, classId: found.classId, score: found.score });
     }
@@ -131,10 +131,21 @@ export class Pipeline {
       detections,
       nonFinite: decoded.nonFinite,
       timings: {
-        preprocessMs: prepared - started,
-        inferenceMs: inferred - prepared,
+        preprocessMs: 0,
+        inferenceMs: inferred - started,
         postprocessMs: performance.now() - inferred,
       },
     };
+  }
+
+  async #detect(picture: Picture): Promise<PipelineResult> {
+    const started = performance.now();
+    // A picture larger than all before it moves the tensor to larger memory, so it is asked for each time.
+    const tensor = this.#preprocessor.tensor(this.#input);
+    const transform = this.#preprocessor.preprocess(picture, this.#input, tensor);
+    const preprocessMs = performance.now() - started;
+    const { width, height } = picture;
+    const result = await this.detectPrepared({ tensor, transform, width, height });
+    return { ...result, timings: { ...result.timings, preprocessMs } };
   }
 }

@@ -2,7 +2,7 @@
 import { BitlaneError } from '../errors.js';
 import type { InputSpec } from '../registry/index.js';
 import { type Engine, makeEngine } from './engine.js';
-import { decodeJpegInto } from './jpeg.js';
+import { checkJpeg, decodeJpegInto } from './jpeg.js';
 import type { LetterboxTransform } from './letterbox.js';
 import { checkPicture } from './picture.js';
 import { fillPadding, makePlan, type Plan } from './plan.js';
@@ -58,8 +58,9 @@ export class Preprocessor {
       );
     }
     checkPicture(frame);
+    const jpeg = frame.format === 'jpeg' ? checkJpeg(frame.data, frame.width, frame.height) : undefined;
     const { plan, pixels, engine } = this.#prepare(frame, input);
-    if (frame.format === 'jpeg') decodeJpegInto(frame.data, frame.width, frame.height, pixels);
+    if (jpeg !== undefined) decodeJpegInto(frame.data, jpeg, pixels);
     else pixels.set(frame.data);
     fillPadding(plan, engine.tensor);
     engine.sample(plan);

@@ -5,13 +5,14 @@ import { DetectorFeed, type FrameResult, Generation, type SwapEvent } from '../.
 import { silentLog } from '../../src/system/index.js';
 
 const script = join(import.meta.dirname, 'stand-in.js');
-const rules = { frames: 5, timeoutMs: 20_000, maxLatencyRatio: 3 };
+const rules = { frames: 5, timeoutMs: 20_000, maxLatencyRatio: 3, minAgreement: 0 };
 
 let generations = 0;
 const generation = (mode: string): Generation =>
   new Generation({
     number: (generations += 1),
     artifactId: mode,
+    classes: ['car', 'bus', 'truck'],
     script,
     args: [mode],
     startTimeoutMs: 20_000,
@@ -114,14 +115,16 @@ t.test('a bad candidate is rolled back with its reason, and the old one serves o
   }
   await t.rejects(here.feed.swap(generation('hang'), { ...rules, timeoutMs: 500 }), /canary after 500 ms/);
   await t.rejects(
-    here.feed.swap(generation('serve'), rules, () => {
-      throw new Error('the registry could not be written');
+    here.feed.swap(generation('serve'), rules, {
+      commit: async () => {
+        await sleep(20);
+        throw new Error('the registry could not be written');
+      },
     }),
     { code: 'SWAP_FAILED', message: /registry could not be written/ },
   );
   const before = here.results.length;
-  await sleep(100);
-  t.ok(here.results.length > before, 'frames flow');
+  while (here.results.length === before) await sleep(5);
   await here.settle();
   checkNothingLost(t, here);
   t.same([...new Set(here.results.map((result) => result.artifactId))], ['serve']);
@@ -139,7 +142,8 @@ t.test('a serving generation that dies is told, its frames counted, and another 
   const here = await road(t, 'crash-later');
   await new Promise((resolve) => here.feed.on('failed', resolve));
   t.equal(here.feed.serving, undefined);
-  t.equal(here.feed.counters.lost, 1);
+  const { lost } = here.feed.counters;
+  t.ok(lost === 1 || lost === 2, 'the frame it worked on, and perhaps the next one');
   await t.rejects(here.feed.swap(generation('serve'), rules), { code: 'SWAP_FAILED' });
   const next = generation('serve');
   await next.start();

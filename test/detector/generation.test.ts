@@ -13,6 +13,7 @@ const generation = (mode: string, options: Partial<GenerationOptions> = {}): Gen
   new Generation({
     number: 3,
     artifactId: 'a'.repeat(64),
+    classes: ['car', 'bus', 'truck'],
     script,
     args: [mode],
     startTimeoutMs: 20_000,
@@ -131,7 +132,7 @@ t.test('a supervisor that is killed takes its detector with it', async (t) => {
     import { pathToFileURL } from 'node:url';
     const { Generation } = await import(pathToFileURL(process.argv[1]).href);
     const { silentLog } = await import(pathToFileURL(process.argv[2]).href);
-    const target = new Generation({ number: 1, artifactId: 'b', script: process.argv[3], args: ['stubborn'],
+    const target = new Generation({ number: 1, artifactId: 'b', classes: ['car'], script: process.argv[3], args: ['stubborn'],
       startTimeoutMs: 20000, frameTimeoutMs: 20000, graceMs: 200, log: silentLog });
     await target.start();
     console.log(target.pid);
@@ -154,6 +155,6 @@ t.test('a supervisor that is killed takes its detector with it', async (t) => {
   const pid = Number(line.toString());
   t.equal(isAlive(pid), true);
   owner.kill('SIGKILL');
-  for (let waits = 0; isAlive(pid) && waits < 100; waits += 1) await sleep(50);
+  for (let waits = 0; isAlive(pid) && waits < 600; waits += 1) await sleep(50);
   t.equal(isAlive(pid), false);
 });

@@ -22,13 +22,11 @@ const reader = new FrameReader(({ seq, width, data }) => {
   else {
     const sum = data.reduce((total, value) => total + value, 0);
     const nonFinite = mode === 'nan' ? 4 : 0;
-    say({ type: 'result', seq, detections: [[0, 0, width, sum % 1000, 2, 0.5]], nonFinite, timings });
+    say({ type: 'result', seq, detections: [0, 0, width, sum % 1000, 2, 0.5], nonFinite, timings });
   }
-  say({ type: 'want' });
 });
 new Socket({ fd: 4 }).on('data', (chunk) => reader.push(chunk));
 
 if (!['exit-early', 'refuse', 'babble', 'silent'].includes(mode)) {
   say({ type: 'ready', warmUpMs: 1 });
-  say({ type: 'want' });
 }

@@ -163,15 +163,16 @@ for (const type of ['yolox', 'yolov8', 'end-to-end', 'gfl'] as const) {
         fc.integer({ min: 0, max: 3 }),
         fc.constantFrom(0, 0.01, 0.3, 0.7, 1),
         fc.boolean(),
-        (common, variant, threshold, keepSome) => {
+        fc.constantFrom('best', 'all'),
+        (common, variant, threshold, keepSome, labels) => {
           const { spec, outputs } = MAKERS[type](common, variant);
           const keep = spec.classes.map((_, i) => !keepSome || i % 2 === 0);
           const head = createHead(spec);
-          const expected = naiveDecode(spec, outputs, threshold, keep);
+          const expected = naiveDecode(spec, outputs, threshold, keep, labels);
           const given = keepSome ? Uint8Array.from(keep, Number) : undefined;
           // Twice: a head keeps nothing between pictures.
           for (let round = 0; round < 2; round += 1) {
-            const actual = head.decode(outputs, threshold, given);
+            const actual = head.decode(outputs, threshold, given, labels);
             const [a, b] = [flat(actual.detections), flat(expected.detections)];
             if (actual.nonFinite !== expected.nonFinite) {
               throw new Error(`${actual.nonFinite} not finite, ${expected.nonFinite} expected`);

@@ -20,7 +20,8 @@ const rowsOf = (outputs: Tensors, name: string): Rows => {
 };
 const transpose = (rows: Rows): Rows => (rows[0] ?? []).map((_, c) => rows.map((row) => row[c] ?? NaN));
 const bad = (values: readonly number[]): number => values.filter((value) => !Number.isFinite(value)).length;
-const best = (scores: readonly number[]): number => scores.indexOf(Math.max(...scores));
+const best = (scores: readonly number[]): number =>
+  scores.indexOf(Math.max(...scores.filter((score) => !Number.isNaN(score))));
 const centred = (cx: number, cy: number, w: number, h: number): Box => ({
   x1: cx - w / 2,
   y1: cy - h / 2,
@@ -42,8 +43,8 @@ interface Place {
   /** Values that make the place invalid, where they are looked at. */
   readonly nonFinite: number;
   readonly box?: Box;
-  readonly classId: number;
-  readonly score: number;
+  /** Of each class. */
+  readonly scores: readonly number[];
 }
 
 const yolox = (
@@ -55,23 +56,21 @@ const yolox = (
   const cells = cellsOf(spec.input.width, spec.input.height, head.strides);
   return rowsOf(outputs, head.output).map((row, i): Place => {
     const [x = 0, y = 0, w = 0, h = 0, objectness = 0, ...classes] = row;
-    const nothing = { nonFinite: 0, classId: 0, score: 0 };
+    const nothing = { nonFinite: 0, scores: [] };
     if (Number.isFinite(objectness) && objectness < t) return nothing;
     if (bad(row) > 0) return { ...nothing, nonFinite: bad(row) };
-    const classId = best(classes);
-    const score = objectness * (classes[classId] ?? 0);
-    if (head.boxes === 'decoded') return { nonFinite: 0, box: centred(x, y, w, h), classId, score };
+    const scores = classes.map((score) => objectness * score);
+    if (head.boxes === 'decoded') return { nonFinite: 0, box: centred(x, y, w, h), scores };
     const cell = cells[i];
     if (cell === undefined) throw new Error('more rows than cells');
     const sides = [w, h].map((side) => Math.exp(side) * cell.stride);
     const overflows = sides.filter((side) => side > 3.4028235e38).length;
-    if (score >= t && overflows > 0) return { ...nothing, nonFinite: overflows };
+    if (Math.max(...scores) >= t && overflows > 0) return { ...nothing, nonFinite: overflows };
     const [bw = 0, bh = 0] = sides;
     return {
       nonFinite: 0,
       box: centred((x + cell.x) * cell.stride, (y + cell.y) * cell.stride, bw, bh),
-      classId,
-      score,
+      scores,
     };
   });
 };
@@ -80,20 +79,17 @@ const yolov8 = (head: Extract<HeadSpec, { type: 'yolov8' }>, outputs: Tensors, t
   const rows = rowsOf(outputs, head.output);
   return (head.layout === 'channels-first' ? transpose(rows) : rows).map((row): Place => {
     const [x = 0, y = 0, w = 0, h = 0, ...classes] = row;
-    if (bad(classes) > 0) return { nonFinite: bad(classes), classId: 0, score: 0 };
-    const classId = best(classes);
-    const score = classes[classId] ?? 0;
-    if (score >= t && bad([x, y, w, h]) > 0) return { nonFinite: bad([x, y, w, h]), classId, score };
-    return { nonFinite: 0, box: centred(x, y, w, h), classId, score };
+    if (bad(classes) > 0) return { nonFinite: bad(classes), scores: [] };
+    const wrong = Math.max(...classes) >= t ? bad([x, y, w, h]) : 0;
+    return { nonFinite: wrong, box: centred(x, y, w, h), scores: classes };
   });
 };
 
-const endToEnd = (head: Extract<HeadSpec, { type: 'end-to-end' }>, outputs: Tensors) =>
+const endToEnd = (head: Extract<HeadSpec, { type: 'end-to-end' }>, spec: DetectorSpec, outputs: Tensors) =>
   rowsOf(outputs, head.output).map((row): Place => {
     const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, score = 0, classId = 0] = row;
-    return bad(row) > 0
-      ? { nonFinite: bad(row), classId, score }
-      : { nonFinite: 0, box: { x1, y1, x2, y2 }, classId, score };
+    const scores = spec.classes.map((_, id) => (id === classId ? score : NaN));
+    return { nonFinite: bad(row), box: { x1, y1, x2, y2 }, scores };
   });
 
 const gfl = (head: Extract<HeadSpec, { type: 'gfl' }>, spec: DetectorSpec, outputs: Tensors, t: number) => {
@@ -109,11 +105,9 @@ const gfl = (head: Extract<HeadSpec, { type: 'gfl' }>, spec: DetectorSpec, outpu
     const row = joined[i] ?? [];
     const raw = row.slice(0, classes);
     const logits = row.slice(classes);
-    if (bad(raw) > 0) return { nonFinite: bad(raw), classId: 0, score: 0 };
+    if (bad(raw) > 0) return { nonFinite: bad(raw), scores: [] };
     const scores = head.scores === 'logits' ? raw.map((value) => 1 / (1 + Math.exp(-value))) : raw;
-    const classId = best(scores);
-    const score = scores[classId] ?? 0;
-    if (score >= t && bad(logits) > 0) return { nonFinite: bad(logits), classId, score };
+    if (Math.max(...scores) >= t && bad(logits) > 0) return { nonFinite: bad(logits), scores };
     const bins = head.regMax + 1;
     const [left = 0, top = 0, right = 0, bottom = 0] = [0, 1, 2, 3].map((side) => {
       const own = logits.slice(side * bins, (side + 1) * bins);
@@ -125,8 +119,7 @@ const gfl = (head: Extract<HeadSpec, { type: 'gfl' }>, spec: DetectorSpec, outpu
     return {
       nonFinite: 0,
       box: { x1: px - left, y1: py - top, x2: px + right, y2: py + bottom },
-      classId,
-      score,
+      scores,
     };
   });
 };
@@ -139,7 +132,7 @@ const placesOf = (spec: DetectorSpec, outputs: Tensors, threshold: number): Plac
     case 'yolov8':
       return yolov8(head, outputs, threshold);
     case 'end-to-end':
-      return endToEnd(head, outputs);
+      return endToEnd(head, spec, outputs);
     case 'gfl':
       return gfl(head, spec, outputs, threshold);
   }
@@ -150,20 +143,19 @@ export const naiveDecode = (
   outputs: Tensors,
   threshold: number,
   keep: readonly boolean[] = spec.classes.map(() => true),
+  labels: 'best' | 'all' = 'best',
 ): NaiveResult => {
   const places = placesOf(spec, outputs, threshold);
   return {
     nonFinite: places.reduce((sum, place) => sum + place.nonFinite, 0),
-    detections: places.flatMap(({ nonFinite, box, classId, score }) =>
-      nonFinite === 0 &&
-      box !== undefined &&
-      score >= threshold &&
-      keep[classId] === true &&
-      box.x2 > box.x1 &&
-      box.y2 > box.y1
-        ? [{ ...box, classId, score: Math.min(score, 1) }]
-        : [],
-    ),
+    detections: places.flatMap(({ nonFinite, box, scores }) => {
+      if (nonFinite > 0 || box === undefined || box.x2 <= box.x1 || box.y2 <= box.y1) return [];
+      return scores.flatMap((score, classId) =>
+        (labels === 'all' || classId === best(scores)) && keep[classId] === true && score >= threshold
+          ? [{ ...box, classId, score: Math.min(score, 1) }]
+          : [],
+      );
+    }),
   };
 };
 

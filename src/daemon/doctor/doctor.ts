@@ -1,8 +1,6 @@
 // What works on this device, and what to do about what does not.
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { parse } from 'yaml';
-import { type Config, configSchema } from '../../config/index.js';
+import { type Config, loadConfig } from '../../config/index.js';
 import { messageOf } from '../../errors.js';
 import { type CheckResult, type CheckStatus, fail, ok, runCheck, skip } from './check.js';
 import { deviceChecks, hostChecks } from './device.js';
@@ -17,13 +15,6 @@ export interface DoctorReport {
 }
 
 const NEED_CONFIG = ['state-folder', 'disk', 'camera', 'broker'] as const;
-
-const readConfig = async (path: string): Promise<Config> => {
-  const result = configSchema.safeParse(parse(await readFile(path, 'utf8')));
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new Error(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`.replace(/^: /, ''));
-};
 
 /**
  * Runs every check, one after the other: a device that is slow to answer one is not asked two. Never rejects.
@@ -41,13 +32,10 @@ export const runDoctor = async (
     checks.push({ name: 'configuration', ...skip('none was named (--config FILE)') });
   } else {
     try {
-      config = await readConfig(configPath);
+      config = loadConfig(configPath).config;
       checks.push({ name: 'configuration', ...ok(`${configPath} is valid`) });
     } catch (error) {
-      const finding = fail(
-        `${configPath}: ${messageOf(error)}`,
-        'Correct it: docs/configuration.md lists every key.',
-      );
+      const finding = fail(messageOf(error), 'Correct it: docs/configuration.md lists every key.');
       checks.push({ name: 'configuration', ...finding });
     }
   }

@@ -40,16 +40,13 @@ export class EndToEndHead implements Head {
       const classId = values[at + 5] ?? 0;
       if (bad > 0 || score < scoreThreshold) continue;
       if (!Number.isInteger(classId) || classId < 0 || classId >= this.#classes) continue;
-      addDetection(
-        detections,
-        values[at] ?? 0,
-        values[at + 1] ?? 0,
-        values[at + 2] ?? 0,
-        values[at + 3] ?? 0,
-        classId,
-        score,
-        keep,
-      );
+      const box = {
+        x1: values[at] ?? 0,
+        y1: values[at + 1] ?? 0,
+        x2: values[at + 2] ?? 0,
+        y2: values[at + 3] ?? 0,
+      };
+      addDetection(detections, box, classId, score, keep);
     }
     return { detections, nonFinite };
   }

@@ -1,8 +1,9 @@
 // The generalized-focal-loss head of NanoDet and PicoDet (Li et al. 2020): a box is four distances from a point, each the mean of
 // a distribution over 0..regMax strides.
+import { BitlaneError } from '../../errors.js';
 import type { DetectorSpec, HeadSpec } from '../../registry/index.js';
 import type { Tensors, ValueInfo } from '../../runtime/index.js';
-import type { Detection } from '../types.js';
+import type { Box, Detection } from '../types.js';
 import { type Grid, makeGrid } from './grid.js';
 import {
   addDetection,
@@ -11,10 +12,10 @@ import {
   type Decoded,
   describeHead,
   type Head,
+  type Labels,
   type OutputShape,
   valuesOf,
 } from './head.js';
-import { BitlaneError } from '../../errors.js';
 
 /** Where the scores and distances of some consecutive cells lie. */
 interface Level {
@@ -51,7 +52,7 @@ export class GflHead implements Head {
     checkShapes(shapes, outputs, this.#needs);
   }
 
-  decode(outputs: Tensors, scoreThreshold: number, keep?: Uint8Array): Decoded {
+  decode(outputs: Tensors, scoreThreshold: number, keep?: Uint8Array, labels: Labels = 'best'): Decoded {
     const logits = this.#head.scores === 'logits';
     // The sigmoid rises: comparing logits with the threshold's logit spares most of the exponentials.
     const threshold = logits ? Math.log(scoreThreshold / (1 - scoreThreshold)) : scoreThreshold;
@@ -70,52 +71,44 @@ export class GflHead implements Head {
         for (let i = at + 1; i < at + this.#classes; i += 1) {
           if ((scores[i] ?? 0) > (scores[best] ?? 0)) best = i;
         }
-        const value = scores[best] ?? 0;
-        if (value < threshold) continue;
+        if ((scores[best] ?? 0) < threshold) continue;
         const from = cell * level.distanceWidth + level.distanceStart;
         const badDistances = countNonFinite(distances, from, from + 4 * (this.#head.regMax + 1));
         if (badDistances > 0) {
           nonFinite += badDistances;
           continue;
         }
-        const score = logits ? 1 / (1 + Math.exp(-value)) : value;
-        this.#add(detections, distances, from, level.firstCell + cell, best - at, score, keep);
+        const box = this.#box(distances, from, level.firstCell + cell);
+        const [first, last] = labels === 'all' ? [at, at + this.#classes - 1] : [best, best];
+        for (let i = first; i <= last; i += 1) {
+          const value = scores[i] ?? 0;
+          if (value < threshold) continue;
+          addDetection(detections, box, i - at, logits ? 1 / (1 + Math.exp(-value)) : value, keep);
+        }
       }
     }
     return { detections, nonFinite };
   }
 
-  #add(
-    into: Detection[],
-    distances: Float32Array,
-    from: number,
-    cell: number,
-    classId: number,
-    score: number,
-    keep: Uint8Array | undefined,
-  ): void {
+  #box(distances: Float32Array, from: number, cell: number): Box {
     const { regMax, cellOffset } = this.#head;
     const stride = this.#grid.stride[cell] ?? 0;
     const x = ((this.#grid.column[cell] ?? 0) + cellOffset) * stride;
     const y = ((this.#grid.row[cell] ?? 0) + cellOffset) * stride;
     const bins = regMax + 1;
-    addDetection(
-      into,
-      x - meanOf(distances, from, bins) * stride,
-      y - meanOf(distances, from + bins, bins) * stride,
-      x + meanOf(distances, from + 2 * bins, bins) * stride,
-      y + meanOf(distances, from + 3 * bins, bins) * stride,
-      classId,
-      score,
-      keep,
-    );
+    return {
+      x1: x - meanOf(distances, from, bins) * stride,
+      y1: y - meanOf(distances, from + bins, bins) * stride,
+      x2: x + meanOf(distances, from + 2 * bins, bins) * stride,
+      y2: y + meanOf(distances, from + 3 * bins, bins) * stride,
+    };
   }
 }
 
 /** Mean of the bin numbers under the softmax of their logits. */
 const meanOf = (logits: Float32Array, from: number, bins: number): number => {
   let highest = -Infinity;
-  for (let i = from; i < from + bins; i += 1) highest = Math.max(highest, logits[i] as number);
+  for (let i = from; i < from + bins; i += 1) highest = Math.max(highest, logits[i] ?? 0);
   let [total, weighted] = [0, 0];
   for (let bin = 0; bin < bins; bin += 1) {
     const share = Math.exp((logits[from + bin] ?? 0) - highest);

@@ -1,7 +1,7 @@
 // What every head does: reads a model's outputs, gives boxes in pixels of the input.
 import { BitlaneError } from '../../errors.js';
 import { showValue, type Tensors, type ValueInfo } from '../../runtime/index.js';
-import type { Detection } from '../types.js';
+import type { Box, Detection } from '../types.js';
 
 /** What a model said of one picture. */
 export interface Decoded {
@@ -11,6 +11,12 @@ export interface Decoded {
   readonly nonFinite: number;
 }
 
+/**
+ * `best`: a place is one detection at most, of its best class; what a detector shows. `all`: one for each class that scores
+ * enough; what average precision is measured on.
+ */
+export type Labels = 'best' | 'all';
+
 /** A reader of one kind of output. Holds tables for its model's grid; keeps nothing between pictures. */
 export interface Head {
   /**
@@ -19,12 +25,13 @@ export interface Head {
    */
   checkOutputs(outputs: readonly ValueInfo[]): void;
   /**
-   * Decodes the outputs of one run (of one picture). A place is one detection at most, of its best class.
+   * Decodes the outputs of one run (of one picture).
    * @param scoreThreshold 0..1; what scores lower is left out
    * @param keep for each class, 0 to leave it out; all are kept where it is absent
+   * @param labels `best` where it is absent
    * @throws BitlaneError `BAD_MODEL` when an output is missing or has another shape
    */
-  decode(outputs: Tensors, scoreThreshold: number, keep?: Uint8Array): Decoded;
+  decode(outputs: Tensors, scoreThreshold: number, keep?: Uint8Array, labels?: Labels): Decoded;
 }
 
 /** An output as a head needs it: `undefined` stands for any size. */
@@ -100,15 +107,10 @@ export const countNonFinite = (values: Float32Array, from: number, to: number): 
   return count;
 };
 
-/**
- * Adds a detection, unless its class is left out, its box is empty or its class does not exist. A score above 1 counts as 1.
- */
+/** Adds a detection, unless its class is left out or its box is empty. A score above 1 counts as 1. */
 export const addDetection = (
   into: Detection[],
-  x1: number,
-  y1: number,
-  x2: number,
-  y2: number,
+  { x1, y1, x2, y2 }: Box,
   classId: number,
   score: number,
   keep: Uint8Array | undefined,
@@ -117,3 +119,11 @@ export const addDetection = (
   if (keep !== undefined && keep[classId] !== 1) return;
   into.push({ x1, y1, x2, y2, classId, score: score > 1 ? 1 : score });
 };
+
+/** A box from its centre and its sides. */
+export const centredBox = (x: number, y: number, w: number, h: number): Box => ({
+  x1: x - w / 2,
+  y1: y - h / 2,
+  x2: x + w / 2,
+  y2: y + h / 2,
+});

@@ -6,7 +6,7 @@ import type { Head } from './head.js';
 import { YoloxHead } from './yolox.js';
 import { Yolov8Head } from './yolov8.js';
 
-export type { Decoded, Head } from './head.js';
+export type { Decoded, Head, Labels } from './head.js';
 
 /**
  * The head that a manifest describes.

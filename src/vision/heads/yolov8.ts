@@ -4,11 +4,13 @@ import type { Tensors, ValueInfo } from '../../runtime/index.js';
 import type { Detection } from '../types.js';
 import {
   addDetection,
+  centredBox,
   checkShapes,
   countNonFinite,
   type Decoded,
   describeHead,
   type Head,
+  type Labels,
   type OutputShape,
   valuesOf,
 } from './head.js';
@@ -39,7 +41,7 @@ export class Yolov8Head implements Head {
     checkShapes([this.#output], outputs, this.#needs);
   }
 
-  decode(outputs: Tensors, scoreThreshold: number, keep?: Uint8Array): Decoded {
+  decode(outputs: Tensors, scoreThreshold: number, keep?: Uint8Array, labels: Labels = 'best'): Decoded {
     const values = valuesOf(outputs, this.#output, this.#needs);
     const channels = BOX + this.#classes;
     const anchors = values.length / channels;
@@ -48,8 +50,7 @@ export class Yolov8Head implements Head {
     let nonFinite = this.#findBest(values, anchors, channelStep, anchorStep);
     const detections: Detection[] = [];
     for (let anchor = 0; anchor < anchors; anchor += 1) {
-      const score = this.#best[anchor] ?? 0;
-      if (!(score >= scoreThreshold)) continue;
+      if (!((this.#best[anchor] ?? 0) >= scoreThreshold)) continue;
       const at = anchor * anchorStep;
       const x = values[at] ?? 0;
       const y = values[at + channelStep] ?? 0;
@@ -60,8 +61,13 @@ export class Yolov8Head implements Head {
         nonFinite += bad;
         continue;
       }
-      const classId = this.#bestClass[anchor] ?? 0;
-      addDetection(detections, x - w / 2, y - h / 2, x + w / 2, y + h / 2, classId, score, keep);
+      const box = centredBox(x, y, w, h);
+      const best = this.#bestClass[anchor] ?? 0;
+      const [first, last] = labels === 'all' ? [0, this.#classes - 1] : [best, best];
+      for (let classId = first; classId <= last; classId += 1) {
+        const score = values[at + (BOX + classId) * channelStep] ?? 0;
+        if (score >= scoreThreshold) addDetection(detections, box, classId, score, keep);
+      }
     }
     return { detections, nonFinite };
   }

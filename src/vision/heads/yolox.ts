@@ -1,15 +1,17 @@
 // The YOLOX head (Ge et al. 2021): x, y, w, h, objectness and class scores for every cell; score = objectness * class score.
 import type { Tensors, ValueInfo } from '../../runtime/index.js';
 import type { DetectorSpec, HeadSpec } from '../../registry/index.js';
-import type { Detection } from '../types.js';
+import type { Box, Detection } from '../types.js';
 import { type Grid, makeGrid } from './grid.js';
 import {
   addDetection,
+  centredBox,
   checkShapes,
   countNonFinite,
   type Decoded,
   describeHead,
   type Head,
+  type Labels,
   type OutputShape,
   valuesOf,
 } from './head.js';
@@ -37,7 +39,7 @@ export class YoloxHead implements Head {
     checkShapes([this.#output], outputs, this.#needs);
   }
 
-  decode(outputs: Tensors, scoreThreshold: number, keep?: Uint8Array): Decoded {
+  decode(outputs: Tensors, scoreThreshold: number, keep?: Uint8Array, labels: Labels = 'best'): Decoded {
     const values = valuesOf(outputs, this.#output, this.#needs);
     const width = BOX + 1 + this.#classes;
     const detections: Detection[] = [];
@@ -55,39 +57,36 @@ export class YoloxHead implements Head {
       for (let i = best + 1; i < at + width; i += 1) {
         if ((values[i] ?? 0) > (values[best] ?? 0)) best = i;
       }
-      const score = objectness * (values[best] ?? 0);
-      if (score < scoreThreshold) continue;
-      nonFinite += this.#add(detections, values, at, cell, best - at - BOX - 1, score, keep);
+      if (objectness * (values[best] ?? 0) < scoreThreshold) continue;
+      const box = this.#box(values, at, cell);
+      const overflows = Number(box.x2 === Infinity) + Number(box.y2 === Infinity);
+      if (overflows > 0) {
+        nonFinite += overflows;
+        continue;
+      }
+      const [first, last] = labels === 'all' ? [at + BOX + 1, at + width - 1] : [best, best];
+      for (let i = first; i <= last; i += 1) {
+        const score = objectness * (values[i] ?? 0);
+        if (score >= scoreThreshold) addDetection(detections, box, i - at - BOX - 1, score, keep);
+      }
     }
     return { detections, nonFinite };
   }
 
-  /** Returns how many sides of the box overflowed. */
-  #add(
-    into: Detection[],
-    values: Float32Array,
-    at: number,
-    cell: number,
-    classId: number,
-    score: number,
-    keep: Uint8Array | undefined,
-  ): number {
-    let x = values[at] ?? 0;
-    let y = values[at + 1] ?? 0;
-    let w = values[at + 2] ?? 0;
-    let h = values[at + 3] ?? 0;
-    if (this.#raw) {
-      const { column, row, stride } = this.#grid;
-      const step = stride[cell] ?? 0;
-      x = (x + (column[cell] ?? 0)) * step;
-      y = (y + (row[cell] ?? 0)) * step;
-      // Rounded to what the model itself could have written: more is an overflow.
-      w = Math.fround(Math.exp(w) * step);
-      h = Math.fround(Math.exp(h) * step);
-      const overflows = Number(w === Infinity) + Number(h === Infinity);
-      if (overflows > 0) return overflows;
-    }
-    addDetection(into, x - w / 2, y - h / 2, x + w / 2, y + h / 2, classId, score, keep);
-    return 0;
+  #box(values: Float32Array, at: number, cell: number): Box {
+    const x = values[at] ?? 0;
+    const y = values[at + 1] ?? 0;
+    const w = values[at + 2] ?? 0;
+    const h = values[at + 3] ?? 0;
+    if (!this.#raw) return centredBox(x, y, w, h);
+    const { column, row, stride } = this.#grid;
+    const step = stride[cell] ?? 0;
+    // Sides are rounded to what the model itself could have written: more is an overflow.
+    return centredBox(
+      (x + (column[cell] ?? 0)) * step,
+      (y + (row[cell] ?? 0)) * step,
+      Math.fround(Math.exp(w) * step),
+      Math.fround(Math.exp(h) * step),
+    );
   }
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { keptClasses } from '../../src/daemon/vehicles.js';
+import { keptClasses } from '../../src/detector/index.js';
 
 t.test('without a wish: the vehicles of the model, however it spells them', async (t) => {
   t.same(keptClasses(undefined, ['person', 'car', 'Motor-Bike', 'dog', 'Bus', 'trucks']).classes, [

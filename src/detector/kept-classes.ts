@@ -2,23 +2,11 @@
 import { foldName } from '../evaluation/index.js';
 
 const VEHICLES: ReadonlySet<string> = new Set(
-  [
-    ['car', 'sedan', 'hatchback', 'wagon', 'estate', 'suv', 'taxi', 'cab', 'jeep', 'automobile'],
-    [
-      'van',
-      'minivan',
-      'minibus',
-      'bus',
-      'coach',
-      'tram',
-      'trolleybus',
-      'ambulance',
-      'firetruck',
-      'police car',
-    ],
-    ['truck', 'lorry', 'pickup', 'pickup truck', 'trailer', 'tractor', 'heavy truck', 'light truck'],
-    ['motorcycle', 'motorbike', 'moped', 'scooter', 'bicycle', 'bike', 'cyclist', 'rickshaw', 'tricycle'],
-  ].flatMap((names) => names.map(foldName)),
+  (
+    'car automobile sedan hatchback wagon estate suv jeep taxi cab van minivan minibus bus coach tram streetcar trolleybus train ' +
+    'ambulance firetruck policecar truck lorry pickup pickuptruck heavytruck lighttruck trailer tractor vehicle motorcycle ' +
+    'motorbike moped scooter bicycle bike cyclist tricycle rickshaw autorickshaw'
+  ).split(' '),
 );
 
 export interface KeptClasses {

@@ -1,0 +1,252 @@
+// `bitlane models import`: an artifact from a bare ONNX file.
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import {
+  type ImportedModel,
+  importModel,
+  installImported,
+  type ModelHints,
+  ModelProbe,
+  writeImported,
+} from '../detector/index.js';
+import { BitlaneError } from '../errors.js';
+import { MANIFEST_FILE, MODEL_FILE } from '../registry/index.js';
+import { ask, askToInstall } from './ask.js';
+import type { Cli } from './cli.js';
+import { becomeOwner, findPlace, type Place } from './place.js';
+import { listOption, numberOption } from './values.js';
+
+const HEADS = ['yolox', 'yolov8', 'end-to-end', 'gfl'] as const;
+const MAX_NAMES_BYTES = 2 ** 20;
+
+interface Options {
+  readonly head: string;
+  readonly names: string;
+  readonly name?: string;
+  readonly input?: string;
+  readonly colour?: string;
+  readonly mean?: string;
+  readonly scale?: string;
+  readonly letterbox?: string;
+  readonly pad?: string;
+  readonly strides?: string;
+  readonly output?: readonly string[];
+  readonly boxes?: string;
+  readonly cellOffset?: string;
+  readonly licence?: string;
+  readonly source?: string;
+  readonly out?: string;
+  readonly state?: string;
+  readonly config?: string;
+}
+
+const badUsage = (message: string): BitlaneError => new BitlaneError('BAD_USAGE', message);
+
+/** One of a few words. */
+const choice = <const Word extends string>(option: string, text: string, words: readonly Word[]): Word => {
+  const found = words.find((word) => word === text);
+  if (found !== undefined) return found;
+  throw badUsage(`${option} takes ${words.join(', ')}, not ${JSON.stringify(text)}`);
+};
+
+/** `a,b,c`, or the lines of a file. */
+const namesOf = (text: string): string[] => {
+  const stats = existsSync(text) ? statSync(text) : undefined;
+  if (stats === undefined) {
+    if (/[/\\]|\.(txt|names)$/.test(text)) throw badUsage(`--names: ${text} does not exist`);
+    return listOption(text);
+  }
+  if (!stats.isFile() || stats.size > MAX_NAMES_BYTES) {
+    throw badUsage(
+      `--names: ${text} is no file of at most ${MAX_NAMES_BYTES} bytes with a class name a line`,
+    );
+  }
+  return readFileSync(text, 'utf8')
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+};
+
+const sizeOf = (text: string): { width: number; height: number } => {
+  const match = /^(\d{1,5})(?:x(\d{1,5}))?$/i.exec(text);
+  if (match === null) throw badUsage(`--input takes a size such as 416x416, not ${JSON.stringify(text)}`);
+  const width = Number(match[1]);
+  return { width, height: match[2] === undefined ? width : Number(match[2]) };
+};
+
+/** `0.5` or `1/255`, once or for each of three channels. */
+const three = (option: string, text: string): [number, number, number] => {
+  const values = listOption(text).map((part) => {
+    const [value = '', ...divisors] = part.split('/');
+    const rule = { min: -1e6, max: 1e6 };
+    return divisors.reduce(
+      (quotient, divisor) => quotient / numberOption(option, divisor, rule, 1),
+      numberOption(option, value, rule, 0),
+    );
+  });
+  const [first, second, third, ...rest] = values;
+  if (values.every(Number.isFinite) && rest.length === 0 && first !== undefined) {
+    if (second === undefined) return [first, first, first];
+    if (third !== undefined) return [first, second, third];
+  }
+  throw badUsage(
+    `${option} takes one number or three (0.5 or 1/255,1/255,1/255), not ${JSON.stringify(text)}`,
+  );
+};
+
+const hintsOf = (options: Options): ModelHints => {
+  const { input, colour, mean, scale, letterbox, pad, strides, output, boxes, cellOffset } = options;
+  const names = namesOf(options.names);
+  if (names.length === 0) throw badUsage('--names gives no class name');
+  const stride = { min: 1, max: 256, integer: true };
+  return {
+    head: choice('--head', options.head, HEADS),
+    names,
+    ...(input !== undefined && sizeOf(input)),
+    ...(colour !== undefined && { colourOrder: choice('--colour', colour, ['rgb', 'bgr']) }),
+    ...(mean !== undefined && { mean: three('--mean', mean) }),
+    ...(scale !== undefined && { scale: three('--scale', scale) }),
+    ...(letterbox !== undefined && {
+      letterbox: choice('--letterbox', letterbox, ['top-left', 'centre', 'stretch']),
+    }),
+    ...(pad !== undefined && { pad: numberOption('--pad', pad, { min: 0, max: 255, integer: true }, 0) }),
+    ...(strides !== undefined && {
+      strides: listOption(strides).map((part) => numberOption('--strides', part, stride, 8)),
+    }),
+    ...(output !== undefined && { outputs: [...output] }),
+    ...(boxes !== undefined && { boxes: choice('--boxes', boxes, ['raw', 'decoded']) }),
+    ...(cellOffset !== undefined && {
+      cellOffset: choice('--cell-offset', cellOffset, ['0', '0.5']) === '0' ? 0 : 0.5,
+    }),
+  };
+};
+
+const textOf = (model: ImportedModel, where: string, active: boolean): string => {
+  const { manifest, inferenceMs } = model;
+  const { input, head, classes } = manifest.detector;
+  return [
+    `${manifest.name} is artifact ${manifest.id.slice(0, 12)}${active ? ', and active' : ''}`,
+    `  ${where}`,
+    `  input    ${input.width}x${input.height} ${input.colourOrder}, ${input.letterbox}, pad ${input.pad}`,
+    `  head     ${head.type}, ${classes.length} ${classes.length === 1 ? 'class' : 'classes'}`,
+    `  one run  ${inferenceMs.toFixed(1)} ms on a grey picture, one thread`,
+    'Compare it with its training pipeline before you trust it: `bitlane eval` tells whether colours and scale are right.',
+  ].join('\n');
+};
+
+/** Where the daemon can read a copy: under systemd it has a `/tmp` of its own, but always its state folder. */
+const stagingFolder = ({ stateDir }: Place): string => {
+  try {
+    return mkdtempSync(join(stateDir, '.import-'));
+  } catch {
+    return mkdtempSync(join(tmpdir(), 'bitlane-import-'));
+  }
+};
+
+/** A running daemon owns the registry: it is asked to install a copy. */
+const install = async (
+  cli: Cli,
+  place: Place,
+  model: ImportedModel,
+  askDaemon: boolean,
+): ReturnType<typeof installImported> => {
+  becomeOwner(place.stateDir);
+  if (!askDaemon) return installImported(model, place.stateDir);
+  const folder = stagingFolder(place);
+  try {
+    // The daemon runs as another user.
+    chmodSync(folder, 0o755);
+    const copy = join(folder, 'artifact');
+    await writeImported(model, copy);
+    chmodSync(copy, 0o755);
+    for (const name of [MODEL_FILE, MANIFEST_FILE]) chmodSync(join(copy, name), 0o644);
+    if (!(await askToInstall(cli, place, copy))) return await installImported(model, place.stateDir);
+    const list = await ask(cli, place, 'model/list');
+    const { id } = model.manifest;
+    const at = join(place.stateDir, 'models', id);
+    return {
+      artifact: {
+        id,
+        manifest: model.manifest,
+        modelPath: join(at, MODEL_FILE),
+        manifestPath: join(at, MANIFEST_FILE),
+      },
+      active: list?.active === id,
+      notices: [],
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+/** Adds `import` to the `models` command. */
+export const addModelsImport = (models: Command, cli: Cli): void => {
+  models
+    .command('import')
+    .description('make an artifact from a bare ONNX file: looks at it, tries it, installs it')
+    .argument('<file>', 'the ONNX file')
+    .requiredOption('--head <type>', HEADS.join(', '))
+    .requiredOption('--names <names>', "class names in the model's order: a,b,c, or a file with one a line")
+    .option('--name <name>', "the artifact's name (default: the file's)")
+    .option('--input <size>', 'WxH, for a model that takes pictures of any size')
+    .option('--colour <order>', 'rgb or bgr (default: as the head is usually trained, like all below)')
+    .option('--mean <values>', 'what is subtracted from pixels of 0 to 255: one number, or three')
+    .option('--scale <values>', 'what they are then multiplied by: 1/255, or three')
+    .option('--letterbox <place>', 'top-left, centre or stretch')
+    .option('--pad <value>', 'pixels around the picture, 0 to 255')
+    .option('--strides <list>', 'such as 8,16,32')
+    .option('--output <names...>', "outputs to read, in the head's order (default: found by their shapes)")
+    .option('--boxes <kind>', 'yolox: raw or decoded')
+    .option('--cell-offset <x>', 'gfl: 0 or 0.5')
+    .option('--licence <licence>', 'the licence of the weights')
+    .option('--source <source>', 'where the weights come from')
+    .option('--out <dir>', 'write an artifact folder there instead of installing it')
+    .option('--state <dir>', 'the state folder, instead of the one in the configuration')
+    .option(
+      '--config <file>',
+      "the daemon's configuration (default: /etc/bitlane/bitlane.yaml where it exists)",
+    )
+    .option('--json', 'print one JSON document')
+    .addHelpText(
+      'after',
+      '\nExample:\n  bitlane models import yolox_nano.onnx --head yolox --names coco.names --out ./yolox-nano',
+    )
+    .action(
+      cli.action(async (options: Options, file: string) => {
+        const hints = hintsOf(options);
+        const place = findPlace(options);
+        const { name, licence, source, out } = options;
+        const probe = new ModelProbe({ signal: cli.signal });
+        const bar = cli.progress('importing', 2, 'steps');
+        try {
+          const model = await importModel(
+            {
+              file,
+              hints,
+              ...(name !== undefined && { name }),
+              origin: { ...(source !== undefined && { source }), ...(licence !== undefined && { licence }) },
+            },
+            probe,
+          );
+          bar.update(1);
+          const { artifact, active, notices } =
+            out === undefined
+              ? await install(cli, place, model, options.state === undefined)
+              : { artifact: await writeImported(model, out), active: false, notices: [] };
+          bar.update(2);
+          bar.stop();
+          for (const notice of notices) cli.log.warn(notice);
+          const { id, manifest, modelPath } = artifact;
+          cli.print(
+            { id, name: manifest.name, model: modelPath, active, inferenceMs: model.inferenceMs, manifest },
+            () => textOf(model, modelPath, active),
+          );
+        } finally {
+          bar.stop();
+          await probe.stop();
+        }
+      }),
+    );
+};

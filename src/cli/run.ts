@@ -1,0 +1,60 @@
+// `bitlane run`: the daemon in the foreground.
+import { loadConfig } from '../config/index.js';
+import { Daemon, type DaemonProgress } from '../daemon/index.js';
+import { RootLog } from '../system/index.js';
+import type { AddCommand } from './commands.js';
+import { DEFAULT_CONFIG } from './place.js';
+
+const SHOW_EVERY_MS = 1_000;
+
+const line = ({ fps, latencyP50Ms, detected, skipped, tracks, model, connected }: DaemonProgress): string =>
+  `${model}  ${fps.toFixed(1)} fps  ${latencyP50Ms === null ? '-' : latencyP50Ms.toFixed(1)} ms  ` +
+  `${detected} frames, ${skipped} skipped  ${tracks} vehicles  broker ${connected ? 'connected' : 'away'}`;
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
+export const addRun: AddCommand = (program, cli) => {
+  program
+    .command('run')
+    .description('watch the road: detect, track, count, publish')
+    .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
+    .option('--json', 'print one JSON document at the end: what was seen')
+    .addHelpText(
+      'after',
+      '\nSIGHUP reads the configuration again, SIGTERM and Ctrl-C stop in order.\n\nExample:\n  bitlane run --config bitlane.yaml',
+    )
+    .action(
+      cli.action(async (options: { config: string }) => {
+        const local = loadConfig(options.config);
+        const rootLog = new RootLog({ level: local.config.logLevel });
+        const daemon = new Daemon({ local, rootLog });
+        const onHup = (): void => void daemon.reload();
+        process.on('SIGHUP', onHup);
+        let shown: NodeJS.Timeout | undefined;
+        try {
+          await daemon.start();
+          if (process.stderr.isTTY) {
+            shown = setInterval(() => {
+              const progress = daemon.progress();
+              if (progress !== undefined) process.stderr.write(`\r\x1b[K${line(progress)}`);
+            }, SHOW_EVERY_MS);
+          }
+          await Promise.race([daemon.ended, aborted(cli.signal)]);
+        } finally {
+          clearInterval(shown);
+          if (shown !== undefined) process.stderr.write('\n');
+          await daemon.stop();
+          process.off('SIGHUP', onHup);
+        }
+        const { detected, skipped, tracks } = daemon.progress() ?? { detected: 0, skipped: 0, tracks: 0 };
+        cli.print(
+          { detected, skipped, tracks },
+          () => `${detected} frames detected, ${skipped} skipped, ${tracks} vehicles`,
+        );
+      }),
+    );
+};

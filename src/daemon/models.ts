@@ -1,0 +1,417 @@
+// Which model serves: its start at boot, its restarts, swaps to another and the way back.
+import type { Config } from '../config/index.js';
+import {
+  createGeneration,
+  DetectorFeed,
+  type FeedCounters,
+  type FrameResult,
+  type Generation,
+  keptClasses,
+  type SwapEvent,
+} from '../detector/index.js';
+import { asBitlaneError, BitlaneError, messageOf } from '../errors.js';
+import { type Artifact, FAILED_START_LIMIT, type Registry, type StartOutcome } from '../registry/index.js';
+import { Backoff, Emitter, type Log } from '../system/index.js';
+import type { OutboxBody } from '../telemetry/index.js';
+import type { Frame } from '../vision/index.js';
+
+export type ModelStep = OutboxBody<'event/model'>;
+
+export interface ModelEvents {
+  /** A frame was detected; `classes` are the names that its class indices mean. */
+  result: { readonly result: FrameResult; readonly classes: readonly string[] };
+  /** Something happened to a model. */
+  step: ModelStep;
+  /** A frame is wanted and none waits. */
+  want: undefined;
+}
+
+export interface ModelServiceOptions {
+  readonly registry: Registry;
+  readonly config: Config;
+  readonly log: Log;
+}
+
+/** What is being done, as `model/state` says it. */
+export type ModelStatus = 'none' | 'starting' | 'serving' | 'swapping' | 'failed';
+
+const STOP_GRACE_MS = 3_000;
+/** A detector that ends sooner than this after its start has crashed early. */
+const EARLY_MS = 30_000;
+/** Early crashes in a row after which the artifact before takes over. */
+const EARLY_LIMIT = 3;
+/** After this long without a failure restarts begin with the shortest wait again. */
+const BACKOFF_RESET_MS = 60_000;
+
+const short = (id: string): string => id.slice(0, 12);
+
+/** Owns the frame feed and every detector process. */
+export class ModelService extends Emitter<ModelEvents> {
+  readonly #registry: Registry;
+  readonly #log: Log;
+  readonly #feed = new DetectorFeed();
+  readonly #classes = new Map<string, readonly string[]>();
+  readonly #stop = new AbortController();
+  #config: Config;
+  #backoff: Backoff;
+  #artifact: Artifact | undefined;
+  #candidate: Artifact | undefined;
+  #generations = 0;
+  #restarts = 0;
+  #failedStarts = 0;
+  #earlyCrashes = 0;
+  #servedSinceMs = 0;
+  #confirmed = false;
+  #serving: Promise<void> | undefined;
+  #status: ModelStatus = 'none';
+
+  constructor(options: ModelServiceOptions) {
+    super();
+    this.#registry = options.registry;
+    this.#log = options.log;
+    this.#config = options.config;
+    this.#backoff = this.#newBackoff();
+    this.#feed.on('result', (result) => this.#onResult(result));
+    this.#feed.on('failed', ({ message }) => this.#onFailed(message));
+    this.#feed.on('swap', (event) => this.#onSwap(event));
+    this.#feed.on('want', () => this.emit('want', undefined));
+  }
+
+  /** The artifact that serves, or is being started. */
+  get artifact(): Artifact | undefined {
+    return this.#artifact;
+  }
+
+  get candidate(): Artifact | undefined {
+    return this.#candidate;
+  }
+
+  get status(): ModelStatus {
+    return this.#candidate === undefined ? this.#status : 'swapping';
+  }
+
+  get generations(): number {
+    return this.#generations;
+  }
+
+  /** Times that the serving process was started anew because it had ended. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Process id of the serving detector. */
+  get pid(): number | undefined {
+    return this.#feed.serving?.pid;
+  }
+
+  get counters(): Readonly<FeedCounters> {
+    return this.#feed.counters;
+  }
+
+  /** Hands over a frame: newest wins. */
+  offer(frame: Frame): void {
+    this.#feed.offer(frame);
+  }
+
+  /**
+   * Decides what to serve and begins to start it; does not wait until it serves.
+   *
+   * @throws BitlaneError `NO_SUCH_MODEL` when nothing is installed
+   */
+  async start(): Promise<void> {
+    const wanted = this.#config.model;
+    if (this.#registry.active === null && wanted !== undefined) await this.#registry.activate(wanted);
+    const { active, rolledBackFrom } = await this.#registry.atBoot();
+    if (active === undefined) {
+      throw new BitlaneError(
+        'NO_SUCH_MODEL',
+        `no model is installed in ${this.#registry.folder}: make one with "bitlane models import FILE.onnx --head ... --names ..."`,
+      );
+    }
+    if (rolledBackFrom !== undefined) {
+      this.#tell('rolled-back', rolledBackFrom, `${short(rolledBackFrom)} did not start: going back`);
+    }
+    this.#artifact = active;
+    this.#serve();
+  }
+
+  /** Takes up changed `detector` and `swap` settings. A running model goes on until its successor has passed the canary. */
+  async configure(config: Config): Promise<void> {
+    const before = this.#config;
+    this.#config = config;
+    this.#backoff = this.#newBackoff();
+    const artifact = this.#artifact;
+    if (artifact === undefined || JSON.stringify(before.detector) === JSON.stringify(config.detector)) return;
+    // A model that is only being started is started with the new settings the next time; one that serves is replaced.
+    if (this.#feed.serving !== undefined) await this.#swap(artifact);
+  }
+
+  /**
+   * Swaps an installed artifact in; resolves when it serves.
+   *
+   * @throws BitlaneError `NO_SUCH_MODEL`, `BAD_MODEL`, `BUSY`, `SWAP_FAILED`: the model before goes on serving
+   */
+  async use(id: string): Promise<void> {
+    if (this.#artifact?.id === id && this.#feed.serving !== undefined) return;
+    this.#demandFree();
+    this.#tell('requested', id);
+    let artifact: Artifact;
+    try {
+      artifact = await this.#registry.verify(id);
+    } catch (error) {
+      this.#tell('refused', id, messageOf(error));
+      throw error;
+    }
+    if (this.#feed.serving === undefined) await this.#replaceBroken(artifact);
+    else await this.#swap(artifact);
+  }
+
+  /** Swaps the previous artifact in, or the factory one where there is none. */
+  async rollback(): Promise<void> {
+    const { active, previous, factory } = this.#registry;
+    const target = [previous, factory].find((id) => id !== null && id !== active);
+    if (target === undefined || target === null) {
+      throw new BitlaneError('NO_SUCH_MODEL', 'there is no earlier artifact to go back to');
+    }
+    await this.use(target);
+  }
+
+  /** Ends every detector process. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.removeAll();
+    await this.#feed.stop();
+    await this.#serving;
+    this.#status = 'none';
+  }
+
+  #demandFree(): void {
+    if (this.#candidate !== undefined) {
+      throw new BitlaneError('BUSY', 'a swap is running: wait until it has ended');
+    }
+  }
+
+  #newBackoff(): Backoff {
+    const { restartInitialMs, restartMaxMs } = this.#config.detector;
+    return new Backoff({
+      initialMs: restartInitialMs,
+      maxMs: Math.max(restartInitialMs, restartMaxMs),
+      resetAfterMs: BACKOFF_RESET_MS,
+    });
+  }
+
+  #create(artifact: Artifact): Generation {
+    const { detector } = this.#config;
+    const names = artifact.manifest.detector.classes;
+    const { unknown } = keptClasses(detector.classes, names);
+    if (unknown.length > 0) {
+      this.#log.warn(`detector.classes names what ${artifact.manifest.name} does not know`, {
+        unknown: unknown.join(', '),
+      });
+    }
+    this.#generations += 1;
+    this.#classes.set(artifact.id, names);
+    return createGeneration({
+      number: this.#generations,
+      artifact,
+      detector,
+      graceMs: STOP_GRACE_MS,
+      log: this.#log,
+    });
+  }
+
+  #serve(): void {
+    this.#status = 'starting';
+    this.#serving = this.#serveUntilItWorks().catch((error: unknown) => {
+      if (this.#stop.signal.aborted) return;
+      this.#status = 'failed';
+      this.#log.error(`the detector cannot be started: ${messageOf(error)}`);
+    });
+  }
+
+  /** Starts the active artifact, with waits between failures; after two failures in a row the one before it. */
+  async #serveUntilItWorks(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const artifact = this.#artifact;
+      if (artifact === undefined) return;
+      await this.#record(artifact.id, 'begun');
+      const generation = this.#create(artifact);
+      this.#tell('started', artifact.id);
+      try {
+        await generation.start();
+        if (this.#stop.signal.aborted) return await generation.stop();
+        this.#confirmed = false;
+        this.#servedSinceMs = performance.now();
+        this.#status = 'serving';
+        this.#feed.serve(generation);
+        this.#tell('warm', artifact.id);
+        return;
+      } catch (error) {
+        await generation.stop();
+        if (this.#stop.signal.aborted) return;
+        this.#failedStarts += 1;
+        await this.#record(artifact.id, 'failed');
+        this.#tell('failed', artifact.id, messageOf(error));
+        if (this.#failedStarts < FAILED_START_LIMIT || !(await this.#goBack(artifact.id))) await this.#wait();
+      }
+    }
+  }
+
+  /** Makes the artifact before the active one; false where there is none. */
+  async #goBack(from: string): Promise<boolean> {
+    try {
+      this.#artifact = await this.#registry.rollback();
+    } catch (error) {
+      this.#log.warn(`there is no way back from ${short(from)}: ${messageOf(error)}`);
+      return false;
+    }
+    this.#failedStarts = 0;
+    this.#earlyCrashes = 0;
+    this.#tell('rolled-back', from, `${short(from)} failed again and again: going back`);
+    return true;
+  }
+
+  async #wait(): Promise<void> {
+    const ms = this.#backoff.next();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#stop.signal.addEventListener(
+        'abort',
+        () => {
+          clearTimeout(timer);
+          resolve();
+        },
+        { once: true },
+      );
+    });
+  }
+
+  /** The artifact's state on disk is worth less than the road: a folder that cannot be written does not stop detection. */
+  async #record(id: string, outcome: StartOutcome): Promise<void> {
+    try {
+      await this.#registry.recordStart(id, outcome);
+    } catch (error) {
+      this.#log.warn(`the start of ${short(id)} could not be recorded: ${messageOf(error)}`);
+    }
+  }
+
+  /** Nothing serves (the active artifact does not start): the other one is made active and started. */
+  async #replaceBroken(artifact: Artifact): Promise<void> {
+    await this.#registry.activate(artifact.id);
+    this.#failedStarts = 0;
+    this.#earlyCrashes = 0;
+    this.#artifact = artifact;
+    // The loop that is waiting for its next attempt takes the new artifact up then.
+    if (this.#status === 'failed') this.#serve();
+    this.#tell('committed', artifact.id);
+  }
+
+  async #swap(artifact: Artifact): Promise<void> {
+    this.#demandFree();
+    const { swap } = this.#config;
+    const isOther = artifact.id !== this.#artifact?.id;
+    this.#candidate = artifact;
+    try {
+      await this.#feed.swap(
+        this.#create(artifact),
+        {
+          frames: swap.canaryFrames,
+          timeoutMs: swap.canaryTimeoutMs,
+          maxLatencyRatio: swap.maxLatencyRatio,
+          minAgreement: swap.minAgreement,
+        },
+        isOther
+          ? {
+              commit: async () => void (await this.#registry.activate(artifact.id)),
+              undo: () => this.#registry.revert(),
+            }
+          : {},
+      );
+    } finally {
+      this.#candidate = undefined;
+    }
+  }
+
+  #onResult(result: FrameResult): void {
+    if (!this.#confirmed) {
+      this.#confirmed = true;
+      this.#failedStarts = 0;
+      void this.#record(result.artifactId, 'ok');
+    }
+    if (this.#earlyCrashes > 0 && performance.now() - this.#servedSinceMs > EARLY_MS) this.#earlyCrashes = 0;
+    this.emit('result', { result, classes: this.#classes.get(result.artifactId) ?? [] });
+  }
+
+  #onFailed(message: string): void {
+    const id = this.#artifact?.id;
+    if (id === undefined || this.#stop.signal.aborted) return;
+    this.#restarts += 1;
+    this.#status = 'starting';
+    const early = performance.now() - this.#servedSinceMs < EARLY_MS;
+    this.#earlyCrashes = early ? this.#earlyCrashes + 1 : 0;
+    this.#tell('restarted', id, message);
+    this.#serving = (async () => {
+      if (!this.#confirmed) await this.#record(id, 'failed');
+      if (this.#earlyCrashes < EARLY_LIMIT || !(await this.#goBack(id))) await this.#wait();
+      await this.#serveUntilItWorks();
+    })().catch((error: unknown) => {
+      this.#status = 'failed';
+      this.#log.error(`the detector cannot be started: ${messageOf(error)}`);
+    });
+  }
+
+  #onSwap(event: SwapEvent): void {
+    switch (event.step) {
+      case 'starting':
+        return this.#tell('started', event.to);
+      case 'canary':
+        return this.#tell('warm', event.to);
+      case 'handover':
+        return this.#tell('canary', event.to);
+      case 'committed':
+        this.#artifact = this.#candidate;
+        this.#servedSinceMs = performance.now();
+        this.#confirmed = false;
+        this.#failedStarts = 0;
+        this.#earlyCrashes = 0;
+        return this.#tell('committed', event.to);
+      case 'rolled-back':
+        return this.#tell('failed', event.to, event.reason);
+    }
+  }
+
+  #tell(step: ModelStep['step'], model: string, reason?: string): void {
+    const line = `${step}${reason === undefined ? '' : `: ${reason}`}`;
+    if (step === 'failed' || step === 'restarted' || step === 'rolled-back') {
+      this.#log.warn(line, { model: short(model) });
+    } else this.#log.info(line, { model: short(model) });
+    this.emit('step', {
+      step,
+      model,
+      active: this.#artifact?.id ?? null,
+      generation: this.#generations,
+      ...(reason === undefined ? {} : { reason }),
+    });
+  }
+}
+
+/** The installed artifact that a person means by an id, the beginning of one (six digits or more), or a name. */
+export const findModel = async (registry: Registry, wanted: string): Promise<string> => {
+  const entries = await registry.list();
+  const named = entries.filter(
+    (entry) =>
+      entry.id === wanted ||
+      entry.manifest?.name === wanted ||
+      (/^[0-9a-f]{6,64}$/i.test(wanted) && entry.id.startsWith(wanted.toLowerCase())),
+  );
+  const [first, second] = named;
+  if (first !== undefined && second === undefined) return first.id;
+  throw asBitlaneError(
+    new BitlaneError(
+      'NO_SUCH_MODEL',
+      first === undefined
+        ? `no installed model is called ${JSON.stringify(wanted)}: "bitlane models list" shows them`
+        : `${JSON.stringify(wanted)} stands for ${named.length} models: give the id`,
+    ),
+  );
+};

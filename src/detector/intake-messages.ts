@@ -1,0 +1,25 @@
+// What the intake thread and the model's thread of one detector process say to each other.
+import type { InputSpec } from '../registry/index.js';
+import type { PreparedPicture } from '../vision/index.js';
+
+/** [3, height, width] of the model's input. Handed over with its memory, never copied; handed back when the model is done. */
+export type Tensor = Float32Array<ArrayBuffer>;
+
+/** `workerData` of the intake. */
+export interface IntakeData {
+  readonly input: InputSpec;
+}
+
+export type IntakeMessage =
+  | ({
+      readonly type: 'prepared';
+      /** `undefined`: a grey picture that warms the model up. */
+      readonly seq: number | undefined;
+      readonly tensor: Tensor;
+      readonly preprocessMs: number;
+    } & PreparedPicture)
+  /** All grey pictures are prepared. */
+  | { readonly type: 'warm' }
+  | { readonly type: 'dropped'; readonly seq: number; readonly reason: string }
+  /** The frame channel is broken or closed. */
+  | { readonly type: 'failed'; readonly message: string };

@@ -1,0 +1,4 @@
+import { contract } from './contract.js';
+import { libcameraSubject } from './libcamera-contract.js';
+
+contract(libcameraSubject('node-libcamera', 100));

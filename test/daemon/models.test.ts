@@ -1,0 +1,185 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test as Tap } from 'tap';
+import { type Config, parseConfig } from '../../src/config/index.js';
+import { findModel, ModelService, type ModelStep } from '../../src/daemon/models.js';
+import type { FrameResult } from '../../src/detector/index.js';
+import { Registry } from '../../src/registry/index.js';
+import { silentLog } from '../../src/system/index.js';
+import { encodeJpeg } from '../../src/vision/index.js';
+import { tinyDetector, type TinyDetector, type TinyOptions } from '../helpers/tinyModel.js';
+
+const CLASSES = ['car', 'truck'];
+const SIDE = 64;
+
+/** A detector whose one box tells it from others: its left edge is `at`. */
+const tiny = (at: number, more: Partial<TinyOptions> = {}): TinyDetector =>
+  tinyDetector({
+    head: 'yolox',
+    classes: CLASSES,
+    name: `tiny-${at}`,
+    boxes: [{ x1: at, y1: 10, x2: at + 12, y2: 30, classId: 0, score: 0.9 }],
+    marker: at,
+    ...more,
+  });
+
+const jpeg = encodeJpeg(
+  { format: 'rgb24', width: SIDE, height: SIDE, data: new Uint8Array(3 * SIDE * SIDE).fill(90) },
+  80,
+);
+
+const setUp = async (t: Tap, models: readonly TinyDetector[], change: object = {}) => {
+  const stateDir = t.testdir();
+  const registry = new Registry({ stateDir });
+  await registry.start();
+  for (const model of models) await registry.install(model.bytes, model.manifest);
+  const config: Config = parseConfig({
+    stateDir,
+    camera: { kind: 'replay', path: '/nowhere' },
+    detector: { restartInitialMs: 10, restartMaxMs: 50, frameTimeoutMs: 20_000, startTimeoutMs: 30_000 },
+    swap: { canaryFrames: 3, maxLatencyRatio: 100 },
+    ...change,
+  });
+  const service = new ModelService({ registry, config, log: silentLog });
+  const steps: ModelStep[] = [];
+  const results: FrameResult[] = [];
+  service.on('step', (step) => steps.push(step));
+  service.on('result', ({ result }) => results.push(result));
+  let seq = 0;
+  const camera = setInterval(() => {
+    const now = performance.now();
+    service.offer({
+      seq: seq++,
+      receivedAtMs: now,
+      wallMs: Date.now(),
+      format: 'jpeg',
+      width: SIDE,
+      height: SIDE,
+      data: jpeg,
+    });
+  }, 10);
+  t.teardown(async () => {
+    clearInterval(camera);
+    await service.stop();
+    registry.stop();
+  });
+  const saw = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  /** The left edge of the box in the newest answer. */
+  const answer = (): number => Math.round(results.at(-1)?.detections[0]?.x1 ?? -1);
+  return { registry, service, steps, results, saw, answer, config, stateDir };
+};
+
+t.test('serves the active model, swaps another in and goes back', async (t) => {
+  const [a, b] = [tiny(8), tiny(30)];
+  const { registry, service, steps, saw, answer } = await setUp(t, [a, b]);
+  await service.start();
+  await saw(() => answer() === 8);
+  t.equal(service.status, 'serving');
+  await service.use(b.id);
+  t.equal(registry.active, b.id);
+  t.equal(registry.previous, a.id);
+  await saw(() => answer() === 30);
+  t.same(
+    steps.map(({ step }) => step),
+    ['started', 'warm', 'requested', 'started', 'warm', 'canary', 'committed'],
+  );
+  t.equal(steps.at(-1)?.active, b.id);
+  await service.use(b.id);
+  t.equal(steps.length, 7, 'the model that serves already needs no swap');
+  await service.rollback();
+  await saw(() => answer() === 8);
+  t.equal(registry.active, a.id);
+});
+
+t.test('a candidate that cannot serve is refused and the old one goes on', async (t) => {
+  const [a, nan, crash] = [tiny(8), tiny(30, { nan: true }), tiny(40, { crashAbove: 0 })];
+  const { registry, service, steps, results, saw, answer, stateDir } = await setUp(t, [a, nan, crash]);
+  await service.start();
+  await saw(() => answer() === 8);
+  await t.rejects(service.use(nan.id), { code: 'SWAP_FAILED' });
+  await t.rejects(service.use(crash.id), { code: 'SWAP_FAILED' });
+  t.equal(registry.active, a.id, 'the registry says what serves');
+  t.match(steps.at(-1), { step: 'failed', model: crash.id, active: a.id });
+  t.ok(String(steps.at(-1)?.reason).length > 10, 'and why');
+  await t.rejects(service.use('f'.repeat(64)), { code: 'NO_SUCH_MODEL' });
+  writeFileSync(join(stateDir, 'models', nan.id, 'model.onnx'), 'altered');
+  await t.rejects(service.use(nan.id), { code: 'BAD_MODEL' });
+  const before = results.length;
+  await saw(() => results.length > before + 5);
+  t.ok(
+    results.every(({ artifactId }) => artifactId === a.id),
+    'no other model ever answered',
+  );
+});
+
+t.test('a detector that is killed is started again', async (t) => {
+  const a = tiny(8);
+  const { service, results, saw } = await setUp(t, [a]);
+  await service.start();
+  await saw(() => results.length > 3);
+  for (let kill = 1; kill <= 2; kill += 1) {
+    const { pid } = service;
+    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    await saw(() => service.restarts === kill && service.pid !== undefined && service.pid !== pid);
+    const before = results.length;
+    await saw(() => results.length > before + 3);
+  }
+  t.equal(service.status, 'serving');
+  const { received, done, dropped, skipped, lost } = service.counters;
+  t.ok(received - done - dropped - skipped - lost <= 3, 'every frame is accounted for');
+});
+
+t.test('two starts that fail go back to the model before', async (t) => {
+  const [good, bad] = [tiny(8), tiny(30, { crashAbove: -1 })];
+  const { registry, service, steps, saw, answer } = await setUp(t, [good, bad]);
+  await registry.activate(bad.id);
+  await service.start();
+  await saw(() => answer() === 8);
+  t.equal(registry.active, good.id);
+  t.equal(steps.filter(({ step }) => step === 'failed').length, 2);
+  t.match(
+    steps.find(({ step }) => step === 'rolled-back'),
+    { model: bad.id, active: good.id },
+  );
+});
+
+t.test('a model that crashes on every frame is left for the one before', async (t) => {
+  const [good, bad] = [tiny(8), tiny(30, { crashAbove: 50 })];
+  const { registry, service, saw, answer, steps } = await setUp(t, [good, bad]);
+  await registry.activate(bad.id);
+  await service.start();
+  await saw(() => answer() === 8);
+  t.equal(registry.active, good.id);
+  t.ok(steps.some(({ step }) => step === 'rolled-back'));
+});
+
+t.test('changed settings of the detector are taken up by a swap to the same model', async (t) => {
+  const a = tiny(8);
+  const { service, config, saw, answer, results, registry } = await setUp(t, [a]);
+  await service.start();
+  await saw(() => answer() === 8);
+  await service.configure({ ...config, detector: { ...config.detector, scoreThreshold: 0.95 } });
+  const before = results.length;
+  await saw(() => results.length > before + 3);
+  t.equal(results.at(-1)?.detections.length, 0, 'the new threshold holds');
+  t.equal(registry.active, a.id);
+  t.equal(registry.previous, null);
+});
+
+t.test('nothing installed: a sentence that says what to do', async (t) => {
+  const { service } = await setUp(t, []);
+  await t.rejects(service.start(), { code: 'NO_SUCH_MODEL', message: /models import/ });
+});
+
+t.test('models are found by id, by its beginning, by name; not by what is not clear', async (t) => {
+  const [a, b] = [tiny(8), tiny(30)];
+  const twin = tiny(50, { name: 'tiny-8' });
+  const { registry } = await setUp(t, [a, b, twin]);
+  t.equal(await findModel(registry, b.id), b.id);
+  t.equal(await findModel(registry, b.id.slice(0, 8)), b.id);
+  t.equal(await findModel(registry, 'tiny-30'), b.id);
+  await t.rejects(findModel(registry, 'tiny-8'), { code: 'NO_SUCH_MODEL', message: /2 models/ });
+  await t.rejects(findModel(registry, 'nothing'), { code: 'NO_SUCH_MODEL' });
+});

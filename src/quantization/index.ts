@@ -1,0 +1,28 @@
+// Quantization: affine grids, calibration, rounding; pure functions over typed arrays.
+export {
+  ActivationObserver,
+  DEFAULT_RANGE_METHOD,
+  type ObserverOptions,
+  type Range,
+  RANGE_METHODS,
+  type RangeMethod,
+  type RangeOptions,
+} from './calibration.js';
+export {
+  channelGrid,
+  type ChannelGrid,
+  type Codes,
+  dequantize,
+  dequantizeChannels,
+  fakeQuantize,
+  type Grid,
+  type GridOptions,
+  gridOfRanges,
+  joinGrids,
+  type LevelOptions,
+  levelsOf,
+  quantize,
+  quantizeChannels,
+  splitGrid,
+} from './grid.js';
+export { relativeError, sqnr, weightGrids, type WeightGridOptions } from './weights.js';

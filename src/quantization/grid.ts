@@ -79,7 +79,8 @@ export const levelsOf = (
 /**
  * The finest grid that covers the range and zero.
  *
- * @param min may be positive, @param max may be negative: zero is added to the range
+ * @param min may be positive: zero is added to the range
+ * @param max may be negative
  */
 export const channelGrid = (
   min: number,

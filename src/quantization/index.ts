@@ -26,3 +26,13 @@ export {
   splitGrid,
 } from './grid.js';
 export { relativeError, sqnr, weightGrids, type WeightGridOptions } from './weights.js';
+export { ChannelMeans, correctedBias, outputShift } from './bias.js';
+export {
+  equalizeChain,
+  type EqualizeOptions,
+  equalizePair,
+  isScaleEquivariant,
+  type Layer,
+} from './equalize.js';
+export { type GptqOptions, gptqRound, type Rounded } from './gptq.js';
+export { PatchMoments, type PatchMomentsOptions, type PatchShape } from './moments.js';

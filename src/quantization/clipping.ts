@@ -1,0 +1,169 @@
+// Ranges read from a histogram: percentiles, least squared error, least divergence.
+import type { Range } from './calibration.js';
+import { type Histogram, SIDE_BINS } from './histogram.js';
+
+/** The bins that hold anything, in order, exact zeros among them. */
+interface Spikes {
+  readonly values: Float64Array;
+  readonly counts: Float64Array;
+}
+
+const spikesOf = (histogram: Histogram, { min, max }: Range): Spikes => {
+  const values: number[] = [];
+  const counts: number[] = [];
+  histogram.counts.forEach((count, bin) => {
+    if (count === 0) return;
+    values.push(Math.min(max, Math.max(min, histogram.centre(bin))));
+    counts.push(count);
+  });
+  return { values: Float64Array.from(values), counts: Float64Array.from(counts) };
+};
+
+/** The value that a share of all values lies below, within the bin it falls into. */
+const quantile = (histogram: Histogram, share: number): number => {
+  const wanted = share * histogram.total;
+  let below = 0;
+  for (let bin = 0; bin < 2 * SIDE_BINS; bin++) {
+    if (bin === SIDE_BINS) {
+      below += histogram.zeros;
+      if (below >= wanted && histogram.zeros > 0) return 0;
+    }
+    const count = histogram.counts[bin] ?? 0;
+    if (count > 0 && below + count >= wanted) {
+      return (bin - SIDE_BINS + (wanted - below) / count) * histogram.binWidth;
+    }
+    below += count;
+  }
+  return histogram.limit;
+};
+
+/** The range without `100 - percentile` per cent of the values at each end; never wider than `whole`, zero included. */
+export const percentileRange = (histogram: Histogram, whole: Range, percentile: number): Range => {
+  const share = Math.min(1, Math.max(0.5, percentile / 100));
+  const min = Math.min(0, Math.max(whole.min, quantile(histogram, 1 - share)));
+  const max = Math.max(0, Math.min(whole.max, quantile(histogram, share)));
+  return min === max ? whole : { min, max };
+};
+
+/** Squared error of all values on an asymmetric grid over the range; zeros cost nothing. */
+export const squaredError = (histogram: Histogram, range: Range, whole: Range, bits: number): number =>
+  errorOf(spikesOf(histogram, whole), histogram.binWidth, range, bits);
+
+const errorOf = (spikes: Spikes, width: number, range: Range, bits: number): number => {
+  const levels = 2 ** bits - 1;
+  const scale = (range.max - range.min) / levels;
+  if (!(scale > 0)) return Infinity;
+  const zero = Math.round(-range.min / scale);
+  const low = -zero * scale;
+  const high = (levels - zero) * scale;
+  // Values lie anywhere in their bin: that adds to the error where the bin is finer than the grid; elsewhere it is the error.
+  const within = (width * width) / 12;
+  const coarse = width > scale;
+  const rounding = (scale * scale) / 12;
+  let error = 0;
+  for (let i = 0; i < spikes.values.length; i++) {
+    const value = spikes.values[i] ?? 0;
+    const count = spikes.counts[i] ?? 0;
+    if (value > high) error += count * ((value - high) ** 2 + within);
+    else if (value < low) error += count * ((value - low) ** 2 + within);
+    else if (coarse) error += count * rounding;
+    else error += count * ((value - Math.round(value / scale) * scale) ** 2 + within);
+  }
+  return error;
+};
+
+const STEPS = 16;
+
+/** The best of evenly spaced factors, then of finer ones around it. */
+const bestFactor = (cost: (factor: number) => number): number => {
+  let best = 1;
+  let bestCost = cost(1);
+  let spacing = 1 / STEPS;
+  for (let round = 0; round < 2; round++) {
+    const centre = best;
+    for (let k = 1 - STEPS; k < STEPS; k++) {
+      const factor = centre + k * spacing;
+      if (factor <= 0 || factor > 1 || k === 0) continue;
+      const here = cost(factor);
+      if (here < bestCost) [best, bestCost] = [factor, here];
+    }
+    spacing /= STEPS;
+  }
+  return best;
+};
+
+/** The range with the least squared error, found end by end. */
+export const mseRange = (histogram: Histogram, whole: Range, bits: number): Range => {
+  const spikes = spikesOf(histogram, whole);
+  const cost = (range: Range): number => errorOf(spikes, histogram.binWidth, range, bits);
+  let range = whole;
+  for (let round = 0; round < 2; round++) {
+    const { min } = range;
+    if (whole.max > 0) range = { min, max: whole.max * bestFactor((f) => cost({ min, max: whole.max * f })) };
+    const { max } = range;
+    if (whole.min < 0) range = { min: whole.min * bestFactor((f) => cost({ min: whole.min * f, max })), max };
+  }
+  return range;
+};
+
+const CANDIDATES = 128;
+/** Stands in for the chance of a value that the quantized distribution does not know. */
+const UNSEEN = 1e-6;
+
+/**
+ * The threshold, one for both ends, with the least divergence of the clipped distribution from its quantized self. Exact zeros
+ * are left out: every grid holds them.
+ */
+export const klRange = (histogram: Histogram, whole: Range, bits: number): Range => {
+  const width = histogram.binWidth;
+  const most = Math.max(-whole.min, whole.max);
+  const levels = 2 ** bits;
+  const rangeOf = (threshold: number): Range => ({
+    min: Math.max(whole.min, -threshold),
+    max: Math.min(whole.max, threshold),
+  });
+  const span = ({ min, max }: Range): number => Math.ceil(max / width) + Math.ceil(-min / width);
+  let best = whole;
+  let bestDivergence = Infinity;
+  for (let k = CANDIDATES; k >= 1; k--) {
+    const range = rangeOf((most * k) / CANDIDATES);
+    if (span(range) < levels) break;
+    const from = SIDE_BINS - Math.ceil(-range.min / width);
+    const to = SIDE_BINS + Math.ceil(range.max / width);
+    const here = divergence(histogram.counts, from, to, levels);
+    if (here < bestDivergence) [best, bestDivergence] = [range, here];
+  }
+  return best;
+};
+
+/** KL(P || Q): P the bins `from`..`to` with everything outside added to the ends, Q the same bins merged into levels. */
+const divergence = (counts: Float64Array, from: number, to: number, levels: number): number => {
+  let below = 0;
+  let above = 0;
+  let inside = 0;
+  for (let bin = 0; bin < from; bin++) below += counts[bin] ?? 0;
+  for (let bin = to; bin < counts.length; bin++) above += counts[bin] ?? 0;
+  for (let bin = from; bin < to; bin++) inside += counts[bin] ?? 0;
+  const total = inside + below + above;
+  if (inside === 0) return Infinity;
+  let sum = 0;
+  for (let level = 0; level < levels; level++) {
+    const first = from + Math.floor((level * (to - from)) / levels);
+    const last = from + Math.floor(((level + 1) * (to - from)) / levels);
+    let mass = 0;
+    let filled = 0;
+    for (let bin = first; bin < last; bin++) {
+      const count = counts[bin] ?? 0;
+      mass += count;
+      if (count > 0) filled++;
+    }
+    for (let bin = first; bin < last; bin++) {
+      const count = counts[bin] ?? 0;
+      const p = (count + (bin === from ? below : 0) + (bin === to - 1 ? above : 0)) / total;
+      if (p === 0) continue;
+      const q = count > 0 ? mass / filled / inside : UNSEEN / total;
+      sum += p * Math.log(p / q);
+    }
+  }
+  return sum;
+};

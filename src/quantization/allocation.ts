@@ -17,7 +17,10 @@ const bitWidthSchema = z.union(
 
 export const componentAllocationSchema = z.strictObject({
   bits: z
-    .union([bitWidthSchema, z.array(bitWidthSchema).min(1).max(65_536)], 'must be 2, 4, 8 or 32, or a list of those')
+    .union(
+      [bitWidthSchema, z.array(bitWidthSchema).min(1).max(65_536)],
+      'must be 2, 4, 8 or 32, or a list of those',
+    )
     .describe('bits of a stored weight: one number, or one for each output channel'),
   execution: z.enum(['int8', 'fp32']).describe('what the kernel computes in'),
 });

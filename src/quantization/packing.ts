@@ -40,7 +40,7 @@ const typeOf = (bits: BitWidth): DataType =>
   bits === 2 ? 'int2' : bits === 4 ? 'int4' : bits === 8 ? 'int8' : 'float32';
 
 /** Rows (one an output channel) of a row-major array, as the tensor has them along `axis`. */
-const arranged = <T extends Int8Array | Float32Array>(rows: T, channels: number, axis: number): T => {
+export const arranged = <T extends Int8Array | Float32Array>(rows: T, channels: number, axis: number): T => {
   if (axis === 0) return rows;
   // Gemm and MatMul with the output channels last: a transpose.
   const length = rows.length / channels;
@@ -111,9 +111,7 @@ const tensorOfPart = (place: PackingPlace, width: BitWidth, channels: readonly n
   );
   const values = arranged(rows, channels.length, component.axis);
   const type = place.unpacked ? 'int8' : typeOf(width);
-  return type === 'int4' || type === 'int2'
-    ? packTensor(type, dims, values)
-    : tensorOf('int8', dims, values);
+  return type === 'int4' || type === 'int2' ? packTensor(type, dims, values) : tensorOf('int8', dims, values);
 };
 
 /**
@@ -207,12 +205,6 @@ export const addFloatWeights = (place: PackingPlace): Value => {
   const floats = addParts(place, 'float32');
   if (bits.every((width) => width === 32)) return floats;
   const dims = component.weightDims.map((dim, i) => (i === component.axis ? dim : 1));
-  const scale = graph.addInitializer(
-    `${component.weight}.s`,
-    tensorOf('float32', dims, scalesOf(place)),
-  );
-  return outputOf(
-    graph.addNode({ opType: 'Mul', inputs: [floats, scale] }, { before: node }),
-    'float32',
-  );
+  const scale = graph.addInitializer(`${component.weight}.s`, tensorOf('float32', dims, scalesOf(place)));
+  return outputOf(graph.addNode({ opType: 'Mul', inputs: [floats, scale] }, { before: node }), 'float32');
 };

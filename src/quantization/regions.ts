@@ -72,8 +72,7 @@ export const clamped = (node: Node): Node | undefined => {
 };
 
 /** What `node` gives to others: behind the Relu or Clip that disappears in it. */
-export const resultOf = (node: Node, clamp: Node | undefined): Value | undefined =>
-  (clamp ?? node).output();
+export const resultOf = (node: Node, clamp: Node | undefined): Value | undefined => (clamp ?? node).output();
 
 /** Nodes on a way of joinable nodes from one int8 component to another. */
 const between = (nodes: readonly Node[], int8: ReadonlySet<Node>): Set<Node> => {

@@ -2,6 +2,7 @@
 import { BitlaneError } from '../errors.js';
 import {
   cloneModel,
+  float,
   type Graph,
   inferShapes,
   int,
@@ -51,9 +52,6 @@ const outputOf = (node: Node): Value => {
   if (output === undefined) throw new BitlaneError('INTERNAL', `${node.label} has no output`);
   return output;
 };
-
-/** Part of a code that a shielding Clip stays away from the ends of the grid: less than rounding takes away again. */
-const SHIELD = 0.25;
 
 /** How far an INT32 bias may go: half of it, since the kernel adds products to it. */
 const BIAS_LIMIT = 2 ** 30;
@@ -138,7 +136,8 @@ class Rewriter {
   #quantized(from: Value, value: Value): Value {
     const maker = from.producer;
     const first = [...this.graph.nodes()][0];
-    const place = maker !== undefined ? { after: maker } : first === undefined ? undefined : { before: first };
+    const place =
+      maker !== undefined ? { after: maker } : first === undefined ? undefined : { before: first };
     const node = this.graph.addNode(
       {
         opType: 'QuantizeLinear',
@@ -184,8 +183,8 @@ class Rewriter {
   }
 
   /**
-   * onnxruntime quantizes the weights of a layer that has codes before and behind it, without being asked. A Clip that fuses into
-   * the layer stands between: it cuts off only what the grid saturates anyway, and no optimizer takes it for redundant.
+   * onnxruntime quantizes the weights of a layer that has codes before and behind it, a Relu or Clip between or not, without
+   * being asked. A LeakyRelu that changes nothing stands between: it fuses into the layer and costs nothing.
    */
   #shield(node: Node): void {
     const output = node.output();
@@ -193,24 +192,22 @@ class Rewriter {
     const clamp = clamped(node);
     const result = (clamp ?? node).output();
     if (result === undefined || !this.#grids.has(result)) return;
-    const { scale, zeroPoint, low, high } = this.#gridOf(result);
-    const bound = (name: string, value: number): Value =>
-      this.graph.addInitializer(name, tensorOf('float32', [], Float32Array.of(value)));
-    const clip = this.graph.addNode(
-      {
-        opType: 'Clip',
-        inputs: [
-          output,
-          bound('low', (low - zeroPoint + SHIELD) * scale),
-          bound('high', (high - zeroPoint - SHIELD) * scale),
-        ],
-      },
+    if (clamp?.is('Relu') === true) {
+      clamp.opType = 'LeakyRelu';
+      clamp.setAttribute('alpha', float(0));
+      return;
+    }
+    // With other users it is no such pattern, and nothing would fuse with it.
+    if (output.isOutput || output.users.length > 1) return;
+    const shield = this.graph.addNode(
+      { opType: 'LeakyRelu', inputs: [output], attributes: { alpha: float(1) } },
       { after: node },
     );
-    const clipped = outputOf(clip);
-    clipped.type = 'float32';
-    clipped.shape = output.shape;
-    this.#sources.set(result, clipped);
+    const shielded = outputOf(shield);
+    shielded.type = 'float32';
+    shielded.shape = output.shape;
+    if (clamp === undefined) this.#sources.set(result, shielded);
+    else clamp.setInput(0, shielded);
   }
 
   #place(node: Node, component: Component): PackingPlace {
@@ -292,11 +289,20 @@ class Rewriter {
   }
 
   /** The bias in INT32, as the accumulators have it: its scale is the input's times the weights', multiplied at load. */
-  #integerBias(node: Node, component: Component, bias: Float32Array, input: ChannelGrid, scale: Value): Value {
+  #integerBias(
+    node: Node,
+    component: Component,
+    bias: Float32Array,
+    input: ChannelGrid,
+    scale: Value,
+  ): Value {
     const before = { before: node };
     const scales = constantFloats(scale)?.data ?? new Float32Array();
     const codes = Int32Array.from(bias, (b, c) => Math.round(b / (input.scale * (scales[c] ?? 1))));
-    const tensor = this.graph.addInitializer(`${component.weight}.b`, tensorOf('int32', [codes.length], codes));
+    const tensor = this.graph.addInitializer(
+      `${component.weight}.b`,
+      tensorOf('int32', [codes.length], codes),
+    );
     const product = this.graph.addNode(
       { opType: 'Mul', inputs: [scale, this.#parameters(input)[0]] },
       before,

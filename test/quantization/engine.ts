@@ -14,7 +14,11 @@ export const optimizedGraph = async (
   try {
     const path = join(folder, 'optimized.onnx');
     const bytes = model instanceof Uint8Array ? model : writeModel(model);
-    await withSession(bytes, { optimization: 'extended', ...options, optimizedModelPath: path }, () => undefined);
+    await withSession(
+      bytes,
+      { optimization: 'extended', ...options, optimizedModelPath: path },
+      () => undefined,
+    );
     return readModel(path);
   } finally {
     rmSync(folder, { recursive: true, force: true });

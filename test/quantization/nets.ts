@@ -67,7 +67,10 @@ const pyramid = (): TinyNet => {
   const up = net.op('Resize', [c, undefined, f32(1, 1, 2, 2)], { mode: 'nearest' });
   const joined = net.op('Concat', [up, a], { axis: 1 });
   const d = silu(net, conv(net, joined, 32, 16));
-  return { name: 'pyramid', model: net.model(conv(net, d, 16, 6, { kernel: 1 }), net.op('Sigmoid', [conv(net, c, 16, 4)])) };
+  return {
+    name: 'pyramid',
+    model: net.model(conv(net, d, 16, 6, { kernel: 1 }), net.op('Sigmoid', [conv(net, c, 16, 4)])),
+  };
 };
 
 /** Picture slices in front, a clip, a leaky function, pooling to one number, a dense layer behind. */

@@ -51,6 +51,7 @@ export {
   type ComponentAllocation,
   componentBytes,
   type Execution,
+  mixtureBytes,
   parseAllocation,
   uniformAllocation,
 } from './allocation.js';

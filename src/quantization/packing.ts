@@ -34,6 +34,9 @@ export interface PackingPlace {
   readonly unpacked: boolean;
 }
 
+/** A name that the graph makes unique: a mixture adds a dozen values a layer, and their names would outweigh its weights. */
+export const SHORT = '';
+
 const wrong = (message: string): BitlaneError => new BitlaneError('INTERNAL', message);
 
 const typeOf = (bits: BitWidth): DataType =>
@@ -125,13 +128,13 @@ const addParts = (place: PackingPlace, to: 'int8' | 'float32'): Value => {
   const parts = partsOf(place.unpacked ? bits.map((width) => (width === 32 ? 32 : 8)) : bits);
   const wide = parts.map(([width, channels]) => {
     const tensor = tensorOfPart(place, width, channels);
-    const part = graph.addInitializer(`${component.weight}.${width}`, tensor);
+    const part = graph.addInitializer(SHORT, tensor);
     if (tensor.type === to) return part;
     // The way from 4 and 2 bits to floats leads through INT8: every engine that knows those types knows that cast.
     const steps: DataType[] = to === 'float32' && tensor.kind === 'packed' ? ['int8', 'float32'] : [to];
     return steps.reduce<Value>((value, type) => {
       const cast = graph.addNode(
-        { opType: 'Cast', inputs: [value], attributes: { to: int(codeOf(type)) } },
+        { opType: 'Cast', name: SHORT, inputs: [value], attributes: { to: int(codeOf(type)) } },
         before,
       );
       return outputOf(cast, type);
@@ -141,26 +144,47 @@ const addParts = (place: PackingPlace, to: 'int8' | 'float32'): Value => {
   if (first === undefined) throw wrong(`component ${component.name} has no weights`);
   if (wide.length === 1) return first;
   const joined = outputOf(
-    graph.addNode({ opType: 'Concat', inputs: wide, attributes: { axis: int(component.axis) } }, before),
+    graph.addNode(
+      { opType: 'Concat', name: SHORT, inputs: wide, attributes: { axis: int(component.axis) } },
+      before,
+    ),
     to,
   );
   const order = parts.flatMap(([, channels]) => channels);
   if (order.every((channel, i) => channel === i)) return joined;
   const inverse = new Array<number>(order.length);
   order.forEach((channel, i) => (inverse[channel] = i));
-  const places = graph.addInitializer(`${component.weight}.at`, placesTensor(inverse));
+  const places = addPlaces(place, inverse);
+  // 0 is Gather's default.
+  const attributes = component.axis === 0 ? {} : { axis: int(component.axis) };
   return outputOf(
-    graph.addNode(
-      { opType: 'Gather', inputs: [joined, places], attributes: { axis: int(component.axis) } },
-      before,
-    ),
+    graph.addNode({ opType: 'Gather', name: SHORT, inputs: [joined, places], attributes }, before),
     to,
   );
 };
 
-/** Indices for Gather, which takes no fewer than 32 bits. */
-const placesTensor = (places: readonly number[]): Tensor =>
-  tensorOf('int32', [places.length], Int32Array.from(places));
+/** Bytes of a Cast and what belongs to it. */
+const CAST_BYTES = 40;
+
+/** Indices for Gather, which takes no fewer than 32 bits: cast from fewer where that makes the file smaller. */
+const addPlaces = ({ graph, node }: PackingPlace, places: readonly number[]): Value => {
+  const { length } = places;
+  const dims = [length];
+  const byte = length <= 256;
+  if (length * (byte ? 3 : 2) < CAST_BYTES) {
+    return graph.addInitializer(SHORT, tensorOf('int32', dims, Int32Array.from(places)));
+  }
+  const few = byte
+    ? tensorOf('uint8', dims, Uint8Array.from(places))
+    : length <= 65_536
+      ? tensorOf('uint16', dims, Uint16Array.from(places))
+      : tensorOf('int32', dims, Int32Array.from(places));
+  const value = graph.addInitializer(SHORT, few);
+  if (few.type === 'int32') return value;
+  const attributes = { to: int(codeOf('int32')) };
+  const cast = graph.addNode({ opType: 'Cast', name: SHORT, inputs: [value], attributes }, { before: node });
+  return outputOf(cast, 'int32');
+};
 
 const outputOf = (node: Node, type: DataType): Value => {
   const output = node.output();
@@ -184,12 +208,14 @@ export const addIntegerWeights = (place: PackingPlace): IntegerWeights => {
   checkCodes(place);
   const { graph, node, component } = place;
   const codes = addParts(place, 'int8');
-  const scale = graph.addInitializer(
-    `${component.weight}.s`,
-    tensorOf('float32', [component.outputChannels], scalesOf(place)),
-  );
+  const scale = graph.addInitializer(SHORT, tensorOf('float32', [component.outputChannels], scalesOf(place)));
+  const zeros = tensorOf('int8', [component.outputChannels], new Int8Array(component.outputChannels));
+  // A Gemm fuses only where its zero points are written down; for the others that would be a byte a channel for nothing.
+  const inputs =
+    component.kind === 'Gemm' ? [codes, scale, graph.addInitializer(SHORT, zeros)] : [codes, scale];
+  const attributes = { axis: int(component.axis) };
   const dequantized = graph.addNode(
-    { opType: 'DequantizeLinear', inputs: [codes, scale], attributes: { axis: int(component.axis) } },
+    { opType: 'DequantizeLinear', name: SHORT, inputs, attributes },
     { before: node },
   );
   return { value: outputOf(dequantized, 'float32'), scale };
@@ -205,6 +231,9 @@ export const addFloatWeights = (place: PackingPlace): Value => {
   const floats = addParts(place, 'float32');
   if (bits.every((width) => width === 32)) return floats;
   const dims = component.weightDims.map((dim, i) => (i === component.axis ? dim : 1));
-  const scale = graph.addInitializer(`${component.weight}.s`, tensorOf('float32', dims, scalesOf(place)));
-  return outputOf(graph.addNode({ opType: 'Mul', inputs: [floats, scale] }, { before: node }), 'float32');
+  const scale = graph.addInitializer(SHORT, tensorOf('float32', dims, scalesOf(place)));
+  return outputOf(
+    graph.addNode({ opType: 'Mul', name: SHORT, inputs: [floats, scale] }, { before: node }),
+    'float32',
+  );
 };

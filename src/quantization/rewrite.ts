@@ -19,7 +19,7 @@ import { type Allocation, allocationOf, channelBits, checkAllocation } from './a
 import type { Range } from './calibration.js';
 import { type Component, constantFloats } from './components.js';
 import type { ChannelGrid } from './grid.js';
-import { addFloatWeights, addIntegerWeights, type PackingPlace, type WeightCodes } from './packing.js';
+import { addFloatWeights, addIntegerWeights, type PackingPlace, SHORT, type WeightCodes } from './packing.js';
 import { clamped, dataInputs, findRegions, isMover, type Regions, resultOf } from './regions.js';
 
 export interface RewriteOptions {
@@ -115,11 +115,11 @@ class Rewriter {
   #parameters(grid: ChannelGrid): [Value, Value] {
     const scale =
       this.#scales.get(grid) ??
-      this.graph.addInitializer('s', tensorOf('float32', [], Float32Array.of(grid.scale)));
+      this.graph.addInitializer(SHORT, tensorOf('float32', [], Float32Array.of(grid.scale)));
     this.#scales.set(grid, scale);
     const zero =
       this.#zeros.get(grid.zeroPoint) ??
-      this.graph.addInitializer(`z${grid.zeroPoint}`, tensorOf('uint8', [], Uint8Array.of(grid.zeroPoint)));
+      this.graph.addInitializer(SHORT, tensorOf('uint8', [], Uint8Array.of(grid.zeroPoint)));
     this.#zeros.set(grid.zeroPoint, zero);
     return [scale, zero];
   }
@@ -142,7 +142,7 @@ class Rewriter {
       {
         opType: 'QuantizeLinear',
         inputs: [from, ...this.#parameters(this.#gridOf(value))],
-        outputs: [this.graph.uniqueName(`${value.name}.q`)],
+        outputs: [this.graph.uniqueName(SHORT)],
       },
       place,
     );
@@ -161,7 +161,7 @@ class Rewriter {
       {
         opType: 'DequantizeLinear',
         inputs: [codes, ...this.#parameters(this.#gridOf(value))],
-        outputs: [this.graph.uniqueName(`${value.name}.d`)],
+        outputs: [this.graph.uniqueName(SHORT)],
       },
       codes.producer === undefined ? undefined : { after: codes.producer },
     );
@@ -200,7 +200,7 @@ class Rewriter {
     // With other users it is no such pattern, and nothing would fuse with it.
     if (output.isOutput || output.users.length > 1) return;
     const shield = this.graph.addNode(
-      { opType: 'LeakyRelu', inputs: [output], attributes: { alpha: float(1) } },
+      { opType: 'LeakyRelu', name: SHORT, inputs: [output], attributes: { alpha: float(1) } },
       { after: node },
     );
     const shielded = outputOf(shield);
@@ -237,9 +237,7 @@ class Rewriter {
         inputs: node.inputs.map((value) =>
           value !== undefined && data.has(value) ? this.#codesOf(value) : value,
         ),
-        outputs: node.outputs.map((value) =>
-          value === undefined ? '' : this.graph.uniqueName(`${value.name}.q`),
-        ),
+        outputs: node.outputs.map((value) => (value === undefined ? '' : this.graph.uniqueName(SHORT))),
         attributes: node.attributes,
       },
       { before: node },
@@ -284,32 +282,24 @@ class Rewriter {
       ...place,
       weights: weights === undefined ? undefined : withBias(weights, bias, input.scale),
     });
-    if (bias !== undefined) node.setInput(2, this.#integerBias(node, component, bias, input, scale));
+    if (bias !== undefined) node.setInput(2, this.#integerBias(node, bias, input, scale));
     node.setInput(1, value);
   }
 
   /** The bias in INT32, as the accumulators have it: its scale is the input's times the weights', multiplied at load. */
-  #integerBias(
-    node: Node,
-    component: Component,
-    bias: Float32Array,
-    input: ChannelGrid,
-    scale: Value,
-  ): Value {
+  #integerBias(node: Node, bias: Float32Array, input: ChannelGrid, scale: Value): Value {
     const before = { before: node };
     const scales = constantFloats(scale)?.data ?? new Float32Array();
     const codes = Int32Array.from(bias, (b, c) => Math.round(b / (input.scale * (scales[c] ?? 1))));
-    const tensor = this.graph.addInitializer(
-      `${component.weight}.b`,
-      tensorOf('int32', [codes.length], codes),
-    );
+    const tensor = this.graph.addInitializer(SHORT, tensorOf('int32', [codes.length], codes));
     const product = this.graph.addNode(
-      { opType: 'Mul', inputs: [scale, this.#parameters(input)[0]] },
+      { opType: 'Mul', name: SHORT, inputs: [scale, this.#parameters(input)[0]] },
       before,
     );
     const node2 = this.graph.addNode(
       {
         opType: 'DequantizeLinear',
+        name: SHORT,
         inputs: [tensor, outputOf(product)],
         attributes: { axis: int(0) },
       },

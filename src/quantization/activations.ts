@@ -12,13 +12,39 @@ const UNIT: Range = { min: 0, max: 1 };
 /** A narrower input of a Concat takes its grid all the same where it loses less than half a bit by that. */
 const CLOSE = 0.71;
 
+/** Where x * sigmoid(x) is least, and what it is there. */
+const SILU_AT = -1.2784645427610738;
+const SILU_LEAST = -0.27846454276107374;
+
+const silu = (x: number): number => x / (1 + Math.exp(-x));
+
+/** The value that `value` is the SiLU of, in codes: those leave it no other range. `undefined` where it is none. */
+const siluInput = (value: Value, { int8 }: Regions): Value | undefined => {
+  const product = value.producer;
+  if (product === undefined || !product.is('Mul') || !int8.has(product)) return undefined;
+  const [a, b] = dataInputs(product);
+  const input = b?.producer?.is('Sigmoid') === true ? a : b;
+  const gate = (input === a ? b : a)?.producer;
+  const isSilu = gate?.is('Sigmoid') === true && int8.has(gate) && gate.input(0) === input;
+  const maker = input?.producer;
+  // What a mover made has the range of another value.
+  return isSilu && !(maker !== undefined && int8.has(maker) && isMover(maker)) ? input : undefined;
+};
+
+/** What the SiLU of a range is. */
+const siluRange = ({ min, max }: Range): Range => ({
+  min: min > SILU_AT ? Math.min(0, silu(min)) : SILU_LEAST,
+  max: Math.max(0, silu(max)),
+});
+
 const isGiven = (value: Value): boolean => value.producer?.is('Sigmoid') === true;
 
 /** Values whose range must be measured: the others share a grid with them, or it is known. */
-export const valuesToMeasure = ({ coded, int8 }: Regions): Value[] =>
-  coded.filter((value) => {
+export const valuesToMeasure = (regions: Regions): Value[] =>
+  regions.coded.filter((value) => {
+    const { int8 } = regions;
     const maker = value.producer;
-    if (isGiven(value)) return false;
+    if (isGiven(value) || siluInput(value, regions) !== undefined) return false;
     return !(maker !== undefined && int8.has(maker) && isMover(maker));
   });
 
@@ -112,6 +138,10 @@ export const activationGrids = (
     const limits = bounds === undefined ? FREE : { min: bounds.low, max: bounds.high };
     const known = measured.has(value) || isGiven(value);
     groups.start(value, known ? rangeOf(value, ranges, limits) : undefined, limits);
+    const input = siluInput(value, regions);
+    // Values are in topological order: the input has its range by now.
+    const before = input === undefined ? undefined : groups.of.get(input)?.range;
+    if (before !== undefined) groups.start(value, siluRange(before), limits);
   }
   for (const value of coded) {
     const maker = value.producer;

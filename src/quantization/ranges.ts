@@ -11,6 +11,9 @@ export interface MeasureOptions extends RangeOptions, TapOptions {
   readonly method?: RangeMethod;
 }
 
+/** Elements of a value and picture that go into a range where the method is not to see all of them. */
+const SAMPLES = 8_192;
+
 /** Names of the values whose range an allocation needs, in topological order. */
 export const rangesNeeded = (model: Model, allocation: Allocation): string[] =>
   valuesToMeasure(findRegions(model, allocation)).map(({ name }) => name);
@@ -28,7 +31,11 @@ export const measureRanges = async (
   options: MeasureOptions = {},
 ): Promise<Map<string, Range>> => {
   const observers = new Map(names.map((name) => [name, new ActivationObserver()]));
-  await tapValues(model, names, feeds, (name, values) => observers.get(name)?.observe(values), options);
+  const isWhole = options.method === 'min-max';
+  await tapValues(model, names, feeds, (name, values) => observers.get(name)?.observe(values), {
+    ...options,
+    ...(isWhole ? {} : { samples: options.samples ?? SAMPLES }),
+  });
   return new Map(
     [...observers].map(([name, observer]) => [name, observer.range(options.method, 8, options)]),
   );

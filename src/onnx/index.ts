@@ -10,6 +10,7 @@ export { inferShapes } from './infer/infer.js';
 export { between, downstream, upstream } from './reach.js';
 export { readModel } from './file/read.js';
 export { saveModel, type SaveOptions, writeModel, type WriteOptions } from './file/write.js';
+export { MAX_OPSET, MIN_OPSET } from './limits.js';
 export { Model, type ModelParts } from './model.js';
 export { packBits, packedRange, unpackBits } from './packed.js';
 export {

@@ -19,6 +19,14 @@ export const MIN_OPSET = 11;
 export const MAX_OPSET = 26;
 export const MAX_IR_VERSION = 13;
 
+/** Names come from the file: they may hold anything, at any length. */
+const MESSAGE_LIMIT = 400;
+
+const plain = (message: string): string => {
+  const line = message.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ');
+  return line.length > MESSAGE_LIMIT ? `${line.slice(0, MESSAGE_LIMIT)}...` : line;
+};
+
 /** A model that cannot be taken: one plain sentence. */
 export const badModel = (message: string, cause?: unknown): BitlaneError =>
-  new BitlaneError('BAD_MODEL', message, cause === undefined ? undefined : { cause });
+  new BitlaneError('BAD_MODEL', plain(message), cause === undefined ? undefined : { cause });

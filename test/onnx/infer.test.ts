@@ -31,6 +31,8 @@ const exposed = (model: Model): Model => {
 /** Compares inferred with computed types and shapes; returns how many were fully known. */
 const compare = async (t: Test, model: Model, what: string): Promise<number> => {
   inferShapes(model);
+  const untyped = model.graph.values.filter((value) => value.type === undefined).map((value) => value.name);
+  t.same(untyped, [], `${what}: every type is known`);
   const copy = exposed(model);
   const bytes = writeModel(copy);
   const results = await outputsOf(bytes, await feedsFor(bytes));

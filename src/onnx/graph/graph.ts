@@ -1,5 +1,6 @@
 // The graph: values and nodes, and every edit of them. Uses, names and order are kept here.
 import { BitlaneError } from '../../errors.js';
+import { badModel } from '../limits.js';
 import type { Tensor } from '../tensor.js';
 import type { DataType, Shape } from '../types.js';
 import type { Attribute } from './attribute.js';
@@ -83,7 +84,7 @@ export class Graph {
   #newValue(name: string): Value {
     if (name === '') throw wrong('a value must have a name');
     if (this.#values.has(name) || this.#inner.has(name)) {
-      throw new BitlaneError('BAD_MODEL', `the graph has two values named ${name}: names must be unique`);
+      throw badModel(`the graph has two values named ${name}: names must be unique`);
     }
     const value = new Value(this, name);
     this.#values.set(name, value);
@@ -100,7 +101,7 @@ export class Graph {
   addInput(name: string, type?: DataType, shape?: Shape): Value {
     const known = this.#values.get(name);
     if (known !== undefined && (known._tensor === undefined || known._input)) {
-      throw new BitlaneError('BAD_MODEL', `the graph has two values named ${name}: names must be unique`);
+      throw badModel(`the graph has two values named ${name}: names must be unique`);
     }
     const value = known ?? this.#newValue(name);
     value.type = type ?? value.type;
@@ -123,10 +124,7 @@ export class Graph {
   addOutput(value: Value): void {
     this.#own(value);
     if (value._output) {
-      throw new BitlaneError(
-        'BAD_MODEL',
-        `the graph has two outputs named ${value.name}: names must be unique`,
-      );
+      throw badModel(`the graph has two outputs named ${value.name}: names must be unique`);
     }
     value._output = true;
     this.#outputs.push(value);
@@ -201,10 +199,7 @@ export class Graph {
       if (attribute.type !== 'graph' && attribute.type !== 'graphs') continue;
       for (const inner of attribute.value.names) {
         if (this.#values.has(inner)) {
-          throw new BitlaneError(
-            'BAD_MODEL',
-            `a subgraph of ${parts.opType} redefines ${inner}: names must be unique`,
-          );
+          throw badModel(`a subgraph of ${parts.opType} redefines ${inner}: names must be unique`);
         }
         this.#inner.add(inner);
       }
@@ -232,8 +227,7 @@ export class Graph {
       for (const name of attribute.value.captures) {
         const value = this.#values.get(name);
         if (value === undefined) {
-          throw new BitlaneError(
-            'BAD_MODEL',
+          throw badModel(
             `a subgraph of node ${node.label} uses ${name}, which nothing in the graph computes`,
           );
         }

@@ -1,5 +1,5 @@
 // Topological order, stable: nodes keep their order wherever it is a valid one.
-import { BitlaneError } from '../../errors.js';
+import { badModel } from '../limits.js';
 
 /** The index of the smallest element is at the root. */
 class Heap {
@@ -77,8 +77,7 @@ export const stableOrder = <T>(
   }
   if (ordered.length < items.length) {
     const stuck = items[waiting.findIndex((count) => count > 0)];
-    throw new BitlaneError(
-      'BAD_MODEL',
+    throw badModel(
       `the graph has a cycle through node ${stuck === undefined ? '?' : label(stuck)}: a graph must have none`,
     );
   }

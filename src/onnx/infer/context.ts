@@ -16,7 +16,7 @@ export interface Known {
 export type Rule = (node: RuleContext) => readonly (Known | undefined)[];
 
 /** Longer integer tensors are not followed: nobody computes a shape with them. */
-const CONTENT_LIMIT = 256;
+export const CONTENT_LIMIT = 256;
 
 /** A node with what is known of its inputs. */
 export class RuleContext {

@@ -1,10 +1,11 @@
 // Shape inference: one walk in topological order, one rule an operator.
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
+import { MAX_RANK } from '../limits.js';
 import type { Model } from '../model.js';
-import { sizeOf, isStatic, type Dim, type Shape } from '../types.js';
+import { type Dim, isStatic, type Shape, sizeOf } from '../types.js';
 import { ALGEBRA } from './algebra.js';
-import { type Known, type Rule, RuleContext } from './context.js';
+import { CONTENT_LIMIT, type Known, type Rule, RuleContext } from './context.js';
 import { ELEMENTWISE } from './elementwise.js';
 import { LAYOUT } from './layout.js';
 import { WINDOWS } from './windows.js';
@@ -14,8 +15,6 @@ const RULES: ReadonlyMap<string, Rule> = new Map(
 );
 
 const DOMAINS: ReadonlySet<string> = new Set(['', 'ai.onnx', 'com.microsoft']);
-
-const MAX_RANK = 64;
 
 const ruleOf = (node: Node): Rule | undefined =>
   DOMAINS.has(node.domain) ? RULES.get(node.opType) : undefined;
@@ -33,7 +32,7 @@ const settle = (value: Value, known: Known | undefined, contents: Map<Value, rea
   const content = known?.content;
   const isWhole =
     value.shape !== undefined && isStatic(value.shape) && sizeOf(value.shape) === content?.length;
-  if (content !== undefined && isWhole) contents.set(value, content);
+  if (content !== undefined && isWhole && content.length <= CONTENT_LIMIT) contents.set(value, content);
 };
 
 /**

@@ -3,6 +3,7 @@ import { integersOf } from '../tensor.js';
 import { type Dim, isStatic, type Shape, sizeOf } from '../types.js';
 import {
   axesOf,
+  CONTENT_LIMIT,
   axisOf,
   broadcast,
   compute,
@@ -72,6 +73,17 @@ const flatten: Rule = (node) => {
   return only(node, [product(shape.slice(0, at)), product(shape.slice(at))]);
 };
 
+/** The elements of all inputs; a chain of joins could double them for ever. */
+const joined = (node: RuleContext, count: number): Dim[] | undefined => {
+  const all: Dim[] = [];
+  for (let i = 0; i < count; i++) {
+    const content = node.content(i);
+    if (content === undefined || all.length + content.length > CONTENT_LIMIT) return undefined;
+    all.push(...content);
+  }
+  return all;
+};
+
 const concat: Rule = (node) => {
   const count = node.node.inputs.length;
   const shapes = Array.from({ length: count }, (_, i) => node.shape(i));
@@ -86,9 +98,7 @@ const concat: Rule = (node) => {
     if (i === axis) return compute(dims, (...values) => values.reduce((sum, value) => sum + value, 0));
     return dims.find((dim) => typeof dim === 'number') ?? dims.find((dim) => dim !== '') ?? '';
   });
-  const contents = Array.from({ length: count }, (_, i) => node.content(i));
-  const joined = contents.flatMap((content) => content ?? []);
-  return only(node, shape, first.length === 1 && !contents.includes(undefined) ? joined : undefined);
+  return only(node, shape, first.length === 1 ? joined(node, count) : undefined);
 };
 
 const squeeze: Rule = (node) => {

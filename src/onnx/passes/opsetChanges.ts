@@ -99,6 +99,9 @@ const gridSample: Change = (node) => {
 const groupNormalization: Change = () =>
   'its scale and bias are per group before opset 21 and per channel since';
 
+/** onnxruntime has no kernel for it from 22 on. */
+const missing: Change = () => 'onnxruntime does not run it from opset 22 on';
+
 /** Hardmax has no flattening twin that is worth having: only the plain case. */
 const hardmax: Change = (node) => {
   const rank = node.input(0)?.shape?.length;
@@ -115,6 +118,7 @@ const at18 = { 18: axesToInput } as const;
 export const CHANGES: Readonly<Record<string, Readonly<Record<number, Change>>>> = {
   BatchNormalization: { 14: batchNormalization },
   Dropout: { 12: dropout },
+  GlobalLpPool: { 22: missing },
   GridSample: { 20: gridSample },
   GroupNormalization: { 21: groupNormalization },
   Hardmax: { 13: hardmax },
@@ -130,7 +134,7 @@ export const CHANGES: Readonly<Record<string, Readonly<Record<number, Change>>>>
   ReduceSum: { 13: axesToInput },
   ReduceSumSquare: at18,
   Resize: { 13: resize },
-  RoiAlign: { 16: roiAlign },
+  RoiAlign: { 16: roiAlign, 22: missing },
   Softmax: { 13: softmax },
   Split: { 13: toInput('split', 1), 18: split },
   Squeeze: { 13: axesToInput },
@@ -143,12 +147,12 @@ export const UNCHANGED: ReadonlySet<string> = new Set(
     'Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BitShift BitwiseAnd BitwiseNot BitwiseOr ' +
     'BitwiseXor Cast CastLike Ceil Celu Clip Compress Concat Constant ConstantOfShape Conv ConvInteger ConvTranspose Cos ' +
     'Cosh CumSum DepthToSpace DequantizeLinear Det Div DynamicQuantizeLinear Einsum Elu Equal Erf Exp Expand EyeLike ' +
-    'Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool Greater ' +
+    'Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater ' +
     'GreaterOrEqual HardSigmoid HardSwish Identity If InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less ' +
     'LessOrEqual Log Loop LpNormalization LpPool LRN MatMul MatMulInteger Max MaxPool Mean MeanVarianceNormalization Min ' +
     'Mish Mod Mul Neg NonMaxSuppression NonZero Not OneHot Or Pad Pow PRelu QLinearConv QLinearMatMul QuantizeLinear Range ' +
     'Reciprocal Relu Reshape ReverseSequence Round ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size ' +
-    'Slice Softplus Softsign SpaceToDepth Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unique ' +
+    'Slice Softplus Softsign SpaceToDepth Sqrt Sub Sum Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unique ' +
     'Where Xor'
   ).split(' '),
 );

@@ -65,7 +65,8 @@ const upgradeNode = (node: Node, from: number, to: number): void => {
 };
 
 /**
- * Brings a model to `target` where it is older. The result computes the same.
+ * Brings a model to `target` where it is older. The result computes the same, bit for bit, but for AveragePool, for which
+ * onnxruntime has another kernel from opset 19 on that rounds its sums in another order.
  *
  * @throws BitlaneError (from the pass) `BAD_MODEL` naming the node and operator that cannot be brought along; the model
  *   may then be half-way and is of no use

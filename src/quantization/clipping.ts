@@ -74,36 +74,35 @@ const errorOf = (spikes: Spikes, width: number, range: Range, bits: number): num
 
 const STEPS = 16;
 
-/** The best of evenly spaced factors, then of finer ones around it. */
-const bestFactor = (cost: (factor: number) => number): number => {
-  let best = 1;
-  let bestCost = cost(1);
-  let spacing = 1 / STEPS;
-  for (let round = 0; round < 2; round++) {
-    const centre = best;
-    for (let k = 1 - STEPS; k < STEPS; k++) {
-      const factor = centre + k * spacing;
-      if (factor <= 0 || factor > 1 || k === 0) continue;
-      const here = cost(factor);
-      if (here < bestCost) [best, bestCost] = [factor, here];
-    }
-    spacing /= STEPS;
-  }
+/** The best of `start`, of evenly spaced factors, and of finer ones around the best of those. */
+const bestFactor = (start: number, cost: (factor: number) => number): number => {
+  let best = start;
+  let bestCost = cost(start);
+  const attempt = (factor: number): void => {
+    if (factor <= 0 || factor > 1) return;
+    const here = cost(factor);
+    if (here < bestCost) [best, bestCost] = [factor, here];
+  };
+  for (let k = 1; k <= STEPS; k++) attempt(k / STEPS);
+  const centre = best;
+  for (let k = 1 - STEPS; k < STEPS; k++) attempt(centre + k / STEPS / STEPS);
   return best;
 };
 
-/** The range with the least squared error, found end by end. */
+/** The range with the least squared error: both ends together, then end by end. */
 export const mseRange = (histogram: Histogram, whole: Range, bits: number): Range => {
   const spikes = spikesOf(histogram, whole);
-  const cost = (range: Range): number => errorOf(spikes, histogram.binWidth, range, bits);
-  let range = whole;
+  const rangeOf = (low: number, high: number): Range => ({ min: whole.min * low, max: whole.max * high });
+  const cost = (low: number, high: number): number =>
+    errorOf(spikes, histogram.binWidth, rangeOf(low, high), bits);
+  let low = bestFactor(1, (factor) => cost(factor, factor));
+  let high = low;
+  if (whole.min === 0 || whole.max === 0) return rangeOf(low, high);
   for (let round = 0; round < 2; round++) {
-    const { min } = range;
-    if (whole.max > 0) range = { min, max: whole.max * bestFactor((f) => cost({ min, max: whole.max * f })) };
-    const { max } = range;
-    if (whole.min < 0) range = { min: whole.min * bestFactor((f) => cost({ min: whole.min * f, max })), max };
+    high = bestFactor(high, (factor) => cost(low, factor));
+    low = bestFactor(low, (factor) => cost(factor, high));
   }
-  return range;
+  return rangeOf(low, high);
 };
 
 const CANDIDATES = 128;

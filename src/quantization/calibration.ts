@@ -36,6 +36,11 @@ export interface RangeOptions {
 export interface ObserverOptions {
   /** Most values of one call that go into the histogram (default 8,192), evenly spread; minimum and maximum see all. */
   readonly samples?: number;
+  /**
+   * Whether minimum and maximum see the samples alone (default false): several times faster on large activations, and all that
+   * methods other than `min-max` need.
+   */
+  readonly sampledExtremes?: boolean;
 }
 
 const DEFAULT_SAMPLES = 8_192;
@@ -45,6 +50,7 @@ const GOLDEN = 0.6180339887498949;
 export class ActivationObserver {
   readonly #histogram = new Histogram();
   readonly #samples: number;
+  readonly #sampledExtremes: boolean;
   #min = Infinity;
   #max = -Infinity;
   #count = 0;
@@ -53,9 +59,10 @@ export class ActivationObserver {
 
   constructor(options: ObserverOptions = {}) {
     this.#samples = Math.max(1, Math.floor(options.samples ?? DEFAULT_SAMPLES));
+    this.#sampledExtremes = options.sampledExtremes ?? false;
   }
 
-  /** Finite values seen. */
+  /** Finite values looked at. */
   get count(): number {
     return this.#count;
   }
@@ -67,18 +74,27 @@ export class ActivationObserver {
 
   /** Sees the values of one picture (or of a part of one). */
   observe(values: Float32Array): void {
+    // An odd step does not keep hitting the same columns of a feature map; the start moves from call to call.
+    const step = Math.ceil(values.length / this.#samples) | 1;
+    const first = Math.floor(((this.#calls * GOLDEN) % 1) * Math.min(step, values.length));
+    this.#calls++;
+    if (this.#sampledExtremes) this.#take(everyNth(values, first, step), 0, 1);
+    else this.#take(values, first, step);
+  }
+
+  #take(values: Float32Array, first: number, step: number): void {
     const { min, max, ignored } = widened(values, { min: this.#min, max: this.#max });
-    const finite = ignored === 0 ? values : values.filter(Number.isFinite);
     this.#ignored += ignored;
-    if (finite.length === 0) return;
+    this.#count += values.length - ignored;
+    if (ignored === values.length) return;
     this.#min = min;
     this.#max = max;
-    this.#count += finite.length;
-    // An odd step does not keep hitting the same columns of a feature map; the start moves from call to call.
-    const step = Math.ceil(finite.length / this.#samples) | 1;
-    const first = Math.floor(((this.#calls * GOLDEN) % 1) * Math.min(step, finite.length));
-    this.#calls++;
-    this.#histogram.add(finite, Math.max(-min, max), first, step);
+    this.#histogram.add(
+      ignored === 0 ? values : values.filter(Number.isFinite),
+      Math.max(-min, max),
+      first,
+      step,
+    );
   }
 
   /**
@@ -107,6 +123,12 @@ export class ActivationObserver {
     }
   }
 }
+
+const everyNth = (values: Float32Array, first: number, step: number): Float32Array => {
+  const taken = new Float32Array(Math.max(0, Math.ceil((values.length - first) / step)));
+  for (let i = 0, from = first; i < taken.length; i++, from += step) taken[i] = values[from] ?? 0;
+  return taken;
+};
 
 interface Extremes {
   readonly min: number;

@@ -220,6 +220,15 @@ t.test('samples: deterministic, near the whole, extremes from every value', asyn
   }
 });
 
+t.test('with sampled extremes the ranges are those of the samples', async (t) => {
+  const values = gauss(90_000, 2);
+  const sampled = new ActivationObserver({ samples: 9_000, sampledExtremes: true });
+  sampled.observe(values);
+  const taken = values.filter((_, i) => i % 11 === 0);
+  t.equal(sampled.count, taken.length);
+  for (const method of RANGE_METHODS) t.same(sampled.range(method, 4), seen(taken).range(method, 4), method);
+});
+
 t.test('odd values', async (t) => {
   const observer = new ActivationObserver();
   t.throws(() => observer.range(), { code: 'INTERNAL' });

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { gaussClip, laplaceClip } from '../../src/quantization/aciq.js';
+import { Histogram, SIDE_BINS } from '../../src/quantization/histogram.js';
 import {
   ActivationObserver,
   fakeQuantize,
@@ -70,6 +71,17 @@ t.test('the order and the cuts of what is seen change nothing', async () => {
     }),
     { numRuns: 30 },
   );
+});
+
+t.test('a tiny negative value is below zero, whatever came before it', async (t) => {
+  const before = new Histogram();
+  before.add(Float32Array.of(-1e-14, 0.5), 0.5, 0, 1);
+  before.add(Float32Array.of(3000), 3000, 0, 1);
+  const after = new Histogram();
+  after.add(Float32Array.of(3000, -1e-14, 0.5), 3000, 0, 1);
+  t.same(before.counts, after.counts);
+  t.equal(after.counts[SIDE_BINS - 1], 1);
+  t.equal(after.counts[SIDE_BINS], 1);
 });
 
 t.test('percentiles are those of the sorted values, to a bin', async (t) => {

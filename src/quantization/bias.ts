@@ -23,7 +23,8 @@ export class ChannelMeans {
       throw new BitlaneError('INTERNAL', `${values.length} values are no pictures of ${channels} channels`);
     }
     for (let plane = 0; plane < planes; plane++) {
-      let [a, b] = [0, 0];
+      let a = 0;
+      let b = 0;
       const end = (plane + 1) * area;
       let i = plane * area;
       for (; i + 1 < end; i += 2) {

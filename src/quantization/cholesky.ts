@@ -12,7 +12,10 @@ export const cholesky = (matrix: Float64Array, size: number): Float64Array | und
     for (let j = 0; j <= i; j++) {
       const rowJ = j * size;
       // Four sums that do not wait for each other.
-      let [a, b, c, d] = [0, 0, 0, 0];
+      let a = 0;
+      let b = 0;
+      let c = 0;
+      let d = 0;
       const fours = j & ~3;
       for (let k = 0; k < fours; k += 4) {
         a += (factor[rowI + k] ?? 0) * (factor[rowJ + k] ?? 0);

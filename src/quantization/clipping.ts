@@ -74,36 +74,35 @@ const errorOf = (spikes: Spikes, width: number, range: Range, bits: number): num
 
 const STEPS = 16;
 
-/** The best of evenly spaced factors, then of finer ones around it. */
-const bestFactor = (cost: (factor: number) => number): number => {
-  let best = 1;
-  let bestCost = cost(1);
-  let spacing = 1 / STEPS;
-  for (let round = 0; round < 2; round++) {
-    const centre = best;
-    for (let k = 1 - STEPS; k < STEPS; k++) {
-      const factor = centre + k * spacing;
-      if (factor <= 0 || factor > 1 || k === 0) continue;
-      const here = cost(factor);
-      if (here < bestCost) [best, bestCost] = [factor, here];
-    }
-    spacing /= STEPS;
-  }
+/** The best of `start`, of evenly spaced factors, and of finer ones around the best of those. */
+const bestFactor = (start: number, cost: (factor: number) => number): number => {
+  let best = start;
+  let bestCost = cost(start);
+  const attempt = (factor: number): void => {
+    if (factor <= 0 || factor > 1) return;
+    const here = cost(factor);
+    if (here < bestCost) [best, bestCost] = [factor, here];
+  };
+  for (let k = 1; k <= STEPS; k++) attempt(k / STEPS);
+  const centre = best;
+  for (let k = 1 - STEPS; k < STEPS; k++) attempt(centre + k / STEPS / STEPS);
   return best;
 };
 
-/** The range with the least squared error, found end by end. */
+/** The range with the least squared error: both ends together, then end by end. */
 export const mseRange = (histogram: Histogram, whole: Range, bits: number): Range => {
   const spikes = spikesOf(histogram, whole);
-  const cost = (range: Range): number => errorOf(spikes, histogram.binWidth, range, bits);
-  let range = whole;
+  const rangeOf = (low: number, high: number): Range => ({ min: whole.min * low, max: whole.max * high });
+  const cost = (low: number, high: number): number =>
+    errorOf(spikes, histogram.binWidth, rangeOf(low, high), bits);
+  let low = bestFactor(1, (factor) => cost(factor, factor));
+  let high = low;
+  if (whole.min === 0 || whole.max === 0) return rangeOf(low, high);
   for (let round = 0; round < 2; round++) {
-    const { min } = range;
-    if (whole.max > 0) range = { min, max: whole.max * bestFactor((f) => cost({ min, max: whole.max * f })) };
-    const { max } = range;
-    if (whole.min < 0) range = { min: whole.min * bestFactor((f) => cost({ min: whole.min * f, max })), max };
+    high = bestFactor(high, (factor) => cost(low, factor));
+    low = bestFactor(low, (factor) => cost(factor, high));
   }
-  return range;
+  return rangeOf(low, high);
 };
 
 const CANDIDATES = 128;
@@ -123,6 +122,7 @@ export const klRange = (histogram: Histogram, whole: Range, bits: number): Range
     max: Math.min(whole.max, threshold),
   });
   const span = ({ min, max }: Range): number => Math.ceil(max / width) + Math.ceil(-min / width);
+  const sums = prefixSums(histogram.counts);
   let best = whole;
   let bestDivergence = Infinity;
   for (let k = CANDIDATES; k >= 1; k--) {
@@ -130,40 +130,69 @@ export const klRange = (histogram: Histogram, whole: Range, bits: number): Range
     if (span(range) < levels) break;
     const from = SIDE_BINS - Math.ceil(-range.min / width);
     const to = SIDE_BINS + Math.ceil(range.max / width);
-    const here = divergence(histogram.counts, from, to, levels);
+    const here = divergence(histogram.counts, sums, from, to, levels);
     if (here < bestDivergence) [best, bestDivergence] = [range, here];
   }
   return best;
 };
 
-/** KL(P || Q): P the bins `from`..`to` with everything outside added to the ends, Q the same bins merged into levels. */
-const divergence = (counts: Float64Array, from: number, to: number, levels: number): number => {
-  let below = 0;
-  let above = 0;
-  let inside = 0;
-  for (let bin = 0; bin < from; bin++) below += counts[bin] ?? 0;
-  for (let bin = to; bin < counts.length; bin++) above += counts[bin] ?? 0;
-  for (let bin = from; bin < to; bin++) inside += counts[bin] ?? 0;
-  const total = inside + below + above;
-  if (inside === 0) return Infinity;
-  let sum = 0;
+/** Sums over the bins below each: counts, bins that hold anything, count log count. */
+interface PrefixSums {
+  readonly counts: Float64Array;
+  readonly filled: Float64Array;
+  readonly entropy: Float64Array;
+}
+
+const prefixSums = (bins: Float64Array): PrefixSums => {
+  const counts = new Float64Array(bins.length + 1);
+  const filled = new Float64Array(bins.length + 1);
+  const entropy = new Float64Array(bins.length + 1);
+  bins.forEach((count, bin) => {
+    counts[bin + 1] = (counts[bin] ?? 0) + count;
+    filled[bin + 1] = (filled[bin] ?? 0) + (count > 0 ? 1 : 0);
+    entropy[bin + 1] = (entropy[bin] ?? 0) + (count > 0 ? count * Math.log(count) : 0);
+  });
+  return { counts, filled, entropy };
+};
+
+/**
+ * KL(P || Q): P the bins `from`..`to` with everything outside added to the ends, Q the same bins merged into levels, each level
+ * spread evenly over its bins that hold anything.
+ */
+const divergence = (
+  bins: Float64Array,
+  sums: PrefixSums,
+  from: number,
+  to: number,
+  levels: number,
+): number => {
+  const at = (values: Float64Array, bin: number): number => values[bin] ?? 0;
+  const below = at(sums.counts, from);
+  const inside = at(sums.counts, to) - below;
+  const total = at(sums.counts, bins.length);
+  const above = total - inside - below;
+  if (!(inside > 0)) return Infinity;
+  const edge = (level: number): number => from + Math.floor((level * (to - from)) / levels);
+  // Sum of P log(P / Q), times the total: first as if nothing lay outside, then what the two ends gain.
+  let sum = at(sums.entropy, to) - at(sums.entropy, from) - inside * Math.log(total);
+  let first = from;
+  let ends = 0;
   for (let level = 0; level < levels; level++) {
-    const first = from + Math.floor((level * (to - from)) / levels);
-    const last = from + Math.floor(((level + 1) * (to - from)) / levels);
-    let mass = 0;
-    let filled = 0;
-    for (let bin = first; bin < last; bin++) {
-      const count = counts[bin] ?? 0;
-      mass += count;
-      if (count > 0) filled++;
-    }
-    for (let bin = first; bin < last; bin++) {
-      const count = counts[bin] ?? 0;
-      const p = (count + (bin === from ? below : 0) + (bin === to - 1 ? above : 0)) / total;
-      if (p === 0) continue;
-      const q = count > 0 ? mass / filled / inside : UNSEEN / total;
-      sum += p * Math.log(p / q);
-    }
+    const last = edge(level + 1);
+    const mass = at(sums.counts, last) - at(sums.counts, first);
+    const share = mass / (at(sums.filled, last) - at(sums.filled, first)) / inside;
+    if (mass > 0) sum -= mass * Math.log(share);
+    if (first === from) ends += gain(at(bins, from), below, share, total);
+    if (last === to) ends += gain(at(bins, to - 1), above, share, total);
+    first = last;
   }
-  return sum;
+  return (sum + ends) / total;
+};
+
+/** What `more` values from outside add at an end bin of `count` values, whose chance under Q is `share` if it holds any. */
+const gain = (count: number, more: number, share: number, total: number): number => {
+  if (more === 0) return 0;
+  const q = count > 0 ? share : UNSEEN / total;
+  const term = (n: number): number => (n === 0 ? 0 : n * Math.log(n / total / q));
+  return term(count + more) - term(count);
 };

@@ -58,7 +58,8 @@ export class Histogram {
       if (value === 0) {
         zeros++;
       } else {
-        const bin = (value * perUnit + SIDE_BINS) | 0;
+        // Rounded down before the sum, which would lose tiny negative values.
+        const bin = (Math.floor(value * perUnit) | 0) + SIDE_BINS;
         counts[bin] = (counts[bin] ?? 0) + 1;
       }
     }

@@ -182,7 +182,14 @@ const addProducts = (block: Float64Array, start: number, size: number, products:
     let j = 0;
     for (; j + 3 < size && j <= i + 1; j += 4) {
       const b = start + j * BLOCK;
-      let [s00, s01, s02, s03, s10, s11, s12, s13] = [0, 0, 0, 0, 0, 0, 0, 0];
+      let s00 = 0;
+      let s01 = 0;
+      let s02 = 0;
+      let s03 = 0;
+      let s10 = 0;
+      let s11 = 0;
+      let s12 = 0;
+      let s13 = 0;
       for (let p = 0; p < BLOCK; p++) {
         const x0 = block[a0 + p] ?? 0;
         const x1 = block[a1 + p] ?? 0;

@@ -1,0 +1,68 @@
+// Quantization: affine grids, calibration, rounding; pure functions over typed arrays.
+export {
+  ActivationObserver,
+  DEFAULT_RANGE_METHOD,
+  type ObserverOptions,
+  type Range,
+  RANGE_METHODS,
+  type RangeMethod,
+  type RangeOptions,
+} from './calibration.js';
+export {
+  channelGrid,
+  type ChannelGrid,
+  type Codes,
+  dequantize,
+  dequantizeChannels,
+  fakeQuantize,
+  type Grid,
+  type GridOptions,
+  gridOfRanges,
+  joinGrids,
+  type LevelOptions,
+  levelsOf,
+  quantize,
+  quantizeChannels,
+  splitGrid,
+} from './grid.js';
+export { relativeError, sqnr, weightGrids, type WeightGridOptions } from './weights.js';
+export { ChannelMeans, correctedBias, outputShift } from './bias.js';
+export {
+  equalizeChain,
+  type EqualizeOptions,
+  equalizePair,
+  isScaleEquivariant,
+  type Layer,
+} from './equalize.js';
+export { type GptqOptions, gptqRound, type Rounded } from './gptq.js';
+export { PatchMoments, type PatchMomentsOptions, type PatchShape } from './moments.js';
+export { activationGrids, valuesToMeasure } from './activations.js';
+export {
+  allocate,
+  type Allocation,
+  allocationBytes,
+  allocationProblems,
+  allocationSchema,
+  averageBits,
+  type BitWidth,
+  BIT_WIDTHS,
+  channelBits,
+  checkAllocation,
+  type ComponentAllocation,
+  componentBytes,
+  type Execution,
+  mixtureBytes,
+  parseAllocation,
+  uniformAllocation,
+} from './allocation.js';
+export { type Activation, type Component, componentsOf } from './components.js';
+export type { WeightCodes } from './packing.js';
+export { pictureFeeds } from './pictures.js';
+export { opsetFor, prepareModel } from './prepare.js';
+export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
+export { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
+export { findRegions, type Regions } from './regions.js';
+export { type LayerReport, layerReport } from './report.js';
+export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
+export { type RoundedWeights, type Rounding, type RoundingOptions, roundWeights } from './rounding.js';
+export { type FeedSource, type TapOptions, tapValues } from './taps.js';

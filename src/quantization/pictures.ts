@@ -1,0 +1,28 @@
+// Calibration pictures as feeds of a detector: evenly taken from a data set, preprocessed as frames are.
+import { type DataSet, readPicture } from '../evaluation/index.js';
+import type { InputSpec } from '../registry/index.js';
+import { floatTensor, type Tensors } from '../runtime/index.js';
+import { Preprocessor } from '../vision/index.js';
+import type { FeedSource } from './taps.js';
+
+/**
+ * Feeds from `count` pictures of a data set, evenly spread over it. Pictures are read anew on every pass: memory does not grow with
+ * their number.
+ *
+ * @throws BitlaneError (while it is walked) `BAD_DATASET` when a picture cannot be read
+ */
+export const pictureFeeds = (dataSet: DataSet, input: InputSpec, count: number): FeedSource => {
+  const { images } = dataSet;
+  const taken = Math.min(count, images.length);
+  const chosen = Array.from({ length: taken }, (_, i) => images[Math.floor((i * images.length) / taken)]);
+  return async function* (): AsyncGenerator<Tensors> {
+    const preprocessor = new Preprocessor();
+    const { name, width, height } = input;
+    for (const image of chosen) {
+      if (image === undefined) continue;
+      const tensor = preprocessor.tensor(input);
+      preprocessor.preprocess(await readPicture(image.path), input, tensor);
+      yield { [name]: floatTensor([1, 3, height, width], tensor) };
+    }
+  };
+};

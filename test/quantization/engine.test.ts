@@ -23,15 +23,14 @@ const typeAt = (node: Node, index: number): string | undefined => node.input(ind
 /** Compares what each component was to be with what it is; returns complaints. */
 const complaints = (optimized: Model, allocation: Allocation, names: readonly string[]): string[] => {
   const layers = layersOf(optimized);
-  // onnxruntime names a fused node after the first or the last of its parts: the component's name begins or ends it.
-  const find = (name: string): Node | undefined =>
-    layers.get(name) ?? [...layers.values()].find((node) => node.name.includes(name));
+  // A Gemm that took its function in is named after it.
+  const find = (name: string): Node | undefined => layers.get(name) ?? layers.get(`fused ${name}`);
   return names.flatMap((name) => {
     const node = find(name);
     const execution = allocation.components[name]?.execution;
     if (node === undefined) return [`${name} is gone: ${[...layers.keys()].join(', ')}`];
     if (execution === 'int8') {
-      const weight = typeAt(node, node.opType === 'QLinearMatMul' || node.opType === 'QLinearConv' ? 3 : 3);
+      const weight = typeAt(node, 3);
       if (!INTEGER.has(node.opType)) return [`${name} runs as ${node.opType}`];
       return weight === 'int8' ? [] : [`${name} has ${weight ?? 'computed'} weights`];
     }

@@ -104,7 +104,8 @@ sent during a break are lost.
 **Outbox.** \`counts\` and \`event\` messages are stored on the device until the broker acknowledged them, over outages and
 restarts. They arrive in the order of \`seq\`, at least once: after a break a message may come again, with \`replayed\` true, but
 no message comes for the first time after a later one. Remember the pairs of \`boot_id\` and \`seq\` to drop repetitions.
-At its cap the outbox drops the oldest events first, counts last.
+At its cap the outbox drops the oldest events first, counts last. An interval that is open when the daemon stops is counted on by the
+next start, and sent by that.
 
 **Commands.** Publish \`cmd/<name>\`, QoS 1, not retained: a retained command is ignored. With MQTT 5 name a response topic and
 correlation data; without them the answer goes to \`res/<name>\`, with the \`transaction\` of the request. A response topic must

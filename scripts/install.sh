@@ -166,7 +166,7 @@ do_install() {
 
 do_pack() {
   check_machine
-  local folder
+  # Not local: the trap runs when this function is over.
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' EXIT
   assemble "$folder"

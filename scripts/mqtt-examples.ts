@@ -146,6 +146,8 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   'res/model/use': answer({ active: model, previous, generation: 3 }),
   'cmd/model/rollback': { transaction: 'swap-17' },
   'res/model/rollback': answer({ active: previous, previous: model, generation: 4 }),
+  'cmd/model/remove': { model: '9f2c7a6b', transaction: 'swap-17' },
+  'res/model/remove': answer({ removed: model }),
   'cmd/snapshot': { width: 640, quality: 70, transaction: 'swap-17' },
   'res/snapshot': answer({
     content_type: 'image/jpeg',

@@ -5,9 +5,9 @@ import { dirname, extname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { stringify } from 'yaml';
-import { BitlaneError, asBitlaneError } from '../src/errors.js';
+import { asBitlaneError, BitlaneError, messageOf } from '../src/errors.js';
 import { packageRoot, runBounded, writeFileAtomic } from '../src/system/index.js';
-import { COCO_CLASSES, fetchFile, localCopy, YOLOX_NANO } from './yolox-nano.js';
+import { COCO_CLASSES, fetchFile, isThere, localCopy, YOLOX_NANO } from './yolox-nano.js';
 
 const USAGE = `Usage: bash scripts/start.sh [--mqtt URL] [--state DIR] [--once] [FOLDER|VIDEO]
 
@@ -23,11 +23,15 @@ const getModel = async (folder: string): Promise<string> => {
   const local = localCopy();
   if (local !== undefined) return local;
   const target = join(folder, 'yolox_nano.onnx');
+  if (await isThere(YOLOX_NANO, target)) return target;
   const bar = new SingleBar({ format: 'YOLOX-nano [{bar}] {value}/{total} bytes', stream: process.stderr });
   say(`Fetching YOLOX-nano (${YOLOX_NANO.licence}) from ${YOLOX_NANO.url}`);
   bar.start(YOLOX_NANO.bytes, 0);
   try {
     await fetchFile(YOLOX_NANO, target, (bytes) => bar.update(bytes));
+  } catch (error) {
+    if (!(error instanceof BitlaneError) || error.code !== 'UNREACHABLE') throw error;
+    throw new BitlaneError('UNREACHABLE', `${error.message}: ${target}`, { cause: error });
   } finally {
     bar.stop();
   }
@@ -74,7 +78,7 @@ const importModel = async (model: string, state: string): Promise<void> => {
 const isFolderOfPictures = (path: string): boolean =>
   statSync(path).isDirectory() && readdirSync(path).some((name) => /\.jpe?g$/i.test(name));
 
-const cameraFor = (frames: string | undefined, loop: boolean): Record<string, unknown> => {
+const cameraFor = async (frames: string | undefined, loop: boolean): Promise<Record<string, unknown>> => {
   const model = localCopy();
   const sample = model === undefined ? undefined : join(dirname(model), '..', '..', 'junction-frames');
   const path = frames ?? (sample !== undefined && existsSync(sample) ? sample : undefined);
@@ -90,13 +94,33 @@ const cameraFor = (frames: string | undefined, loop: boolean): Record<string, un
     if (!isFolderOfPictures(full)) throw new BitlaneError('BAD_USAGE', `${path} holds no .jpg pictures`);
     return { kind: 'replay', path: full, fps: 30, loop };
   }
-  return ['.mjpeg', '.mjpg'].includes(extname(full).toLowerCase())
-    ? { kind: 'replay', path: full, fps: 30, loop }
-    : { kind: 'ffmpeg', input: full, width: 1280, height: 720, loop };
+  if (['.mjpeg', '.mjpg'].includes(extname(full).toLowerCase())) {
+    return { kind: 'replay', path: full, fps: 30, loop };
+  }
+  const probe = await runBounded(
+    'ffprobe',
+    ['-v', 'error', '-select_streams', 'v:0', '-show_entries', 'stream=width', '-of', 'csv=p=0', full],
+    { deadlineMs: 30_000 },
+  );
+  if (probe.outcome === 'missing') {
+    throw new BitlaneError('UNSUPPORTED', 'a video needs ffmpeg: apt install ffmpeg');
+  }
+  if (probe.code !== 0 || probe.stdout.trim() === '') {
+    throw new BitlaneError('BAD_USAGE', `${path} is no video that ffmpeg can read`);
+  }
+  return { kind: 'ffmpeg', input: full, width: 1280, height: 720, loop };
+};
+
+const parse: typeof parseArgs = (config) => {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    throw new BitlaneError('BAD_USAGE', messageOf(error).split('. ')[0] ?? '', { cause: error });
+  }
 };
 
 const main = async (): Promise<number> => {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parse({
     allowPositionals: true,
     options: {
       mqtt: { type: 'string' },
@@ -111,10 +135,12 @@ const main = async (): Promise<number> => {
   }
   if (positionals.length > 1) throw new BitlaneError('BAD_USAGE', 'one folder or video at a time');
   const state = resolve(values.state ?? join(packageRoot, 'state'));
-  const camera = cameraFor(positionals[0], !values.once);
+  const camera = await cameraFor(positionals[0], !values.once);
   mkdirSync(state, { recursive: true });
   await importModel(await getModel(join(state, 'downloads')), state);
   const config = join(state, 'bitlane.yaml');
+  if (existsSync(config))
+    say(`${config} is written anew: a configuration of your own goes to "bitlane run --config".`);
   writeFileAtomic(
     config,
     stringify({
@@ -138,6 +164,6 @@ try {
   process.exitCode = await main();
 } catch (thrown) {
   const error = asBitlaneError(thrown);
-  say(`start: ${error.message}\n\n${USAGE}`);
+  say(`start: ${error.message}${error.code === 'BAD_USAGE' ? `\n\n${USAGE}` : ''}`);
   process.exitCode = error.isInputError ? 2 : 1;
 }

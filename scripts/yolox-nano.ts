@@ -39,6 +39,10 @@ export const localCopy = (): string | undefined =>
     .map((root) => join(root, 'models', 'yolox-nano', 'yolox_nano.onnx'))
     .find((path) => existsSync(path));
 
+/** Whether a file is there, byte for byte. */
+export const isThere = async (source: Source, target: string): Promise<boolean> =>
+  existsSync(target) && (await sha256(target)) === source.sha256;
+
 export interface Source {
   readonly url: string;
   readonly sha256: string;
@@ -56,7 +60,7 @@ export const fetchFile = async (
   target: string,
   onProgress: (bytes: number) => void = () => undefined,
 ): Promise<void> => {
-  if (existsSync(target) && (await sha256(target)) === source.sha256) return;
+  if (await isThere(source, target)) return;
   mkdirSync(dirname(target), { recursive: true });
   const part = `${target}.part`;
   try {

@@ -10,13 +10,29 @@ const program = new Command('bitlane')
   .description('Vehicle detection for roadside cameras that moves its bits to where the site needs them.')
   .version(packageVersion)
   .exitOverride()
-  .showHelpAfterError('(bitlane --help lists the commands)');
+  .showHelpAfterError('(--help tells more)')
+  .addHelpText('after', '\nExample:\n  bitlane run --config /etc/bitlane/bitlane.yaml');
 for (const add of COMMANDS) add(program, cli);
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => cli.abort());
+/** A terminal's Ctrl-C may come twice (to the group, and handed on by a script): only one that comes later is impatience. */
+const IMPATIENT_MS = 2_000;
+let askedAtMs: number | undefined;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (askedAtMs !== undefined && performance.now() - askedAtMs > IMPATIENT_MS) process.exit(1);
+    askedAtMs ??= performance.now();
+    cli.abort();
+  });
+}
 
 try {
   await program.parseAsync(process.argv);
 } catch (error) {
   if (!(error instanceof CommanderError)) cli.fail(error);
-  else process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else {
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+    if (error.exitCode !== 0 && process.argv.includes('--json')) {
+      const message = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+      process.stdout.write(`${JSON.stringify({ error: { code: 'BAD_USAGE', message } })}\n`);
+    }
+  }
 }

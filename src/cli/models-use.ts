@@ -101,6 +101,25 @@ export const addModelsUse = (models: Command, cli: Cli): void => {
     );
 };
 
+/** Adds `remove` to the command `models`. */
+export const addModelsRemove = (models: Command, cli: Cli): void => {
+  withPlace(models.command('remove <model>').description('remove an installed model that is not in use'))
+    .addHelpText('after', '\nExample:\n  bitlane models remove 695e750a5d57')
+    .action(
+      cli.action(async (options: Options, model: string) => {
+        const place = findPlace(options);
+        const answer =
+          (await ask(cli, place, 'model/remove', { model })) ??
+          (await offline(cli, place, false, async (registry) => {
+            const removed = await findModel(registry, model);
+            await registry.remove(removed);
+            return { removed };
+          }));
+        cli.print(answer, () => `${answer.removed.slice(0, 12)} is removed.`);
+      }),
+    );
+};
+
 const sentence = ({ active, generation }: CommandResult<'model/use'>): string =>
   generation === 0
     ? `${active.slice(0, 12)} is active; no daemon runs, it will serve from the next start on.`

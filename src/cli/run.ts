@@ -11,10 +11,12 @@ const line = ({ fps, latencyP50Ms, detected, skipped, tracks, model, connected }
   `${model}  ${fps.toFixed(1)} fps  ${latencyP50Ms === null ? '-' : latencyP50Ms.toFixed(1)} ms  ` +
   `${detected} frames, ${skipped} skipped  ${tracks} vehicles  broker ${connected ? 'connected' : 'away'}`;
 
-const aborted = (signal: AbortSignal): Promise<void> =>
+const NOTHING = { detected: 0, skipped: 0, tracks: 0, crossings: [] } as const;
+
+const aborted = (signal: AbortSignal): Promise<false> =>
   new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve(false);
+    else signal.addEventListener('abort', () => resolve(false), { once: true });
   });
 
 export const addRun: AddCommand = (program, cli) => {
@@ -30,7 +32,12 @@ export const addRun: AddCommand = (program, cli) => {
     .action(
       cli.action(async (options: { config: string }) => {
         const local = loadConfig(options.config);
-        const rootLog = new RootLog({ level: local.config.logLevel });
+        // A log line takes the place of the status line, which comes again with the next second.
+        const clear = process.stderr.isTTY ? '\r\x1b[K' : '';
+        const rootLog = new RootLog({
+          level: local.config.logLevel,
+          write: (text) => void process.stderr.write(`${clear}${text}`),
+        });
         const daemon = new Daemon({ local, rootLog });
         const onHup = (): void => void daemon.reload();
         process.on('SIGHUP', onHup);
@@ -43,17 +50,23 @@ export const addRun: AddCommand = (program, cli) => {
               if (progress !== undefined) process.stderr.write(`\r\x1b[K${line(progress)}`);
             }, SHOW_EVERY_MS);
           }
-          await Promise.race([daemon.ended, aborted(cli.signal)]);
+          const ended = daemon.ended.then(() => true);
+          if (await Promise.race([ended, aborted(cli.signal)])) daemon.closeCounts();
         } finally {
           clearInterval(shown);
           if (shown !== undefined) process.stderr.write('\n');
           await daemon.stop();
           process.off('SIGHUP', onHup);
         }
-        const { detected, skipped, tracks } = daemon.progress() ?? { detected: 0, skipped: 0, tracks: 0 };
-        cli.print(
-          { detected, skipped, tracks },
-          () => `${detected} frames detected, ${skipped} skipped, ${tracks} vehicles`,
+        const seen = daemon.progress();
+        const { detected, skipped, tracks, crossings } = seen ?? NOTHING;
+        cli.print({ detected, skipped, tracks, crossings }, () =>
+          [
+            `${detected} frames detected, ${skipped} skipped, ${tracks} vehicles`,
+            ...crossings.map(
+              ({ line: name, direction, className, count }) => `${name}, ${direction}: ${count} ${className}`,
+            ),
+          ].join('\n'),
         );
       }),
     );

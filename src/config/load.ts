@@ -126,7 +126,11 @@ export const loadConfig = (path: string): LocalConfig => {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     throw new ConfigError(
       path,
-      [missing ? 'the file does not exist' : `it cannot be read (${messageOf(error)})`],
+      [
+        missing
+          ? 'the file does not exist: make it (docs/configuration.md has every key), or name another'
+          : `it cannot be read (${messageOf(error)})`,
+      ],
       {
         cause: error,
       },

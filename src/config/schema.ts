@@ -188,18 +188,27 @@ export const trackingSchema = z.strictObject({
 });
 export type TrackingConfig = z.infer<typeof trackingSchema>;
 
-export const lineSchema = z.strictObject({
-  name: slug,
-  from: point,
-  to: point,
-  forward: z
-    .string()
-    .min(1)
-    .max(64)
-    .default('forward')
-    .describe('name of the direction that crosses from left to right, seen from `from` towards `to`'),
-  backward: z.string().min(1).max(64).default('backward'),
-});
+export const lineSchema = z
+  .strictObject({
+    name: slug,
+    from: point,
+    to: point,
+    forward: z
+      .string()
+      .min(1)
+      .max(64)
+      .default('forward')
+      .describe('name of the direction that crosses from left to right, seen from `from` towards `to`'),
+    backward: z.string().min(1).max(64).default('backward'),
+  })
+  .refine((line) => Math.hypot(line.to[0] - line.from[0], line.to[1] - line.from[1]) >= 0.001, {
+    path: ['to'],
+    message: 'must be another point than from',
+  })
+  .refine((line) => line.forward !== line.backward, {
+    path: ['backward'],
+    message: 'must be another name than forward',
+  });
 export type LineConfig = z.infer<typeof lineSchema>;
 
 export const zoneSchema = z.strictObject({ name: slug, polygon });

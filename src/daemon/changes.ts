@@ -56,9 +56,11 @@ export class Changes {
       return;
     }
     change.accept();
-    this.#log.info(`configuration ${change.version} is in force`, {
-      changed: change.diff.changed.slice(0, 20).join(','),
-    });
+    const { changed, restartRequired } = change.diff;
+    this.#log.info('the configuration was taken up', { changed: changed.slice(0, 20).join(',') });
+    if (restartRequired.length > 0) {
+      this.#log.warn(`takes effect at the next start only: ${restartRequired.slice(0, 20).join(', ')}`);
+    }
   }
 
   async #undo(parts: readonly ConfigPart[], previous: Config): Promise<void> {

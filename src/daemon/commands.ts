@@ -52,6 +52,12 @@ export const addCommands = (commands: CommandRegistry, parts: CommandParts): voi
     return serving();
   });
 
+  commands.handle('model/remove', async ({ model }) => {
+    const removed = await findModel(registry, model);
+    await registry.remove(removed);
+    return { removed };
+  });
+
   commands.handle('snapshot', async ({ width, quality }) => {
     const { telemetry, masks } = config();
     if (!telemetry.snapshots) {

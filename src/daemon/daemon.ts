@@ -13,6 +13,7 @@ import {
   type DesiredChange,
   Telemetry,
 } from '../telemetry/index.js';
+import type { CountRow } from '../tracking/index.js';
 import type { Frame } from '../vision/index.js';
 import { Changes } from './changes.js';
 import { addCommands } from './commands.js';
@@ -43,6 +44,8 @@ export interface DaemonProgress {
   readonly detected: number;
   readonly skipped: number;
   readonly tracks: number;
+  /** Since the start. */
+  readonly crossings: readonly CountRow[];
   readonly model: string;
   readonly connected: boolean;
 }
@@ -120,6 +123,11 @@ export class Daemon {
     }
   }
 
+  /** Closes the intervals that are open: the camera is at its end, there is nothing to count on. */
+  closeCounts(): void {
+    this.#parts?.road.closeCounts();
+  }
+
   /** Where the frames of this run went; `undefined` before the start. */
   get frames(): Readonly<FeedCounters> | undefined {
     return this.#parts?.models.counters;
@@ -133,8 +141,9 @@ export class Daemon {
       fps: parts.shown.look(counters.done),
       latencyP50Ms: this.#latency.quantile(0.5),
       detected: counters.done,
-      skipped: counters.skipped + parts.eye.source.counters.skipped,
+      skipped: counters.skipped + parts.eye.counters.skipped,
       tracks: parts.road.stats.tracksFinished,
+      crossings: parts.road.totals,
       model: artifact?.manifest.name ?? 'none',
       connected: parts.telemetry.counters.connected,
     };
@@ -325,7 +334,7 @@ export class Daemon {
         uptimeMs: Date.now() - this.#startedMs,
         fps: parts.rate.look(parts.models.counters.done),
         latency: this.#latency,
-        camera: parts.eye.source,
+        camera: { state: parts.eye.source.state, counters: parts.eye.counters },
         models: parts.models,
         outbox: parts.store.outbox.counters,
         telemetry: parts.telemetry.counters,

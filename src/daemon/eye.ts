@@ -1,5 +1,10 @@
 // The camera as the daemon holds it: the source in use, its newest frame, and changing it with a way back.
-import { type CameraState, createFrameSource, type FrameSource } from '../camera/index.js';
+import {
+  type CameraCounters,
+  type CameraState,
+  createFrameSource,
+  type FrameSource,
+} from '../camera/index.js';
 import type { CameraConfig } from '../config/index.js';
 import { BitlaneError } from '../errors.js';
 import { Emitter, type Log } from '../system/index.js';
@@ -17,6 +22,14 @@ export interface EyeEvents {
 /** A source that worked before gets this long beyond its stall time to show that it works with other settings. */
 const PROOF_MS = 10_000;
 
+const sum = (a: CameraCounters, b: CameraCounters): CameraCounters => ({
+  received: a.received + b.received,
+  bad: a.bad + b.bad,
+  restarts: a.restarts + b.restarts,
+  stalls: a.stalls + b.stalls,
+  skipped: a.skipped + b.skipped,
+});
+
 export class Eye extends Emitter<EyeEvents> {
   readonly #log: Log;
   #config: CameraConfig;
@@ -27,6 +40,7 @@ export class Eye extends Emitter<EyeEvents> {
   #base = 0;
   #next = 0;
   #started = false;
+  #before: CameraCounters = { received: 0, bad: 0, restarts: 0, stalls: 0, skipped: 0 };
 
   constructor(config: CameraConfig, log: Log) {
     super();
@@ -37,6 +51,11 @@ export class Eye extends Emitter<EyeEvents> {
 
   get source(): FrameSource {
     return this.#source;
+  }
+
+  /** Of this source and those before it. */
+  get counters(): CameraCounters {
+    return sum(this.#before, this.#source.counters);
   }
 
   get newest(): Frame | undefined {
@@ -96,6 +115,7 @@ export class Eye extends Emitter<EyeEvents> {
 
   async #replace(config: CameraConfig): Promise<void> {
     await this.#source.stop();
+    this.#before = this.counters;
     this.#base = this.#next;
     this.#config = config;
     this.#source = this.#make(config);

@@ -38,7 +38,7 @@ export const findModel = async (registry: Registry, wanted: string): Promise<str
   throw new BitlaneError(
     'NO_SUCH_MODEL',
     first === undefined
-      ? `no installed model is called ${JSON.stringify(wanted)}: "bitlane models list" shows them`
+      ? `no installed model is called ${JSON.stringify(wanted)}: "bitlane models list" shows them (of an id at least six digits)`
       : `${JSON.stringify(wanted)} stands for ${named.length} models: give the id`,
   );
 };

@@ -9,6 +9,7 @@ import type { FrameBody, OutboxBody, OutboxTopic } from '../telemetry/index.js';
 import {
   CountAggregator,
   type CountInterval,
+  type CountRow,
   type FinishedTrack,
   Tracker,
   type TrackerResult,
@@ -58,6 +59,7 @@ export class Road {
   readonly #zones: CountAggregator;
   #config: Config;
   #timer: NodeJS.Timeout | undefined;
+  readonly #totals = new Map<string, CountRow>();
   #dirty = false;
   #model: string | undefined;
   #lastResultMs = Number.NEGATIVE_INFINITY;
@@ -72,6 +74,11 @@ export class Road {
     this.#tracker = new Tracker({ tracking, lines, zones });
     this.#lines = new CountAggregator({ ...counting, emptyIntervals: true });
     this.#zones = new CountAggregator({ ...counting, emptyIntervals: true });
+  }
+
+  /** Crossings since the start, by line, direction and class. */
+  get totals(): CountRow[] {
+    return [...this.#totals.values()];
   }
 
   get stats(): TrackerStats {
@@ -116,6 +123,13 @@ export class Road {
     this.#take(this.#tracker.finish());
   }
 
+  /** Finishes all tracks and sends what is counted so far, in intervals that are not complete. */
+  closeCounts(): void {
+    this.finishTracks();
+    const none = { ...this.#config.counting, intervals: [] };
+    this.#save(this.#messages(this.#lines.reconfigure(none), this.#zones.reconfigure(none)));
+  }
+
   /** Finishes tracks and puts the open counts away. */
   stop(): void {
     clearInterval(this.#timer);
@@ -143,7 +157,13 @@ export class Road {
   }
 
   #take({ crossings, finished }: TrackerResult): void {
-    for (const crossing of crossings) this.#lines.add(crossing);
+    for (const crossing of crossings) {
+      this.#lines.add(crossing);
+      const { line, direction, className } = crossing;
+      const key = JSON.stringify([line, direction, className]);
+      const before = this.#totals.get(key)?.count ?? 0;
+      this.#totals.set(key, { line, direction, className, count: before + 1 });
+    }
     if (crossings.length > 0) this.#dirty = true;
     for (const track of finished) this.#finish(track);
   }

@@ -76,7 +76,7 @@ export interface HealthParts {
   readonly uptimeMs: number;
   readonly fps: number;
   readonly latency: LatencyWindow;
-  readonly camera: FrameSource;
+  readonly camera: Pick<FrameSource, 'state' | 'counters'>;
   readonly models: ModelService;
   readonly outbox: OutboxCounters;
   readonly telemetry: TelemetryCounters;

@@ -192,7 +192,7 @@ export class Registry {
       else if (JSON.stringify(standing.manifest.detector) !== JSON.stringify(checked.detector)) {
         throw new BitlaneError(
           'BAD_MODEL',
-          `this model is installed already, as ${shortId(checked.id)}, and describes its detector differently: remove that one first`,
+          `this model is installed already, as ${shortId(checked.id)}, and describes its detector differently: remove that one first (bitlane models remove)`,
         );
       }
       if (this.#state.active === null) {

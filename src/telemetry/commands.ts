@@ -69,6 +69,12 @@ export class CommandRegistry {
     return [...this.#commands.keys()].sort();
   }
 
+  #namesFor(origin: CommandOrigin): string[] {
+    return this.names.filter(
+      (name) => origin === 'local' || this.#commands.get(name)?.definition.local !== true,
+    );
+  }
+
   /** Adds one of the product's commands. */
   handle<N extends CommandName>(name: N, handler: CommandHandler<CommandRequest<N>, CommandResult<N>>): void {
     this.#add(COMMANDS[name], handler);
@@ -165,7 +171,7 @@ export class CommandRegistry {
     if (command === undefined || (command.definition.local === true && origin !== 'local')) {
       throw new BitlaneError(
         'BAD_COMMAND',
-        `there is no command ${quote(name)}; known are ${this.names.join(', ')}`,
+        `there is no command ${quote(name)}; known are ${this.#namesFor(origin).join(', ')}`,
       );
     }
     const request = command.definition.request.safeParse(fields, { reportInput: true });

@@ -169,7 +169,7 @@ export class ConfigTwin extends Emitter<TwinEvents> {
     }
     const desired = parseDesired(payload);
     if (!desired.ok) {
-      this.#refuse(desired.version ?? this.#reported?.version ?? 0, [desired.error]);
+      this.#refuse(desired.version ?? 0, [desired.error]);
       return undefined;
     }
     const { set } = desired;

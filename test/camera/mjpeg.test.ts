@@ -60,7 +60,7 @@ t.test('a torn picture costs itself and not the ones around it', async (t) => {
   const scan = b.indexOf(Buffer.from([0xff, 0xda])) + 16;
   const holds = (kept: number, places: number[]): boolean => {
     const items = split(Buffer.concat([a, b.subarray(0, kept), c, a]), places);
-    const whole = items.filter((item) => typeof item !== 'string') as Buffer[];
+    const whole = items.filter((item): item is Buffer => typeof item !== 'string');
     const around = a.equals(whole[0] ?? c) && a.equals(whole.at(-1) ?? c) && whole.length >= 2;
     if (kept < scan) return around;
     return around && items.length > whole.length && whole.length === 3 && c.equals(whole[1] ?? a);

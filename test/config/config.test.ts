@@ -119,7 +119,7 @@ t.test('YAML and JSON files, and what is none', async (t) => {
     ['torn.yaml', /^it is not YAML: .*\(line 2\)$/],
     ['empty.yaml', /must be a mapping of keys/],
     ['secret.json', /^it is not JSON: Unexpected token$/],
-    ['absent.yaml', /^the file does not exist$/],
+    ['absent.yaml', /^the file does not exist: make it/],
     ['', /^it is not a file$/],
   ] as const) {
     const [first, ...others] = problemsOf(() => loadConfig(join(folder, name)));

@@ -261,6 +261,10 @@ t.test('the command line installs, lists, swaps and goes back while the daemon r
     'and without it the registry itself answers',
   );
   t.match(await models('use', B.id), { active: B.id, generation: 0 });
+  t.match(await models('remove', B.id), { error: { code: 'BUSY' } }, 'what serves stays');
+  await installAll(stateDir, [NAN]);
+  t.match(await models('remove', NAN.id), { removed: NAN.id });
+  t.match(await models('list'), { models: { length: 2 } });
 });
 
 t.test('a file that ends ends the daemon, with what it saw', async (t) => {
@@ -278,7 +282,7 @@ t.test('a file that ends ends the daemon, with what it saw', async (t) => {
   t.equal(daemon.child.exitCode, 0);
   t.same(
     JSON.parse(daemon.out),
-    { detected: 25, skipped: 0, tracks: 1 },
+    { detected: 25, skipped: 0, tracks: 1, crossings: [] },
     'as fast as possible leaves no frame out',
   );
 });

@@ -179,6 +179,18 @@ t.test('a kill between the two writes of a save repeats nothing and loses nothin
   }
 });
 
+t.test('at the end of a file the open intervals are sent, as not complete', async (t) => {
+  const { road, sent } = setUp(openIn(t));
+  road.start();
+  drive(road);
+  road.closeCounts();
+  road.stop();
+  t.equal(counted(sent, 'lines'), 1);
+  t.equal(counted(sent, 'zones'), 1);
+  t.ok(sent.some(({ body }) => body['complete'] === false));
+  t.same(road.totals, [{ line: 'stop', direction: 'down', className: 'truck', count: 1 }]);
+});
+
 t.test('a store that takes nothing does not stop counting', async (t) => {
   const store = openIn(t);
   const { road, sent } = setUp(store);

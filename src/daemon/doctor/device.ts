@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import { connectAsync, type IClientOptions } from 'mqtt';
 import type { CameraConfigOf, Config, MqttConfig } from '../../config/index.js';
 import { messageOf } from '../../errors.js';
+import { Registry } from '../../registry/index.js';
 import { runBounded } from '../../system/index.js';
 import { type Check, fail, type Finding, ok, skip, warn } from './check.js';
 
@@ -220,9 +221,31 @@ const unit = async (): Promise<Finding> => {
     : skip(`systemd does not run on ${hostname()}`);
 };
 
+/** Whether there is a model to serve, and whether it is whole. */
+const model = async ({ stateDir, model: wanted }: Config): Promise<Finding> => {
+  const registry = new Registry({ stateDir, readOnly: true });
+  try {
+    await registry.start();
+    const id = registry.active ?? wanted;
+    if (id === undefined) {
+      return fail(
+        `no model is installed in ${registry.folder}`,
+        'Make one: bitlane models import FILE.onnx --head ... --names ...',
+      );
+    }
+    const { manifest } = await registry.verify(id);
+    return ok(`${manifest.name} (${id.slice(0, 12)}) is whole`);
+  } catch (error) {
+    return fail(messageOf(error), 'Import it again: bitlane models import --help');
+  } finally {
+    registry.stop();
+  }
+};
+
 export const deviceChecks = (config: Config): readonly Check[] => [
   { name: 'state-folder', deadlineMs: 3_000, run: () => stateFolder(config.stateDir) },
   { name: 'disk', deadlineMs: 3_000, run: () => disk(config.stateDir) },
+  { name: 'model', deadlineMs: 60_000, run: () => model(config) },
   { name: 'camera', deadlineMs: 25_000, run: () => camera(config.camera) },
   { name: 'broker', deadlineMs: 15_000, run: () => broker(config.mqtt) },
 ];

@@ -14,7 +14,7 @@ export interface DoctorReport {
   readonly checks: readonly CheckResult[];
 }
 
-const NEED_CONFIG = ['state-folder', 'disk', 'camera', 'broker'] as const;
+const NEED_CONFIG = ['state-folder', 'disk', 'model', 'camera', 'broker'] as const;
 
 /**
  * Runs every check, one after the other: a device that is slow to answer one is not asked two. Never rejects.

@@ -27,7 +27,7 @@ const modelName = z
   .min(1)
   .max(128)
   .regex(/^[^\0-\x1f\x7f/]+$/, 'must be an id, the beginning of one, or a name')
-  .describe('id, the beginning of an id, or name of an installed artifact');
+  .describe('id, six or more of its first digits, or name of an installed artifact');
 
 export const COMMANDS = {
   'model/list': defineCommand({
@@ -66,6 +66,13 @@ export const COMMANDS = {
     request: z.strictObject({}),
     response: z.strictObject({ active: modelId, previous: modelId.nullable(), generation: count }),
     timeoutMs: 3_600_000,
+  }),
+  'model/remove': defineCommand({
+    name: 'model/remove',
+    description: 'Removes an installed artifact; not the active, previous or factory one.',
+    request: z.strictObject({ model: modelName }),
+    response: z.strictObject({ removed: modelId }),
+    timeoutMs: 30_000,
   }),
   snapshot: defineCommand({
     name: 'snapshot',

@@ -93,8 +93,8 @@ export const healthBody = z
       .describe('from frame received to detections ready; null before the first'),
     latency_p95_ms: nonNegative.nullable(),
     frames: z.strictObject({
-      received: count,
-      detected: count,
+      received: count.describe('complete frames that the camera delivered since the start of the daemon'),
+      detected: count.describe('of these, detected'),
       skipped: count.describe('newest frame wins: replaced before the detector was free'),
       bad: count.describe('short, torn or of another size: dropped'),
     }),

@@ -21,7 +21,12 @@ export const reportedMessage = z
     schema: z.literal(MESSAGE_SCHEMA),
     ts: timestamp,
     boot_id: bootId,
-    version: z.int().min(0).describe('the desired version that this report answers; 0 when none ever came'),
+    version: z
+      .int()
+      .min(0)
+      .describe(
+        'the desired version that this report answers; 0 when none ever came, or when it cannot be read from what came',
+      ),
     status: z
       .enum(['applied', 'rejected', 'pending'])
       .describe('`pending`: being applied, or waiting for a restart of the daemon'),

@@ -1,12 +1,12 @@
 // A process that works on a registry until it is killed: `churn STATE`, `hold LOCK`, `fight LOCK FILE ROUNDS`.
-import { readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { BitlaneError } from '../../src/errors.js';
 import { FileLock, Registry } from '../../src/registry/index.js';
 import { makeArtifact } from '../helpers/artifacts.js';
+import { say } from '../helpers/say.js';
 
 const [mode = '', path = '', extra = '', rounds = '0'] = process.argv.slice(2);
-const say = (line: string): void => void writeSync(1, `${line}\n`);
 
 /** Installs, activates, rolls back and removes for ever; says what it is about to make active, and when that is done. */
 const churn = async (): Promise<void> => {

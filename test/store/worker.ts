@@ -1,9 +1,8 @@
 // A process that writes to a store until it is killed, and says what was written.
-import { writeSync } from 'node:fs';
 import { openStore } from '../../src/store/index.js';
+import { say } from '../helpers/say.js';
 
 const [path = ''] = process.argv.slice(2);
-const say = (line: string): void => void writeSync(1, `${line}\n`);
 
 const store = openStore(path);
 const boot = store.boots.begin('test');

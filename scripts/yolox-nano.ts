@@ -1,9 +1,9 @@
 // YOLOX-nano, until bitlane ships a model of its own: where it can be had, what its bytes must be, how it is described.
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BitlaneError, messageOf } from '../src/errors.js';
+import { hashFile } from '../src/registry/index.js';
 import { fsyncDirectory, packageRoot } from '../src/system/index.js';
 
 /** YOLOX (Megvii, Apache-2.0), as committed in a public repository at a fixed commit. */
@@ -26,12 +26,6 @@ export const COCO_CLASSES: readonly string[] = (
 const CONNECT_MS = 20_000;
 const STALL_MS = 30_000;
 
-const sha256 = async (path: string): Promise<string> => {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
-};
-
 /** The file in the test data beside the repository, where that is there. */
 export const localCopy = (): string | undefined =>
   [process.env['BITLANE_TEST_DATA'], join(packageRoot, '..', 'shared', 'data')]
@@ -41,7 +35,7 @@ export const localCopy = (): string | undefined =>
 
 /** Whether a file is there, byte for byte. */
 export const isThere = async (source: Source, target: string): Promise<boolean> =>
-  existsSync(target) && (await sha256(target)) === source.sha256;
+  existsSync(target) && (await hashFile(target)) === source.sha256;
 
 export interface Source {
   readonly url: string;
@@ -65,7 +59,7 @@ export const fetchFile = async (
   const part = `${target}.part`;
   try {
     const size = await download(source, part, onProgress);
-    const found = await sha256(part);
+    const found = await hashFile(part);
     if (size !== source.bytes || found !== source.sha256) {
       throw new BitlaneError(
         'BAD_MODEL',

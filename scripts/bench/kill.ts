@@ -5,7 +5,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -19,8 +18,9 @@ import { type Artifact, createManifest, Registry } from '../../src/registry/inde
 import { packageRoot, spawnOwned } from '../../src/system/index.js';
 import { callDaemon } from '../../src/telemetry/index.js';
 import { type Broker, startBroker } from '../../test/helpers/mosquitto.js';
+import { randomFrom } from '../../test/tracking/traffic.js';
 import { census, countOption, dataPath, printReport, runBench } from './lib.js';
-import { nanoArtifact } from './nano.js';
+import { nanoArtifact, twinOf } from './nano.js';
 
 const { values } = parseArgs({
   options: {
@@ -36,17 +36,6 @@ const DEVICE = 'kill';
 const PICTURES = 200;
 /** A kill comes this long after the start, at random. */
 const [SOONEST_MS, LATEST_MS] = [200, 5_000];
-
-/** Repeatable random numbers in 0..1 (mulberry32). */
-const randomFrom = (seed: number): (() => number) => {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let x = Math.imul(state ^ (state >>> 15), 1 | state);
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
-    return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
-  };
-};
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -141,11 +130,7 @@ const installTwo = async (stateDir: string, modelPath: string): Promise<readonly
   const { artifact, remove } = await nanoArtifact(modelPath);
   try {
     const first = await registry.install(artifact.modelPath, artifact.manifest);
-    const bytes = Buffer.concat([
-      readFileSync(artifact.modelPath),
-      Buffer.from([0x32, 4]),
-      Buffer.from('twin'),
-    ]);
+    const bytes = twinOf(artifact);
     const detector = artifact.manifest.detector;
     return [first, await registry.install(bytes, createManifest(bytes, { name: 'twin', detector }))];
   } finally {

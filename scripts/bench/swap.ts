@@ -13,7 +13,7 @@ import { RootLog } from '../../src/system/index.js';
 import { callDaemon } from '../../src/telemetry/index.js';
 import { type Detection, type Frame, Pipeline, readJpegSize } from '../../src/vision/index.js';
 import { census, countOption, dataPath, printReport, runBench } from './lib.js';
-import { nanoArtifact } from './nano.js';
+import { nanoArtifact, twinOf } from './nano.js';
 
 const { values } = parseArgs({
   options: {
@@ -141,12 +141,7 @@ const installTwins = async (
   const { artifact, remove } = await nanoArtifact(modelPath);
   try {
     const first = await registry.install(artifact.modelPath, artifact.manifest);
-    // A further doc_string (field 6) makes other bytes, and so another id, of the same graph.
-    const other = Buffer.concat([
-      readFileSync(artifact.modelPath),
-      Buffer.from([0x32, 4]),
-      Buffer.from('twin'),
-    ]);
+    const other = twinOf(artifact);
     const { detector } = artifact.manifest;
     const darker = {
       ...detector,

@@ -1,5 +1,6 @@
 // The confusion matrix: what each object was taken for, with a background row and column.
-import { iou, overlap, type PictureResult } from './matching.js';
+import { iou } from '../vision/index.js';
+import { overlap, type PictureResult } from './matching.js';
 
 export interface ConfusionOptions {
   /** Detections count above this score. */

@@ -30,7 +30,6 @@ export {
 export { type DeviceDescription, describeDevice } from './device.js';
 export { evaluate, type EvaluateOptions, type Evaluation } from './evaluate.js';
 export {
-  iou,
   IOU_THRESHOLDS,
   type MatchedDetection,
   matchPicture,

@@ -1,5 +1,5 @@
 // Which detection found which object: COCO's rule, one picture at a time.
-import type { Box, Detection } from '../vision/index.js';
+import { type Box, boxArea, type Detection, intersection, iou } from '../vision/index.js';
 import type { LabelledObject } from './types.js';
 
 /** 0.50, 0.55, ... 0.95, as COCO computes them. */
@@ -31,25 +31,11 @@ export interface PictureMatches {
   readonly objects: readonly number[];
 }
 
-const area = (box: Box): number => (box.x2 - box.x1) * (box.y2 - box.y1);
-
-const intersection = (a: Box, b: Box): number => {
-  const width = Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1);
-  const height = Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1);
-  return width <= 0 || height <= 0 ? 0 : width * height;
-};
-
-/** Intersection over union, 0..1; two boxes without area have 0. */
-export const iou = (a: Box, b: Box): number => {
-  const shared = intersection(a, b);
-  return shared === 0 ? 0 : shared / (area(a) + area(b) - shared);
-};
-
 /** Overlap of a detection with a labelled object; with a region to ignore, the share of the detection that lies in it. */
 export const overlap = (detection: Box, object: LabelledObject): number => {
   if (!object.crowd) return iou(detection, object);
   const shared = intersection(detection, object);
-  return shared === 0 ? 0 : shared / area(detection);
+  return shared === 0 ? 0 : shared / boxArea(detection);
 };
 
 /** `items` by falling score; equal scores keep their order. */

@@ -4,6 +4,7 @@ import { Emitter } from '../system/index.js';
 import type { Frame } from '../vision/index.js';
 import { type CanaryRules, CanaryRecord } from './canary.js';
 import type { FrameResult, Generation, GenerationEvents } from './generation.js';
+import { CanaryTurns } from './turns.js';
 
 export type SwapStep = 'starting' | 'canary' | 'handover' | 'committed' | 'rolled-back';
 
@@ -50,6 +51,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   #serving: Generation | undefined;
   #candidate: Generation | undefined;
   #record: CanaryRecord | undefined;
+  #turns: CanaryTurns | undefined;
   #waiting: Frame | undefined;
   #swapping = false;
   #stopped = false;
@@ -175,10 +177,11 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     const passed = new Promise<void>((resolve, reject) => {
       const classes = { serving: old.classes, candidate: candidate.classes };
       this.#record = new CanaryRecord(rules, classes, (problem) => {
-        this.#record = undefined;
+        this.#endCanary();
         if (problem === undefined) resolve();
         else reject(new BitlaneError('SWAP_FAILED', problem));
       });
+      this.#turns = new CanaryTurns(old, candidate, () => this.#pump());
     });
     const timer = setTimeout(
       () => this.#abortSwap?.(`the candidate had not passed its canary after ${rules.timeoutMs} ms`),
@@ -189,6 +192,12 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #endCanary(): void {
+    this.#record = undefined;
+    this.#turns?.stop();
+    this.#turns = undefined;
   }
 
   /**
@@ -228,7 +237,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
 
   #endSwap(): void {
     this.#candidate = undefined;
-    this.#record = undefined;
+    this.#endCanary();
     this.#onDrained = undefined;
     this.#taking = undefined;
     this.#firstTaken = undefined;
@@ -240,7 +249,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
 
   #pump(): void {
     const target = this.#taking ?? this.#serving;
-    if (target?.wants !== true) return;
+    if (this.#turns?.next() === false || target?.wants !== true) return;
     if (this.#waiting === undefined) {
       this.emit('want', undefined);
       return;
@@ -254,7 +263,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
         this.#taken += 1;
       }
       // A canary sees what the serving generation sees; frames that it misses are not counted anywhere.
-      if (this.#record !== undefined) this.#candidate?.offer(frame);
+      this.#turns?.show(frame);
     } catch {
       // A frame that breaks its own size: the camera's door lets none through, so this is counted, not spread.
       this.counters.dropped += 1;
@@ -272,6 +281,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     generation.on('result', (result) => {
       if (generation === this.#serving) {
         this.#record?.addServing(result);
+        this.#turns?.answered(result);
         this.#tell(result);
       } else if (this.#isServed(generation, result.frame.seq)) this.#early.push(result);
       else this.#record?.addCandidate(result);

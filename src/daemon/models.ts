@@ -63,6 +63,8 @@ export class ModelService extends Emitter<ModelEvents> {
   #servedSinceMs = 0;
   #confirmed = false;
   #serving: Promise<void> | undefined;
+  /** The outcome of a start on its way to the disk. */
+  #recorded: Promise<void> = Promise.resolve();
   #status: ModelStatus = 'none';
 
   constructor(options: ModelServiceOptions) {
@@ -182,6 +184,7 @@ export class ModelService extends Emitter<ModelEvents> {
     this.removeAll();
     await this.#feed.stop();
     await this.#serving;
+    await this.#recorded;
     this.#status = 'none';
   }
 
@@ -297,7 +300,7 @@ export class ModelService extends Emitter<ModelEvents> {
 
   /** Nothing serves (the active artifact does not start): the other one is made active and started. */
   async #replaceBroken(artifact: Artifact): Promise<void> {
-    await this.#registry.activate(artifact.id);
+    await this.#registry.activate(artifact);
     this.#failedStarts = 0;
     this.#earlyCrashes = 0;
     this.#artifact = artifact;
@@ -322,7 +325,7 @@ export class ModelService extends Emitter<ModelEvents> {
         },
         isOther
           ? {
-              commit: async () => void (await this.#registry.activate(artifact.id)),
+              commit: async () => void (await this.#registry.activate(artifact)),
               undo: () => this.#registry.revert(),
             }
           : {},
@@ -336,7 +339,7 @@ export class ModelService extends Emitter<ModelEvents> {
     if (!this.#confirmed) {
       this.#confirmed = true;
       this.#failedStarts = 0;
-      void this.#record(result.artifactId, 'ok');
+      this.#recorded = this.#record(result.artifactId, 'ok');
     }
     if (this.#earlyCrashes > 0 && performance.now() - this.#servedSinceMs > EARLY_MS) this.#earlyCrashes = 0;
     this.emit('result', { result, classes: this.#classes.get(result.artifactId) ?? [] });

@@ -1,7 +1,6 @@
 // One artifact on disk: `model.onnx` and `manifest.json` in a folder; reading, checking and describing it.
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { z } from 'zod';
 import { BitlaneError } from '../errors.js';
@@ -25,6 +24,7 @@ export interface Artifact {
 }
 
 const MAX_REASON = 200;
+const HASH_CHUNK_BYTES = 64 * 1024;
 
 /** The first thing that a value broke, as `detector.input.width: must be ...`: one line, however the manifest's own keys read. */
 const firstIssue = (error: z.ZodError): string => {
@@ -79,8 +79,18 @@ export const readManifest = async (path: string): Promise<Manifest> => {
 /** SHA-256 of a file, lower-case hex; read in pieces, so that the event loop stays free. */
 export const hashFile = async (path: string): Promise<string> => {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
+  // One buffer, so that a model of many megabytes is not garbage for the collector of a busy process.
+  const buffer = Buffer.allocUnsafeSlow(HASH_CHUNK_BYTES);
+  const file = await open(path, 'r');
+  try {
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length);
+      if (bytesRead === 0) return hash.digest('hex');
+      hash.update(buffer.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
 };
 
 export const hashBytes = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, copyFile, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fsyncDirectory } from '../system/index.js';
+import { syncDirectory } from '../system/index.js';
 import { MANIFEST_FILE, MODEL_FILE, readManifest, verifyModel } from './artifact.js';
 import type { Manifest } from './manifest.js';
 
@@ -49,12 +49,12 @@ export const writeArtifact = async (
     await writeFile(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`, { flag: 'wx', mode: 0o640 });
     await fsyncFile(modelPath);
     await fsyncFile(manifestPath);
-    fsyncDirectory(incoming);
+    await syncDirectory(incoming);
     await readManifest(manifestPath);
     await verifyModel(modelPath, manifest, typeof model === 'string' ? model : 'the model');
     await moveOut(folder, manifest.id);
     await rename(incoming, target);
-    fsyncDirectory(folder);
+    await syncDirectory(folder);
   } catch (error) {
     await rm(incoming, { recursive: true, force: true });
     throw error;
@@ -70,7 +70,7 @@ export const moveOut = async (folder: string, id: string): Promise<void> => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw error;
   }
-  fsyncDirectory(folder);
+  await syncDirectory(folder);
   await rm(outgoing, { recursive: true, force: true });
 };
 

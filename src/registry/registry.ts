@@ -196,7 +196,7 @@ export class Registry {
         );
       }
       if (this.#state.active === null) {
-        this.#write({ ...EMPTY_STATE, active: checked.id, factory: this.#state.factory ?? checked.id });
+        await this.#write({ ...EMPTY_STATE, active: checked.id, factory: this.#state.factory ?? checked.id });
       }
       return this.get(checked.id);
     });
@@ -211,15 +211,17 @@ export class Registry {
   /**
    * Makes an installed artifact the active one; what was active becomes the previous one.
    *
+   * @param wanted its id, or what {@link verify} has just given: that is not hashed a second time
    * @throws BitlaneError `NO_SUCH_MODEL`; `BAD_MODEL` when it is broken; `STORE_FAILED` when that cannot be written
    */
-  activate(id: string): Promise<Artifact> {
+  activate(wanted: string | Artifact): Promise<Artifact> {
     return this.#change(async () => {
-      const artifact = await this.verify(id);
+      const artifact = typeof wanted === 'string' ? await this.verify(wanted) : await this.get(wanted.id);
+      const { id } = artifact;
       const before = this.#state;
       const { active, factory } = before;
       if (active !== id) {
-        this.#write({ ...EMPTY_STATE, active: id, previous: active, factory: factory ?? id });
+        await this.#write({ ...EMPTY_STATE, active: id, previous: active, factory: factory ?? id });
         this.#before = before;
       }
       return artifact;
@@ -228,10 +230,10 @@ export class Registry {
 
   /** Takes the last {@link activate} of this process back, as if it had not been. Does nothing when there is none to take back. */
   revert(): Promise<void> {
-    return this.#change(() => {
+    return this.#change(async () => {
       const before = this.#before;
       this.#before = undefined;
-      if (before !== undefined) this.#write(before);
+      if (before !== undefined) await this.#write(before);
     });
   }
 
@@ -248,7 +250,7 @@ export class Registry {
   markFactory(id: string): Promise<Artifact> {
     return this.#change(async () => {
       const artifact = await this.verify(id);
-      this.#write({ ...this.#state, factory: id });
+      await this.#write({ ...this.#state, factory: id });
       return artifact;
     });
   }
@@ -277,19 +279,19 @@ export class Registry {
    * other artifacts (candidates) are not counted.
    */
   recordStart(id: string, outcome: StartOutcome): Promise<void> {
-    return this.#change(() => {
+    return this.#change(async () => {
       const state = this.#state;
       if (state.active !== id) return;
       switch (outcome) {
         case 'begun':
-          this.#write({ ...state, unfinishedStarts: state.unfinishedStarts + 1 });
+          await this.#write({ ...state, unfinishedStarts: state.unfinishedStarts + 1 });
           break;
         case 'failed':
-          this.#write({ ...state, failedStarts: state.failedStarts + 1, unfinishedStarts: 0 });
+          await this.#write({ ...state, failedStarts: state.failedStarts + 1, unfinishedStarts: 0 });
           break;
         case 'ok':
           if (state.failedStarts > 0 || state.unfinishedStarts > 0) {
-            this.#write({ ...state, failedStarts: 0, unfinishedStarts: 0 });
+            await this.#write({ ...state, failedStarts: 0, unfinishedStarts: 0 });
           }
           break;
       }
@@ -321,7 +323,7 @@ export class Registry {
       const artifact = await this.verify(id).catch(() => undefined);
       if (artifact === undefined) continue;
       // The one that is left is not offered again: the next step back goes to the factory artifact.
-      this.#write({ ...EMPTY_STATE, active: id, factory });
+      await this.#write({ ...EMPTY_STATE, active: id, factory });
       return artifact;
     }
     throw new BitlaneError('NO_SUCH_MODEL', 'there is no earlier artifact to go back to');
@@ -336,7 +338,7 @@ export class Registry {
     const changed = JSON.stringify(state) !== JSON.stringify(recorded);
     if (!this.#writable || state.active === null || (complete && !changed)) return [...problems, ...notices];
     try {
-      writeState(this.folder, state);
+      await writeState(this.folder, state);
       return [...problems, ...notices];
     } catch (error) {
       return [...problems, ...notices, this.#explain(error).message];
@@ -359,9 +361,9 @@ export class Registry {
     return result;
   }
 
-  #write(state: RegistryState): void {
+  async #write(state: RegistryState): Promise<void> {
     try {
-      writeState(this.folder, state);
+      await writeState(this.folder, state);
       this.#state = state;
     } catch (error) {
       // Whatever stands on the disk now is what counts.

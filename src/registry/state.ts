@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
-import { writeFileAtomic } from '../system/index.js';
+import { replaceFile } from '../system/index.js';
 import { artifactIdSchema } from './manifest.js';
 
 const STATE_FILES = ['registry.json', 'registry.backup.json'] as const;
@@ -69,14 +69,14 @@ export const readState = (folder: string): ReadState => {
 
 /**
  * Writes both copies, the one that is read first first: from its rename on the new state holds, and the other copy is at most one
- * step behind. Throws what the file system says; the old state then stands.
+ * step behind. Rejects with what the file system says; the old state then stands.
  */
-export const writeState = (folder: string, state: RegistryState): void => {
+export const writeState = async (folder: string, state: RegistryState): Promise<void> => {
   const text = `${JSON.stringify(state, null, 2)}\n`;
   const [first, second] = STATE_FILES;
-  writeFileAtomic(join(folder, first), text);
+  await replaceFile(join(folder, first), text);
   try {
-    writeFileAtomic(join(folder, second), text);
+    await replaceFile(join(folder, second), text);
   } catch {
     // The state is written; a copy that lags behind is made good at the next write or start.
   }

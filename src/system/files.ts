@@ -10,6 +10,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -41,6 +42,35 @@ export const writeFileAtomic = (path: string, data: string | Uint8Array, mode = 
     throw error;
   }
   fsyncDirectory(dirname(path));
+};
+
+/** As {@link fsyncDirectory}, without holding up the event loop. */
+export const syncDirectory = async (path: string): Promise<void> => {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+};
+
+/** As {@link writeFileAtomic}, without holding up the event loop: an SD card takes its time to sync. */
+export const replaceFile = async (path: string, data: string | Uint8Array, mode = 0o640): Promise<void> => {
+  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    const file = await open(temporary, 'wx', mode);
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncDirectory(dirname(path));
 };
 
 const findPackageRoot = (): string => {

@@ -2,7 +2,14 @@
 export { Backoff, type BackoffOptions } from './backoff.js';
 export { hasExited, spawnOwned, stopChild } from './child.js';
 export { Emitter } from './emitter.js';
-export { fsyncDirectory, packageRoot, packageVersion, writeFileAtomic } from './files.js';
+export {
+  fsyncDirectory,
+  packageRoot,
+  packageVersion,
+  replaceFile,
+  syncDirectory,
+  writeFileAtomic,
+} from './files.js';
 export { type Log, type LogFields, LOG_LEVELS, type LogLevel, RootLog, silentLog } from './log.js';
 export { notify, watchdogIntervalMs } from './notify.js';
 export { runBounded, type RunOptions, type RunResult } from './run.js';

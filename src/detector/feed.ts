@@ -45,6 +45,9 @@ export interface SwapHooks {
   readonly undo?: () => void | Promise<void>;
 }
 
+/** For how long a swap waits for a frame before it starts its process: a camera may stand still. */
+const FRAME_WAIT_MS = 500;
+
 /** Owns which generation sees frames. Starting and restarting the serving generation is its owner's business. */
 export class DetectorFeed extends Emitter<FeedEvents> {
   readonly counters: FeedCounters = { received: 0, done: 0, dropped: 0, skipped: 0, lost: 0 };
@@ -65,6 +68,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   /** Frames that it was given since, less those it could not decode. */
   #taken = 0;
   #onDrained: (() => void) | undefined;
+  #onFed: (() => void) | undefined;
   #abortSwap: ((reason: string) => void) | undefined;
 
   get serving(): Generation | undefined {
@@ -126,6 +130,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     let committed = false;
     try {
       tell('starting');
+      await Promise.race([this.#nextFed(), aborted]);
       await Promise.race([candidate.start({ behind: true }), aborted]);
       this.#candidate = candidate;
       this.#attach(candidate);
@@ -166,6 +171,21 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     const generations = [this.#serving, this.#candidate];
     this.#serving = undefined;
     await Promise.all(generations.map(async (generation) => generation?.stop()));
+  }
+
+  /**
+   * Resolves when the serving generation has just been given a frame. Starting a process holds up this one while the kernel copies
+   * its page tables; from here on the serving generation is at work meanwhile.
+   */
+  #nextFed(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, FRAME_WAIT_MS);
+      this.#onFed = () => {
+        clearTimeout(timer);
+        this.#onFed = undefined;
+        resolve();
+      };
+    });
   }
 
   async #canary(
@@ -239,6 +259,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     this.#candidate = undefined;
     this.#endCanary();
     this.#onDrained = undefined;
+    this.#onFed = undefined;
     this.#taking = undefined;
     this.#firstTaken = undefined;
     this.#taken = 0;
@@ -264,6 +285,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       }
       // A canary sees what the serving generation sees; frames that it misses are not counted anywhere.
       this.#turns?.show(frame);
+      this.#onFed?.();
     } catch {
       // A frame that breaks its own size: the camera's door lets none through, so this is counted, not spread.
       this.counters.dropped += 1;

@@ -235,10 +235,7 @@ export class Daemon {
       startedMs: this.#startedMs,
       config: () => this.#config,
     });
-    const changes = new Changes(
-      takersOf({ telemetry, models, eye, road, rootLog }),
-      rootLog.part('config'),
-    );
+    const changes = new Changes(takersOf({ telemetry, models, eye, road, rootLog }), rootLog.part('config'));
     telemetry.on('desired', (change) => {
       if (this.#parts !== undefined) void this.#takeUp(this.#parts, change);
     });

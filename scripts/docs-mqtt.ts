@@ -118,8 +118,10 @@ Every request gets one answer: \`{"ok": true, "result": ...}\`, or
 \`\`\`
 
 **Remote configuration.** Publish \`config/desired\`, retained; \`config/reported\` says what became of it. Whatever is wrong with
-it, the last good configuration stays in force. A version must be higher than every one that came before. A change set that
-two starts in a row did not survive is taken back at the third and reported as \`rejected\`. An empty payload changes nothing.
+it, the last good configuration stays in force. A version must be higher than every one that came before. The same message again
+changes nothing; other changes under a version that came before are refused, which \`errors\` tells beside the outcome of the first.
+A change set that two starts in a row did not survive is taken back at the third and reported as \`rejected\`. An empty payload
+changes nothing.
 `;
 
 /** Every generated file: its path below the package, and its text. */
@@ -150,13 +152,19 @@ export const mqttReference = (): ReadonlyMap<string, string> => {
   return files;
 };
 
+/** Made by the reference of the configuration. */
+const NOT_OURS = 'docs/schemas/config.schema.json';
+
+/** Schemas in the folder that no topic has any more. */
+export const leftOver = (files: ReadonlyMap<string, string>): string[] =>
+  readdirSync(join(packageRoot, 'docs', 'schemas'))
+    .map((name) => `docs/schemas/${name}`)
+    .filter((path) => path.endsWith('.schema.json') && !files.has(path) && path !== NOT_OURS);
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const files = mqttReference();
-  const schemas = join(packageRoot, 'docs', 'schemas');
-  mkdirSync(schemas, { recursive: true });
-  for (const name of readdirSync(schemas)) {
-    if (!files.has(`docs/schemas/${name}`) && name.endsWith('.schema.json')) rmSync(join(schemas, name));
-  }
+  mkdirSync(join(packageRoot, 'docs', 'schemas'), { recursive: true });
+  for (const path of leftOver(files)) rmSync(join(packageRoot, path));
   for (const [path, text] of files) {
     mkdirSync(dirname(join(packageRoot, path)), { recursive: true });
     writeFileSync(join(packageRoot, path), text);

@@ -41,6 +41,11 @@ while [ $# -gt 0 ]; do
   shift
 done
 
+if [ "$mode" = install ] && [ -n "$tarball" ] && [ ! -f "$tarball" ]; then
+  echo "install.sh: $tarball does not exist: --tarball takes a release made by --pack" >&2
+  exit 2
+fi
+
 say() { printf '%s\n' "$*"; }
 die() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
 run() {

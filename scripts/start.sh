@@ -10,7 +10,10 @@ node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.ex
 }
 # The CPU library ships inside the package: nothing more has to be fetched.
 export ONNXRUNTIME_NODE_INSTALL=skip
-if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+# npm would empty the folder that a link leads to.
+if [ -L node_modules ]; then
+  echo "node_modules is a link: the packages there are taken as they are" >&2
+elif [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   npm ci --no-audit --no-fund
 fi
 npm run --silent build

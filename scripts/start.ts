@@ -1,12 +1,13 @@
 // The first run: fetches a model, imports it, writes a configuration and starts the daemon on pictures or a video.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, extname, join, resolve } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { stringify } from 'yaml';
 import { asBitlaneError, BitlaneError, messageOf } from '../src/errors.js';
 import { packageRoot, runBounded, writeFileAtomic } from '../src/system/index.js';
+import { sharedData } from './test-data.js';
 import { COCO_CLASSES, fetchFile, isThere, localCopy, YOLOX_NANO } from './yolox-nano.js';
 
 const USAGE = `Usage: bash scripts/start.sh [--mqtt URL] [--state DIR] [--once] [FOLDER|VIDEO]
@@ -79,9 +80,7 @@ const isFolderOfPictures = (path: string): boolean =>
   statSync(path).isDirectory() && readdirSync(path).some((name) => /\.jpe?g$/i.test(name));
 
 const cameraFor = async (frames: string | undefined, loop: boolean): Promise<Record<string, unknown>> => {
-  const model = localCopy();
-  const sample = model === undefined ? undefined : join(dirname(model), '..', '..', 'junction-frames');
-  const path = frames ?? (sample !== undefined && existsSync(sample) ? sample : undefined);
+  const path = frames ?? sharedData('junction-frames');
   if (path === undefined) {
     throw new BitlaneError(
       'BAD_USAGE',

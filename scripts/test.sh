@@ -26,7 +26,12 @@ fi
 
 # The CPU library ships inside the package: nothing more has to be fetched.
 export ONNXRUNTIME_NODE_INSTALL=skip
-npm ci --no-audit --no-fund
+# npm would empty the folder that a link leads to.
+if [ -L node_modules ]; then
+  echo "node_modules is a link: the packages there are taken as they are" >&2
+else
+  npm ci --no-audit --no-fund
+fi
 
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT

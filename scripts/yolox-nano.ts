@@ -1,10 +1,11 @@
 // YOLOX-nano, until bitlane ships a model of its own: where it can be had, what its bytes must be, how it is described.
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { BitlaneError, messageOf } from '../src/errors.js';
 import { hashFile } from '../src/registry/index.js';
-import { fsyncDirectory, packageRoot } from '../src/system/index.js';
+import { fsyncDirectory } from '../src/system/index.js';
+import { sharedData } from './test-data.js';
 
 /** YOLOX (Megvii, Apache-2.0), as committed in a public repository at a fixed commit. */
 export const YOLOX_NANO = {
@@ -26,12 +27,8 @@ export const COCO_CLASSES: readonly string[] = (
 const CONNECT_MS = 20_000;
 const STALL_MS = 30_000;
 
-/** The file in the test data beside the repository, where that is there. */
-export const localCopy = (): string | undefined =>
-  [process.env['BITLANE_TEST_DATA'], join(packageRoot, '..', 'shared', 'data')]
-    .filter((root) => root !== undefined)
-    .map((root) => join(root, 'models', 'yolox-nano', 'yolox_nano.onnx'))
-    .find((path) => existsSync(path));
+/** The file in the test data, where that is there. */
+export const localCopy = (): string | undefined => sharedData('models', 'yolox-nano', 'yolox_nano.onnx');
 
 /** Whether a file is there, byte for byte. */
 export const isThere = async (source: Source, target: string): Promise<boolean> =>

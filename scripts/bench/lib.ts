@@ -1,9 +1,9 @@
 // What the benchmarks share: figures with their uncertainty, one document or one table, where the data is.
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { BitlaneError, messageOf } from '../../src/errors.js';
 import { bootstrap, describeDevice } from '../../src/evaluation/index.js';
-import { packageRoot, runBounded } from '../../src/system/index.js';
+import { runBounded } from '../../src/system/index.js';
+import { sharedData } from '../test-data.js';
 
 /** One measured figure with its 95 % interval. */
 export interface Figure {
@@ -21,6 +21,12 @@ export interface BenchReport {
   readonly data: unknown;
   readonly figures: readonly Figure[];
 }
+
+/** The middle of `list` (any order); `NaN` of nothing. */
+export const median = (list: readonly number[]): number => {
+  const sorted = [...list].sort((a, b) => a - b);
+  return ((sorted[(sorted.length - 1) >> 1] ?? NaN) + (sorted[sorted.length >> 1] ?? NaN)) / 2;
+};
 
 /** The middle of `values` (any order), each counted as often as `weights` says. */
 const weightedMedian = (
@@ -101,12 +107,7 @@ export const runBench = async (work: () => Promise<void>): Promise<void> => {
 
 /** `given`, or `name` in the folder of test data. Throws `BAD_USAGE` where neither is there. */
 export const dataPath = (given: string | undefined, option: string, ...name: string[]): string => {
-  const roots = [process.env['BITLANE_TEST_DATA'], join(packageRoot, '..', 'shared', 'data')];
-  const candidates =
-    given === undefined
-      ? roots.flatMap((root) => (root === undefined ? [] : [join(root, ...name)]))
-      : [given];
-  const found = candidates.find((path) => existsSync(path));
+  const found = given === undefined ? sharedData(...name) : existsSync(given) ? given : undefined;
   if (found !== undefined) return found;
   throw new BitlaneError(
     'BAD_USAGE',

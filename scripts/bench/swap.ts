@@ -12,7 +12,7 @@ import { withSession } from '../../src/runtime/index.js';
 import { RootLog } from '../../src/system/index.js';
 import { callDaemon } from '../../src/telemetry/index.js';
 import { type Detection, type Frame, Pipeline, readJpegSize } from '../../src/vision/index.js';
-import { census, countOption, dataPath, printReport, runBench } from './lib.js';
+import { census, countOption, dataPath, median, printReport, runBench } from './lib.js';
 import { nanoArtifact, twinOf } from './nano.js';
 
 const { values } = parseArgs({
@@ -32,11 +32,6 @@ const MOST_RESULTS = 500_000;
 const SETTLED = 20;
 /** Memory is the middle of as many looks, one after each swap. */
 const LOOKS = 10;
-
-const median = (list: readonly number[]): number => {
-  const sorted = [...list].sort((a, b) => a - b);
-  return ((sorted[(sorted.length - 1) >> 1] ?? NaN) + (sorted[sorted.length >> 1] ?? NaN)) / 2;
-};
 
 /** FNV-1a over some bytes of a picture: tells the pictures of one folder apart. */
 const keyOf = (data: Uint8Array): string => {

@@ -12,9 +12,11 @@ import {
   writeImported,
 } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
-import { MANIFEST_FILE, MODEL_FILE } from '../registry/index.js';
+import { type Manifest, MANIFEST_FILE, MODEL_FILE } from '../registry/index.js';
+import { listModels } from '../daemon/index.js';
 import { ask, askToInstall } from './ask.js';
 import type { Cli } from './cli.js';
+import { look } from './offline.js';
 import { becomeOwner, findPlace, type Place } from './place.js';
 import { listOption, numberOption } from './values.js';
 
@@ -123,11 +125,14 @@ const hintsOf = (options: Options): ModelHints => {
   };
 };
 
-const textOf = (model: ImportedModel, where: string, active: boolean): string => {
+const textOf = (model: ImportedModel, where: string, active: boolean, kept: string | undefined): string => {
   const { manifest, inferenceMs } = model;
   const { input, head, classes } = manifest.detector;
   return [
-    `${manifest.name} is artifact ${manifest.id.slice(0, 12)}${active ? ', and active' : ''}`,
+    `${kept ?? manifest.name} is artifact ${manifest.id.slice(0, 12)}${active ? ', and active' : ''}`,
+    ...(kept === undefined
+      ? []
+      : [`  It was installed already and keeps that name: ${kept}, not ${manifest.name}.`]),
     `  ${where}`,
     `  input    ${input.width}x${input.height} ${input.colourOrder}, ${input.letterbox}, pad ${input.pad}`,
     `  head     ${head.type}, ${classes.length} ${classes.length === 1 ? 'class' : 'classes'}`,
@@ -143,6 +148,29 @@ const stagingFolder = ({ stateDir }: Place): string => {
   } catch {
     return mkdtempSync(join(tmpdir(), 'bitlane-import-'));
   }
+};
+
+/**
+ * A model that is installed keeps its name: it is one artifact, whatever the file is called.
+ *
+ * @returns its name, where it differs from the one of the import
+ * @throws BitlaneError `BAD_USAGE` when another one was asked for with `--name`
+ */
+const standingName = async (
+  cli: Cli,
+  place: Place,
+  { id, name }: Manifest,
+  options: Options,
+): Promise<string | undefined> => {
+  const { models } =
+    (options.state === undefined ? await ask(cli, place, 'model/list') : undefined) ??
+    (await look(cli, place, listModels));
+  const standing = models.find((model) => model.id === id)?.name;
+  if (standing === undefined || standing === name) return undefined;
+  if (options.name === undefined) return standing;
+  throw badUsage(
+    `this model is installed already, as ${standing} (${id.slice(0, 12)}), and a model has one name: import it without --name, or remove it first (bitlane models remove)`,
+  );
 };
 
 /** A running daemon owns the registry: it is asked to install a copy. */
@@ -189,7 +217,10 @@ export const addModelsImport = (models: Command, cli: Cli): void => {
     .argument('<file>', 'the ONNX file')
     .requiredOption('--head <type>', HEADS.join(', '))
     .requiredOption('--names <names>', "class names in the model's order: a,b,c, or a file with one a line")
-    .option('--name <name>', "the artifact's name (default: the file's)")
+    .option(
+      '--name <name>',
+      "the artifact's name (default: the file's); one that is installed keeps its name",
+    )
     .option('--input <size>', 'WxH, for a model that takes pictures of any size')
     .option('--colour <order>', 'rgb or bgr (default: as the head is usually trained, like all below)')
     .option('--mean <values>', 'what is subtracted from pixels of 0 to 255: one number, or three')
@@ -231,6 +262,8 @@ export const addModelsImport = (models: Command, cli: Cli): void => {
             probe,
           );
           bar.update(1);
+          const kept =
+            out === undefined ? await standingName(cli, place, model.manifest, options) : undefined;
           // Before this process becomes another user, who may not end it.
           await probe.stop();
           const { artifact, active, notices } =
@@ -240,10 +273,11 @@ export const addModelsImport = (models: Command, cli: Cli): void => {
           bar.update(2);
           bar.stop();
           for (const notice of notices) cli.log.warn(notice);
-          const { id, manifest, modelPath } = artifact;
+          const { id, modelPath } = artifact;
+          const manifest = kept === undefined ? artifact.manifest : { ...artifact.manifest, name: kept };
           cli.print(
             { id, name: manifest.name, model: modelPath, active, inferenceMs: model.inferenceMs, manifest },
-            () => textOf(model, modelPath, active),
+            () => textOf(model, modelPath, active, kept),
           );
         } finally {
           bar.stop();

@@ -1,28 +1,11 @@
 // `bitlane models list|use|rollback`: asks the running daemon, or works on the registry itself where none runs.
 import type { Command } from 'commander';
 import { findModel, listModels } from '../daemon/index.js';
-import { Registry } from '../registry/index.js';
 import type { CommandResult } from '../telemetry/index.js';
 import { ask } from './ask.js';
 import type { Cli } from './cli.js';
-import { becomeOwner, findPlace, type Place, type PlaceOptions } from './place.js';
-
-/** Work on the registry of a daemon that does not run. */
-const offline = async <T>(
-  cli: Cli,
-  place: Place,
-  readOnly: boolean,
-  work: (registry: Registry) => Promise<T>,
-): Promise<T> => {
-  if (!readOnly) becomeOwner(place.stateDir);
-  const registry = new Registry({ stateDir: place.stateDir, readOnly, purpose: 'bitlane models' });
-  for (const notice of await registry.start()) cli.log.warn(notice);
-  try {
-    return await work(registry);
-  } finally {
-    registry.stop();
-  }
-};
+import { change, look } from './offline.js';
+import { findPlace, type PlaceOptions } from './place.js';
 
 const table = ({ active, previous, factory, models }: CommandResult<'model/list'>): string => {
   if (models.length === 0) {
@@ -61,7 +44,7 @@ export const addModelsUse = (models: Command, cli: Cli): void => {
         const place = findPlace(options);
         const list =
           (options.state === undefined ? await ask(cli, place, 'model/list') : undefined) ??
-          (await offline(cli, place, true, listModels));
+          (await look(cli, place, listModels));
         cli.print(list, () => table(list));
       }),
     );
@@ -77,7 +60,7 @@ export const addModelsUse = (models: Command, cli: Cli): void => {
         const place = findPlace(options);
         const answer =
           (await ask(cli, place, 'model/use', { model })) ??
-          (await offline(cli, place, false, async (registry) => {
+          (await change(cli, place, async (registry) => {
             const { id } = await registry.activate(await findModel(registry, model));
             return { active: id, previous: registry.previous, generation: 0 };
           }));
@@ -92,7 +75,7 @@ export const addModelsUse = (models: Command, cli: Cli): void => {
         const place = findPlace(options);
         const answer =
           (await ask(cli, place, 'model/rollback')) ??
-          (await offline(cli, place, false, async (registry) => {
+          (await change(cli, place, async (registry) => {
             const { id } = await registry.rollback();
             return { active: id, previous: registry.previous, generation: 0 };
           }));
@@ -110,7 +93,7 @@ export const addModelsRemove = (models: Command, cli: Cli): void => {
         const place = findPlace(options);
         const answer =
           (await ask(cli, place, 'model/remove', { model })) ??
-          (await offline(cli, place, false, async (registry) => {
+          (await change(cli, place, async (registry) => {
             const removed = await findModel(registry, model);
             await registry.remove(removed);
             return { removed };

@@ -7,9 +7,12 @@ import { DEFAULT_CONFIG } from './place.js';
 
 const SHOW_EVERY_MS = 1_000;
 
-const line = ({ fps, latencyP50Ms, detected, skipped, tracks, model, connected }: DaemonProgress): string =>
+const line = (
+  { fps, latencyP50Ms, detected, skipped, tracks, model, connected }: DaemonProgress,
+  hasBroker: boolean,
+): string =>
   `${model}  ${fps.toFixed(1)} fps  ${latencyP50Ms === null ? '-' : latencyP50Ms.toFixed(1)} ms  ` +
-  `${detected} frames, ${skipped} skipped  ${tracks} vehicles  broker ${connected ? 'connected' : 'away'}`;
+  `${detected} frames, ${skipped} skipped  ${tracks} vehicles  ${hasBroker ? `broker ${connected ? 'connected' : 'away'}` : 'no broker'}`;
 
 const NOTHING = { detected: 0, skipped: 0, tracks: 0, crossings: [] } as const;
 
@@ -47,7 +50,8 @@ export const addRun: AddCommand = (program, cli) => {
           if (process.stderr.isTTY) {
             shown = setInterval(() => {
               const progress = daemon.progress();
-              if (progress !== undefined) process.stderr.write(`\r\x1b[K${line(progress)}`);
+              if (progress !== undefined)
+                process.stderr.write(`\r\x1b[K${line(progress, local.config.mqtt.url !== undefined)}`);
             }, SHOW_EVERY_MS);
           }
           const ended = daemon.ended.then(() => true);

@@ -20,9 +20,12 @@ import { addCommands } from './commands.js';
 import { Eye } from './eye.js';
 import { HealthProbe } from './health.js';
 import { LatencyWindow, Rate } from './latency.js';
+import { lastFrame } from './last-frame.js';
 import { ModelService } from './models.js';
+import { Reporter } from './reporter.js';
 import { Road } from './road.js';
-import { detectorMemoryMb, healthState, infoState, modelState } from './state.js';
+import { takersOf } from './takers.js';
+import { Undo } from './undo.js';
 import { Watchdog } from './watchdog.js';
 
 /** Sees what goes by; for measuring. */
@@ -52,10 +55,6 @@ export interface DaemonProgress {
 
 /** After this long a remote configuration has shown that the daemon runs with it. */
 const CONFIRM_MS = 60_000;
-/** Lets a burst of model steps become one state message. */
-const STATE_DELAY_MS = 50;
-/** At the end of a finite source the last frame gets this long. */
-const LAST_FRAME_MS = 15_000;
 
 /** Everything of one run. Start it once, stop it once. */
 export class Daemon {
@@ -65,14 +64,11 @@ export class Daemon {
   readonly #startedMs = Date.now();
   readonly #latency = new LatencyWindow();
   readonly #watchdog = new Watchdog();
-  readonly #undo: { readonly what: string; readonly work: () => Promise<void> | void }[] = [];
+  readonly #undo = new Undo();
   readonly #ended: Promise<void>;
   #tellEnded: () => void = () => undefined;
   #config: Config;
   #parts: Parts | undefined;
-  #memoryMb: number | undefined;
-  #stateTimer: NodeJS.Timeout | undefined;
-  #healthTimer: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
   #running = false;
 
@@ -152,16 +148,16 @@ export class Daemon {
   async #start(): Promise<void> {
     const { rootLog, local } = this.#options;
     for (const notice of await this.#registry.start()) this.#log.warn(notice);
-    this.#later('registry', () => this.#registry.stop());
+    this.#undo.add('registry', () => this.#registry.stop());
     const { stateDir, telemetry: limits } = this.#config;
     const store = openStore(join(stateDir, 'bitlane.db'), {
       log: rootLog.part('store'),
       outboxMaxRows: limits.outboxMaxRows,
       outboxMaxBytes: limits.outboxMaxBytes,
     });
-    this.#later('store', () => store.close());
+    this.#undo.add('store', () => store.close());
     const boot = store.boots.begin(packageVersion);
-    this.#later('boots', () => store.boots.end(boot.id));
+    this.#undo.add('boots', () => store.boots.end(boot.id));
     const twin = new ConfigTwin({
       store: store.keyValue,
       log: rootLog.part('config'),
@@ -170,7 +166,7 @@ export class Daemon {
     });
     this.#config = twin.boot().config;
     // A start that failed counts against a remote configuration that is not confirmed yet.
-    this.#later('twin', () => {
+    this.#undo.add('twin', () => {
       if (this.#running) twin.stopped();
     });
     rootLog.level = this.#config.logLevel;
@@ -182,32 +178,27 @@ export class Daemon {
       log: rootLog.part('control'),
     });
     await control.start();
-    this.#later('control', () => control.stop());
-    this.#later('commands', () => commands.stop());
+    this.#undo.add('control', () => control.stop());
+    this.#undo.add('commands', () => commands.stop());
 
     const parts = this.#wire(store, boot.id, twin, commands);
     this.#parts = parts;
     await parts.telemetry.start();
-    this.#later('telemetry', () => parts.telemetry.stop());
+    this.#undo.add('telemetry', () => parts.telemetry.stop());
     parts.road.start();
-    this.#later('road', () => parts.road.stop());
+    this.#undo.add('road', () => parts.road.stop());
     await parts.models.start();
-    this.#later('models', () => parts.models.stop());
+    this.#undo.add('models', () => parts.models.stop());
     parts.probe.start();
-    this.#later('probe', () => parts.probe.stop());
-    this.#publishInfo();
-    this.#publishModel();
+    this.#undo.add('probe', () => parts.probe.stop());
+    parts.reporter.start();
+    this.#undo.add('reports', () => parts.reporter.stop());
     parts.eye.start();
-    this.#later('camera', () => parts.eye.stop());
+    this.#undo.add('camera', () => parts.eye.stop());
     this.#watchdog.start();
-    this.#later('watchdog', () => this.#watchdog.stop());
-    this.#scheduleHealth();
+    this.#undo.add('watchdog', () => this.#watchdog.stop());
     const confirm = setTimeout(() => twin.confirm(), CONFIRM_MS);
-    this.#later('timers', () => {
-      clearTimeout(confirm);
-      clearTimeout(this.#healthTimer);
-      clearTimeout(this.#stateTimer);
-    });
+    this.#undo.add('timers', () => clearTimeout(confirm));
     this.#running = true;
     this.#log.info('running', { version: packageVersion, boot: boot.id });
   }
@@ -232,31 +223,19 @@ export class Daemon {
       outlet: telemetry,
       log: rootLog.part('road'),
     });
-    const changes = new Changes(
-      {
-        camera: async (next) => {
-          await eye.change(next.camera);
-          road.finishTracks();
-        },
-        detector: (next) => models.configure(next),
-        swap: (next) => models.configure(next),
-        tracking: (next) => road.configure(next),
-        counting: (next) => road.configure(next),
-        mqtt: (next) => telemetry.configure(next),
-        telemetry: async (next) => {
-          road.configure(next);
-          await telemetry.configure(next);
-        },
-        log: (next) => {
-          rootLog.level = next.logLevel;
-        },
-        masks: () => undefined,
-        info: () => undefined,
-        remote: () => undefined,
-        model: () => undefined,
-      },
-      rootLog.part('config'),
-    );
+    const probe = new HealthProbe(config.stateDir);
+    const reporter = new Reporter({
+      telemetry,
+      models,
+      registry: this.#registry,
+      eye,
+      probe,
+      store,
+      latency: this.#latency,
+      startedMs: this.#startedMs,
+      config: () => this.#config,
+    });
+    const changes = new Changes(takersOf({ telemetry, models, eye, road, rootLog }), rootLog.part('config'));
     telemetry.on('desired', (change) => {
       if (this.#parts !== undefined) void this.#takeUp(this.#parts, change);
     });
@@ -265,8 +244,13 @@ export class Daemon {
       this.#options.observer?.frame?.(frame);
       models.offer(frame);
     });
-    eye.on('size', () => this.#publishInfo());
-    eye.on('ended', () => void this.#waitForLastFrame());
+    eye.on('size', () => reporter.info());
+    eye.on('ended', () => {
+      void lastFrame(models).then(() => {
+        this.#log.info('the camera is at its end');
+        this.#tellEnded();
+      });
+    });
     models.on('want', () => eye.ready());
     models.on('result', ({ result, classes }) => {
       this.#latency.add(result.totalMs);
@@ -277,103 +261,24 @@ export class Daemon {
     models.on('step', (step) => {
       telemetry.enqueue('event/model', step);
       if (step.step === 'warm') this.#watchdog.tellReady('watching the road');
-      this.#publishModelSoon();
+      reporter.modelSoon();
     });
     addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
-    const probe = new HealthProbe(config.stateDir);
-    return { telemetry, models, eye, road, changes, probe, store, twin, rate: new Rate(), shown: new Rate() };
+    return { telemetry, models, eye, road, changes, probe, reporter, twin, shown: new Rate() };
   }
 
   async #takeUp(parts: Parts, change: DesiredChange): Promise<void> {
     await parts.changes.take(change);
     this.#config = parts.twin.config;
-    this.#publishInfo();
-  }
-
-  #publishInfo(): void {
-    const parts = this.#parts;
-    if (parts === undefined) return;
-    const size = parts.eye.newest ?? parts.eye.source.size;
-    const known = size === undefined ? undefined : { width: size.width, height: size.height };
-    parts.telemetry.publishState('info', infoState(this.#config, this.#startedMs, known));
-  }
-
-  #publishModel(): void {
-    const parts = this.#parts;
-    if (parts === undefined) return;
-    const state = modelState(parts.models, this.#registry, this.#latency, this.#memoryMb);
-    parts.telemetry.publishState('model/state', state);
-  }
-
-  #publishModelSoon(): void {
-    this.#stateTimer ??= setTimeout(() => {
-      this.#stateTimer = undefined;
-      this.#publishModel();
-    }, STATE_DELAY_MS);
-  }
-
-  #scheduleHealth(): void {
-    const seconds = this.#config.telemetry.healthEverySeconds;
-    this.#healthTimer = setTimeout(() => {
-      void this.#publishHealth().finally(() => {
-        if (this.#stopping === undefined) this.#scheduleHealth();
-      });
-    }, seconds * 1000);
-  }
-
-  async #publishHealth(): Promise<void> {
-    const parts = this.#parts;
-    if (parts === undefined) return;
-    const sample = await parts.probe.sample();
-    if (this.#stopping !== undefined) return;
-    this.#memoryMb = detectorMemoryMb(sample, parts.models.pid);
-    parts.telemetry.publishState(
-      'health',
-      healthState({
-        sample,
-        uptimeMs: Date.now() - this.#startedMs,
-        fps: parts.rate.look(parts.models.counters.done),
-        latency: this.#latency,
-        camera: { state: parts.eye.source.state, counters: parts.eye.counters },
-        models: parts.models,
-        outbox: parts.store.outbox.counters,
-        telemetry: parts.telemetry.counters,
-      }),
-    );
-    this.#publishModel();
-  }
-
-  async #waitForLastFrame(): Promise<void> {
-    const deadline = performance.now() + LAST_FRAME_MS;
-    const isDone = (): boolean => {
-      const { received, done, dropped, skipped, lost } = this.#parts?.models.counters ?? NOTHING;
-      return received === done + dropped + skipped + lost;
-    };
-    while (!isDone() && performance.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    this.#log.info('the camera is at its end');
-    this.#tellEnded();
-  }
-
-  #later(what: string, work: () => Promise<void> | void): void {
-    this.#undo.push({ what, work });
+    parts.reporter.info();
   }
 
   async #stop(): Promise<void> {
     this.#log.info('stopping');
-    for (const { what, work } of this.#undo.reverse()) {
-      try {
-        await work();
-      } catch (error) {
-        this.#log.error(`stopping the ${what} failed: ${messageOf(error)}`);
-      }
-    }
+    await this.#undo.run(this.#log);
     this.#log.info('stopped');
   }
 }
-
-const NOTHING = { received: 0, done: 0, dropped: 0, skipped: 0, lost: 0 };
 
 interface Parts {
   readonly telemetry: Telemetry;
@@ -382,8 +287,7 @@ interface Parts {
   readonly road: Road;
   readonly changes: Changes;
   readonly probe: HealthProbe;
-  readonly store: Store;
+  readonly reporter: Reporter;
   readonly twin: ConfigTwin;
-  readonly rate: Rate;
   readonly shown: Rate;
 }

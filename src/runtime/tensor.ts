@@ -1,25 +1,31 @@
 // What goes into a session and comes out: typed arrays with a shape, and what a graph says of its inputs and outputs.
 
-interface TensorArrays {
-  float32: Float32Array;
-  float64: Float64Array;
-  int8: Int8Array;
-  uint8: Uint8Array;
-  int16: Int16Array;
-  uint16: Uint16Array;
-  int32: Int32Array;
-  uint32: Uint32Array;
-  int64: BigInt64Array;
-  uint64: BigUint64Array;
-  bool: Uint8Array;
-}
+import type { DenseTensorOf, DenseType } from '../onnx/index.js';
+
+const TYPES = [
+  'float32',
+  'float64',
+  'int8',
+  'uint8',
+  'int16',
+  'uint16',
+  'int32',
+  'uint32',
+  'int64',
+  'uint64',
+  'bool',
+] as const satisfies readonly DenseType[];
 
 /** Element types that a session takes and gives. Others (float16, strings, 4-bit) stay inside graphs. */
-export type TensorType = keyof TensorArrays;
+export type TensorType = (typeof TYPES)[number];
 
 /** A dense tensor, row-major; `data` holds as many elements as `dims` multiply to. */
 export type Tensor = {
-  [T in TensorType]: { readonly type: T; readonly dims: readonly number[]; readonly data: TensorArrays[T] };
+  [T in TensorType]: {
+    readonly type: T;
+    readonly dims: readonly number[];
+    readonly data: DenseTensorOf<T>['data'];
+  };
 }[TensorType];
 
 /** A tensor of 32-bit floats. */
@@ -36,22 +42,8 @@ export interface ValueInfo {
   readonly shape: readonly (number | string)[];
 }
 
-const ARRAYS = {
-  float32: Float32Array,
-  float64: Float64Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
-  int16: Int16Array,
-  uint16: Uint16Array,
-  int32: Int32Array,
-  uint32: Uint32Array,
-  int64: BigInt64Array,
-  uint64: BigUint64Array,
-  bool: Uint8Array,
-} as const;
-
 /** True for the element types that a session takes and gives. */
-export const isTensorType = (type: string): type is TensorType => Object.hasOwn(ARRAYS, type);
+export const isTensorType = (type: string): type is TensorType => (TYPES as readonly string[]).includes(type);
 
 /** A float tensor over `data` (not copied); zeros when it is left out. */
 export const floatTensor = (dims: readonly number[], data?: Float32Array): FloatTensor => {

@@ -14,7 +14,8 @@ export {
   type TelemetryEvents,
   type TelemetryOptions,
 } from './telemetry.js';
-export { type BootedConfig, ConfigTwin, type DesiredChange } from './twin.js';
+export { type DesiredChange } from './change.js';
+export { type BootedConfig, ConfigTwin } from './twin.js';
 export {
   type CommandDefinition,
   type CommandName,

@@ -6,8 +6,10 @@ import type { Store } from '../store/index.js';
 import { Emitter, type Log } from '../system/index.js';
 import { Answers } from './answers.js';
 import { type CommandHandler, CommandRegistry } from './commands.js';
+import type { DesiredChange } from './change.js';
 import { Connection } from './connection.js';
 import { Frames } from './frames.js';
+import { DesiredInbox } from './inbox.js';
 import type { Incoming, Link } from './link.js';
 import { OutboxPump } from './pump.js';
 import { Requests } from './requests.js';
@@ -28,7 +30,7 @@ import {
   type StateBody,
   type StateTopic,
 } from './topics/index.js';
-import type { ConfigTwin, DesiredChange } from './twin.js';
+import type { ConfigTwin } from './twin.js';
 
 /** A message of the outbox is never larger. */
 const MAX_BODY_BYTES = 262_144;
@@ -88,12 +90,11 @@ export class Telemetry extends Emitter<TelemetryEvents> {
   readonly #pump: OutboxPump;
   readonly #requests: Requests;
   readonly #frames: Frames;
+  readonly #desired: DesiredInbox | undefined;
   #config: Config;
   #running = false;
   #drain: NodeJS.Immediate | undefined;
   #drained: (() => void) | undefined;
-  /** Came while another one was being taken up: only the newest counts. */
-  #waitingDesired: Buffer | undefined;
   #connections = 0;
   #invalid = 0;
 
@@ -134,11 +135,10 @@ export class Telemetry extends Emitter<TelemetryEvents> {
       this.emit('disconnected', { reason });
     });
     options.twin?.on('reported', () => this.#report());
-    options.twin?.on('settled', () => {
-      const payload = this.#waitingDesired;
-      this.#waitingDesired = undefined;
-      if (payload !== undefined) this.#propose(payload);
-    });
+    if (options.twin !== undefined) {
+      const changed = (change: DesiredChange): void => this.emit('desired', change);
+      this.#desired = new DesiredInbox({ twin: options.twin, log, changed });
+    }
   }
 
   get counters(): TelemetryCounters {
@@ -266,24 +266,9 @@ export class Telemetry extends Emitter<TelemetryEvents> {
 
   #received(message: Incoming): void {
     const topic = message.topic.slice(this.#prefix.length);
-    if (topic === 'config/desired') this.#propose(message.payload);
+    if (topic === 'config/desired') this.#desired?.receive(message.payload);
     else if (topic.startsWith('cmd/')) this.#requests.handle(message);
     else this.#log.info('a message on a topic without a meaning was ignored');
-  }
-
-  #propose(payload: Buffer): void {
-    const { twin } = this.#options;
-    if (twin === undefined) return;
-    if (payload.length === 0) {
-      this.#log.info('config/desired was cleared: the configuration stays as it is');
-      return;
-    }
-    if (twin.isBusy) {
-      this.#waitingDesired = payload;
-      return;
-    }
-    const change = twin.propose(payload);
-    if (change !== undefined) this.emit('desired', change);
   }
 
   #report(): void {

@@ -1,6 +1,6 @@
 // What the twin remembers over a restart.
 import { z } from 'zod';
-import type { JsonObject } from '../config/index.js';
+import { canonical, type JsonObject } from '../config/index.js';
 import { messageOf } from '../errors.js';
 import type { KeyValue } from '../store/index.js';
 import type { Log } from '../system/index.js';
@@ -12,6 +12,10 @@ export interface ChangeSet {
   readonly version: number;
   readonly changes: JsonObject;
 }
+
+/** Whether two change sets have the same version and change the same. */
+export const isSame = (a: ChangeSet, b: ChangeSet): boolean =>
+  a.version === b.version && canonical(a.changes) === canonical(b.changes);
 
 /** The local file, nothing laid over it. */
 export const LOCAL_ONLY: ChangeSet = { version: 0, changes: {} };

@@ -1,19 +1,19 @@
 // The device twin: which configuration is wanted from afar, which is in force, and the way back when it does no good.
-import {
-  canonical,
-  type Config,
-  type ConfigDiff,
-  ConfigError,
-  diffConfig,
-  layerConfig,
-  type LocalConfig,
-} from '../config/index.js';
+import { type Config, ConfigError, diffConfig, layerConfig, type LocalConfig } from '../config/index.js';
 import { BitlaneError, messageOf } from '../errors.js';
 import type { KeyValue } from '../store/index.js';
 import { Emitter, type Log } from '../system/index.js';
+import { type DesiredChange, openChange } from './change.js';
 import { parseDesired } from './desired.js';
 import { MESSAGE_SCHEMA, type ReportedConfig } from './topics/index.js';
-import { type ChangeSet, LOCAL_ONLY, readTwinState, type TwinState, writeTwinState } from './twin-state.js';
+import {
+  type ChangeSet,
+  isSame,
+  LOCAL_ONLY,
+  readTwinState,
+  type TwinState,
+  writeTwinState,
+} from './twin-state.js';
 
 /** Starts that an unconfirmed change set gets. */
 const MAX_ATTEMPTS = 2;
@@ -33,23 +33,15 @@ export interface BootedConfig {
   readonly version: number;
 }
 
-/** A configuration to take up while running; exactly one of `accept` and `reject` is to be called. */
-export interface DesiredChange {
-  readonly version: number;
-  readonly config: Config;
-  readonly previous: Config;
-  readonly diff: ConfigDiff;
-  accept(): void;
-  /** Takes it back: what was in force before stays (the caller has undone, or not begun, the change). */
-  reject(errors: readonly string[]): void;
-}
-
 export interface TwinEvents {
   /** There is a new report. */
   reported: ReportedConfig;
   /** The change that was being taken up is accepted or rejected. */
   settled: undefined;
 }
+
+const cameBefore = (version: number): string =>
+  `version ${version} came before with other changes: raise the version`;
 
 const problemsOf = (error: unknown): readonly string[] =>
   error instanceof ConfigError ? error.problems : [messageOf(error)];
@@ -64,6 +56,8 @@ export class ConfigTwin extends Emitter<TwinEvents> {
   #state: TwinState = { wanted: LOCAL_ONLY, confirmed: LOCAL_ONLY, attempts: 0, failed: null };
   #reported: ReportedConfig | undefined;
   #isBusy = false;
+  /** The remote change set that is being taken up, and what is to be told beside its outcome. */
+  #pending: { readonly set: ChangeSet; readonly remarks: Set<string> } | undefined;
 
   constructor(options: ConfigTwinOptions) {
     super();
@@ -156,10 +150,26 @@ export class ConfigTwin extends Emitter<TwinEvents> {
       take();
       return undefined;
     }
-    const { version } = this.#active;
-    return this.#change(version, config, diff, take, (errors) =>
-      this.#options.log.warn(`the local file is not taken up: ${errors.join('; ')}`),
-    );
+    const refuse = (errors: readonly string[]): void =>
+      this.#options.log.warn(`the local file is not taken up: ${errors.join('; ')}`);
+    return this.#change({ version: this.#active.version, config, diff }, take, refuse);
+  }
+
+  /**
+   * While a remote change set is being taken up: whether this payload of `config/desired` has its version and is dealt with
+   * thereby. With the same changes it is nothing new; with others it is refused, which is told beside the outcome of the first.
+   */
+  isRepeated(payload: Uint8Array): boolean {
+    const pending = this.#pending;
+    const desired = parseDesired(payload);
+    if (pending === undefined || !desired.ok || desired.set.version !== pending.set.version) return false;
+    if (!isSame(desired.set, pending.set)) {
+      const { version } = pending.set;
+      this.#options.log.warn(`remote configuration ${version} came again with other changes: refused`);
+      pending.remarks.add(cameBefore(version));
+      this.#report(version, 'pending', [...pending.remarks]);
+    }
+    return true;
   }
 
   /** Judges a payload of `config/desired`. @returns a change to take up, or undefined when there is none */
@@ -173,12 +183,7 @@ export class ConfigTwin extends Emitter<TwinEvents> {
       return undefined;
     }
     const { set } = desired;
-    const stale = this.#staleness(set);
-    if (stale === 'same') return undefined;
-    if (stale !== undefined) {
-      this.#refuse(set.version, [stale]);
-      return undefined;
-    }
+    if (!this.#isNews(set)) return undefined;
     try {
       return this.#takeUp(set, layerConfig(this.#local, set.changes));
     } catch (error) {
@@ -187,68 +192,72 @@ export class ConfigTwin extends Emitter<TwinEvents> {
     }
   }
 
-  /** `same`: nothing to do but to report again; a sentence: why it is refused. */
-  #staleness(set: ChangeSet): string | undefined {
+  /** Whether a change set is to be judged by what it changes; the report is made where it is not. */
+  #isNews(set: ChangeSet): boolean {
     const { wanted, failed } = this.#state;
-    const isSame = (other: ChangeSet): boolean =>
-      set.version === other.version && canonical(set.changes) === canonical(other.changes);
-    if (failed !== null && isSame(failed)) {
+    if (failed !== null && isSame(set, failed)) {
       this.#refuse(set.version, [failed.reason]);
-      return 'same';
+      return false;
     }
-    if (isSame(this.#active)) {
+    if (isSame(set, this.#active)) {
       this.#reportActive();
-      return 'same';
+      return false;
     }
-    const newest = [this.#active, wanted, ...(failed === null ? [] : [failed])].toSorted(
-      (a, b) => b.version - a.version,
-    )[0];
-    if (newest === undefined || set.version > newest.version || isSame(newest)) return undefined;
-    return set.version === newest.version
-      ? `version ${set.version} came before with other changes: raise the version`
-      : `version ${set.version} is older than version ${newest.version}, which came before: raise the version`;
+    const newest = [this.#active, wanted, ...(failed === null ? [] : [failed])].reduce((a, b) =>
+      b.version > a.version ? b : a,
+    );
+    if (set.version > newest.version || isSame(set, newest)) return true;
+    if (set.version < newest.version) {
+      this.#refuse(set.version, [
+        `version ${set.version} is older than version ${newest.version}, which came before: raise the version`,
+      ]);
+    } else {
+      this.#tellBeside(newest, cameBefore(set.version));
+    }
+    return false;
+  }
+
+  /** A refusal of other changes under the version of a set that came before: the outcome of that one stays. */
+  #tellBeside(first: ChangeSet, sentence: string): void {
+    const { failed } = this.#state;
+    if (first === this.#active) {
+      this.#options.log.warn(`remote configuration ${first.version} is refused: ${sentence}`);
+      this.#reportActive([sentence]);
+    } else this.#refuse(first.version, first === failed ? [failed.reason, sentence] : [sentence]);
   }
 
   #takeUp(set: ChangeSet, config: Config): DesiredChange | undefined {
     const diff = diffConfig(this.#config, config);
+    const remarks = new Set<string>();
     const take = (): void => {
       this.#config = config;
       this.#active = set;
       const unsaved = this.#save({ ...this.#state, wanted: set, attempts: 0, failed: null });
-      this.#reportActive(unsaved);
+      this.#reportActive([...unsaved, ...remarks]);
     };
     if (diff.changed.length === 0) {
       take();
       return undefined;
     }
     this.#report(set.version, 'pending', []);
-    return this.#change(set.version, config, diff, take, (errors) => this.#refuse(set.version, errors));
+    this.#pending = { set, remarks };
+    const refuse = (errors: readonly string[]): void => this.#refuse(set.version, [...errors, ...remarks]);
+    return this.#change({ version: set.version, config, diff }, take, refuse);
   }
 
   #change(
-    version: number,
-    config: Config,
-    diff: ConfigDiff,
+    about: Pick<DesiredChange, 'version' | 'config' | 'diff'>,
     take: () => void,
     refuse: (errors: readonly string[]) => void,
   ): DesiredChange {
     this.#isBusy = true;
-    let isOpen = true;
-    const settle = (work: () => void): void => {
-      if (!isOpen) return;
-      isOpen = false;
+    return openChange({ ...about, previous: this.#config }, (errors) => {
       this.#isBusy = false;
-      work();
+      this.#pending = undefined;
+      if (errors === undefined) take();
+      else refuse(errors);
       this.emit('settled', undefined);
-    };
-    return {
-      version,
-      config,
-      previous: this.#config,
-      diff,
-      accept: () => settle(take),
-      reject: (errors) => settle(() => refuse(errors.length > 0 ? errors : ['it could not be taken up'])),
-    };
+    });
   }
 
   #refuse(version: number, errors: readonly string[]): void {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -48,6 +48,7 @@ t.test('a device with a good configuration, and a broker that is away', async (t
   t.not(broker?.advice, '');
   t.equal(report.ok, false);
   t.equal(code, 1);
+  t.notOk(existsSync(`${folder}/state`), 'looking makes no folder');
 });
 
 t.test('a bad configuration fails, and what depends on it is skipped', async (t) => {

@@ -1,48 +1,14 @@
 // `bitlane models import|verify` and `bitlane eval` from the command line: one document, plain sentences, exit codes.
-import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import t from 'tap';
-import { runBounded } from '../../src/system/index.js';
 import { tinyDetector } from '../helpers/tinyModel.js';
+import { json, run, runMany } from './lines.js';
 
-const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-const many = fileURLToPath(new URL('./many.js', import.meta.url));
-
-const run = async (...args: string[]) => {
-  const { code, stdout, stderr } = await runBounded(process.execPath, [main, ...args], {
-    deadlineMs: 120_000,
-  });
-  return { code, stdout, stderr };
-};
-
-interface Printed {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Many command lines, one after the other in one process. */
-const runMany = async (commandLines: readonly (readonly string[])[]): Promise<Printed[]> => {
-  const [inputs, results] = [join(folder, 'inputs.json'), join(folder, 'results.json')];
-  writeFileSync(inputs, JSON.stringify(commandLines));
-  const { code, stderr } = await runBounded(process.execPath, [many, inputs, results], {
-    deadlineMs: 240_000,
-  });
-  if (code !== 0) throw new Error(`the command lines ended their process: ${stderr}`);
-  const printed = JSON.parse(readFileSync(results, 'utf8')) as Printed[];
-  if (printed.length !== commandLines.length) throw new Error(`${printed.length} results`);
-  return printed;
-};
-
-/** The one JSON document on stdout. */
-const json = (stdout: string): Record<string, unknown> => {
-  if (!/^[^\n]+\n$/.test(stdout)) throw new Error(`not one line: ${stdout}`);
-  return JSON.parse(stdout) as Record<string, unknown>;
-};
+t.setTimeout(240_000);
 
 const CLASSES = ['car', 'truck'];
 const BOXES = [{ x1: 8, y1: 8, x2: 24, y2: 24, classId: 0, score: 0.9 }];
@@ -92,7 +58,7 @@ t.test('imports into a folder, verifies it, measures it', async (t) => {
       origin: { licence: 'MIT' },
     },
   });
-  const [again, verified, measured, text] = await runMany([
+  const [again, verified, measured, text] = await runMany(folder, [
     ['models', 'import', file, '--head', 'yolox', '--names', 'car,truck', '--out', model],
     ['models', 'verify', model, '--json'],
     ['eval', '--model', model, '--data', data, '--json'],
@@ -101,7 +67,7 @@ t.test('imports into a folder, verifies it, measures it', async (t) => {
   if (!again || !verified || !measured || !text) throw new Error('four results');
   t.equal(again.code, 2);
   t.match(again.stderr, /^bitlane: .* is there already: an artifact goes into a new folder\n$/);
-  t.match([verified.code, json(verified.stdout)], [0, { ok: true, name: 'tiny' }]);
+  t.match([verified.code, json(verified.stdout)], [0, { ok: true, models: [{ ok: true, name: 'tiny' }] }]);
   t.equal(measured.code, 0, measured.stderr);
   t.match(json(measured.stdout), {
     map50: 1,
@@ -130,7 +96,7 @@ t.test('imports into a folder, verifies it, measures it', async (t) => {
 
 t.test('installs into a state folder; the id is a name from then on', async (t) => {
   const state = join(folder, 'state');
-  const [imported, listed] = await runMany([
+  const [imported, listed] = await runMany(folder, [
     ['models', 'import', file, '--head', 'yolox', '--names', 'car,truck', '--state', state, '--json'],
     ['models', 'list', '--state', state, '--json'],
   ]);
@@ -139,7 +105,7 @@ t.test('installs into a state folder; the id is a name from then on', async (t) 
   const { id, active } = json(imported.stdout);
   t.equal(active, true);
   t.match(json(listed.stdout), { active: id, factory: id, models: [{ id, name: 'tiny' }] });
-  const [verified] = await runMany([['models', 'verify', String(id).slice(0, 8), '--state', state]]);
+  const [verified] = await runMany(folder, [['models', 'verify', String(id).slice(0, 8), '--state', state]]);
   t.equal(verified?.code, 0, verified?.stderr ?? '');
   t.match(verified?.stdout, /is whole and runs/);
 });
@@ -166,7 +132,10 @@ t.test('bad options get one sentence', async (t) => {
     [['--pad', '300'], /--pad takes a whole number from 0 to 255/],
     [['--strides', '8,x'], /--strides takes a whole number from 1 to 256, not "x"/],
   ];
-  const printed = await runMany(cases.map(([args]) => [...base, ...args, '--json']));
+  const printed = await runMany(
+    folder,
+    cases.map(([args]) => [...base, ...args, '--json']),
+  );
   for (const [index, [args, pattern]] of cases.entries()) {
     const { code, stdout, stderr } = printed[index] ?? { code: 0, stdout: '', stderr: '' };
     t.equal(code, 2, args.join(' '));
@@ -193,7 +162,7 @@ t.test('eval prints one document whatever it is given', async (t) => {
     ['eval', '--model', model, '--data', data, '--score', 'high', '--json'],
     ...fc.sample(commandLine, 60),
   ];
-  const printed = await runMany(commandLines);
+  const printed = await runMany(folder, commandLines);
   const codes = new Set<number>();
   for (const [index, { code, stdout, stderr }] of printed.entries()) {
     const document = json(stdout);

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import t from 'tap';
 import {
   type Config,
@@ -12,6 +13,7 @@ import {
   parseConfig,
   readConfig,
   REMOTE_ALLOWED,
+  zoneSchema,
 } from '../../src/config/index.js';
 
 const camera = { kind: 'replay', path: '/pictures' };
@@ -97,6 +99,137 @@ t.test('every problem is a sentence with the key and the rule', async (t) => {
   const many = of(Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`zz${index}`, 1])));
   t.equal(many.length, 21);
   t.equal(many.at(-1), 'and 30 more problems');
+});
+
+t.test('what makes no sense is refused, with one sentence', async (t) => {
+  const of = (value: JsonObject): readonly string[] => problems({ camera, ...value });
+  const ffmpeg = (input: string, more: JsonObject = {}): readonly string[] =>
+    problems({ camera: { kind: 'ffmpeg', input, ...more } });
+  const zone = (...polygon: [number, number][]): readonly string[] => of({ zones: [{ name: 'a', polygon }] });
+  const line = (more: JsonObject): readonly string[] =>
+    of({ lines: [{ name: 'a', from: [0, 0], to: [1, 1], ...more }] });
+  const flat = 'must enclose an area: its points are the same or lie on one line';
+  const crossed = 'must not cross itself: name its points in their order around the area';
+  for (const [found, wanted] of [
+    [zone([0.1, 0.1], [0.2, 0.2], [0.3, 0.3]), `zones[0].polygon ${flat}`],
+    [zone([0.5, 0.5], [0.5, 0.5], [0.5, 0.5]), `zones[0].polygon ${flat}`],
+    [zone([0.1, 0.1], [0.9, 0.1], [0.1, 0.1]), `zones[0].polygon ${flat}`],
+    [zone([0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]), `zones[0].polygon ${crossed}`],
+    [
+      of({
+        masks: [
+          {
+            name: 'a',
+            polygon: [
+              [0, 0],
+              [1, 0],
+              [0.5, 0],
+            ],
+          },
+        ],
+      }),
+      `masks[0].polygon ${flat}`,
+    ],
+    [line({ to: [0, 0.0001] }), 'lines[0].to must be another point than from'],
+    [line({ forward: 'out', backward: 'out' }), 'lines[0].backward must be another name than forward'],
+    [line({ forward: '  ' }), 'lines[0].forward must not be blank'],
+    [of({ tracking: { lowScore: 0.6 } }), 'tracking.lowScore must not be above highScore'],
+    [of({ detector: { classes: [] } }), 'detector.classes must have at least 1 entries'],
+    [of({ detector: { classes: ['car', 'car'] } }), 'detector.classes must not name a class twice'],
+    [
+      of({ detector: { restartInitialMs: 20_000 } }),
+      'detector.restartInitialMs must not be above restartMaxMs',
+    ],
+    [of({ mqtt: { reconnectMaxMs: 10 } }), 'mqtt.reconnectInitialMs must not be above reconnectMaxMs'],
+    [
+      of({ mqtt: { url: 'mqtt://:1883' } }),
+      'mqtt.url must name a host, and where it names a port one from 1 to 65535',
+    ],
+    [
+      of({ mqtt: { url: 'mqtt://b:70000' } }),
+      'mqtt.url must name a host, and where it names a port one from 1 to 65535',
+    ],
+    [
+      problems({ camera: { ...camera, restartMaxMs: 100 } }),
+      'camera.restartInitialMs must not be above restartMaxMs',
+    ],
+    [of({ telemetry: { outboxMaxRows: 0 } }), 'telemetry.outboxMaxRows must be at least 100'],
+    [of({ telemetry: { outboxMaxBytes: 0 } }), 'telemetry.outboxMaxBytes must be at least 1048576'],
+    [of({ counting: { intervals: [60, 60] } }), 'counting.intervals must not name an interval twice'],
+    [
+      ffmpeg('udp://10.0.0.7:1'),
+      'camera.input must be rtsp://, rtsps://, http:// or https://, a video device or a file',
+    ],
+    [ffmpeg('rtsp://[broken/1'), 'camera.input must be a valid address'],
+    [
+      ffmpeg('rtsp://10.0.0.7/1', { passwordFile: '/p' }),
+      'camera.passwordFile must be given together with an input that is an address and names a user (rtsp://user@...)',
+    ],
+    [ffmpeg('/dev/video0', { loop: true }), 'camera.loop must be false: only a file can begin again'],
+    [
+      ffmpeg('http://10.0.0.7/1', { pace: 'fast' }),
+      'camera.pace must be realtime: only a file can be read faster',
+    ],
+  ] as const) {
+    t.same(found, [wanted]);
+  }
+});
+
+t.test('what is unusual, but makes sense, is taken', async (t) => {
+  const closed = [
+    [0.1, 0.1],
+    [0.9, 0.1],
+    [0.9, 0.9],
+    [0.1, 0.1],
+  ];
+  const notched = [
+    [0, 0],
+    [1, 0],
+    [0.5, 0.5],
+    [1, 1],
+    [0, 1],
+  ];
+  const config = parseConfig({
+    camera: { kind: 'ffmpeg', input: 'rtsps://admin@10.0.0.7/1', passwordFile: '/p' },
+    tracking: { lowScore: 0.5, highScore: 0.5 },
+    zones: [
+      { name: 'a', polygon: closed },
+      { name: 'b', polygon: notched },
+    ],
+    mqtt: { url: 'wss://broker.example/mqtt' },
+  });
+  t.equal(config.zones.length, 2);
+  for (const input of ['a: strange, name.mp4', 'concat:/etc/passwd|a', 'film.mp4']) {
+    t.equal(parseConfig({ camera: { kind: 'ffmpeg', input, loop: true } }).camera.kind, 'ffmpeg');
+  }
+});
+
+t.test('polygons around a point are taken, and refused when two of their points change places', async () => {
+  const around = fc
+    .tuple(
+      fc.integer({ min: 4, max: 12 }),
+      fc.array(fc.double({ min: 0.1, max: 0.5, noNaN: true }), { minLength: 12, maxLength: 12 }),
+    )
+    .map(([count, radii]) =>
+      Array.from({ length: count }, (_, index): [number, number] => {
+        const [angle, radius] = [(2 * Math.PI * (index + 0.25)) / count, radii[index] ?? 0.3];
+        return [0.5 + radius * Math.cos(angle), 0.5 + radius * Math.sin(angle)];
+      }),
+    );
+  fc.assert(
+    fc.property(around, fc.integer({ min: 0, max: 11 }), (polygon, at) => {
+      const takes = (points: readonly [number, number][]): boolean =>
+        zoneSchema.safeParse({ name: 'a', polygon: points }).success;
+      const turned = [...polygon.slice(at % polygon.length), ...polygon.slice(0, at % polygon.length)];
+      const [first, second, ...rest] = turned;
+      if (first === undefined || second === undefined) return false;
+      return (
+        takes(turned) &&
+        takes(turned.toReversed()) &&
+        (polygon.length > 4 || !takes([second, first, ...rest]))
+      );
+    }),
+  );
 });
 
 t.test('YAML and JSON files, and what is none', async (t) => {

@@ -1,16 +1,7 @@
-// Where the public test data is, when it is there: never committed, so tests that need it are skipped without it.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { packageRoot } from '../../src/system/index.js';
+// The public test data, for tests: those that need it are skipped without it.
+import { sharedData } from '../../scripts/test-data.js';
 
-const roots = [process.env['BITLANE_TEST_DATA'], join(packageRoot, '..', 'shared', 'data')];
-
-/** The path of `name` below the data folder, or `undefined` where it is absent. */
-export const sharedData = (...name: string[]): string | undefined =>
-  roots
-    .filter((root) => root !== undefined)
-    .map((root) => join(root, ...name))
-    .find((path) => existsSync(path));
+export { sharedData };
 
 /** For tap's `skip` option: `false` when the data is there, else the reason. */
 export const skipWithout = (...name: string[]): string | false =>

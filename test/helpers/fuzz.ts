@@ -2,9 +2,6 @@
 
 const scale = Number(process.env['BITLANE_FUZZ_SCALE'] ?? '1');
 
-/** True in a long run: deadlines for tests are longer then. */
-export const isLong = scale > 1;
-
-/** A count of generated inputs, times the scale of this run. */
+/** A count of generated inputs, or a deadline for them, times the scale of this run. */
 export const scaled = (count: number): number =>
   Number.isFinite(scale) && scale > 0 ? Math.max(1, Math.round(count * scale)) : count;

@@ -58,6 +58,12 @@ t.test('install, upgrade twice, remove, purge below a staging root', async (t) =
   const foreign = install('--root', root, '--tarball', packRelease(folder, '0.4.0', 'mips 1\n'));
   t.equal(foreign.status, 1);
   t.match(foreign.stderr, 'another kind of machine');
+  const absent = install('--root', root, '--tarball', join(folder, 'absent.tar.gz'));
+  t.equal(absent.status, 2);
+  t.match(
+    absent.stderr,
+    /^install\.sh: .*absent\.tar\.gz does not exist: --tarball takes a release made by --pack\n$/,
+  );
   writeFileSync(join(folder, 'torn.tar.gz'), 'not a tarball');
   t.equal(install('--root', root, '--tarball', join(folder, 'torn.tar.gz')).status, 1);
   t.equal(readlinkSync(at('opt/bitlane/current')), current, 'a refused release changes nothing');

@@ -7,7 +7,7 @@ import { responseTopicProblem } from '../../src/telemetry/requests.js';
 import { broker, device } from './device.js';
 import { scaled } from '../helpers/fuzz.js';
 
-t.setTimeout(180_000);
+t.setTimeout(scaled(180_000));
 
 t.test(
   'response topic and correlation data, or res/ and the transaction',

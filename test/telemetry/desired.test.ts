@@ -31,8 +31,17 @@ t.test('round trips', { skip: skipWithoutMosquitto }, async (t) => {
     }, `version ${version} is ${status}`);
   await reported(1, 'pending');
   t.equal(twin.config.site, undefined);
+  // The same version again while it is being taken up.
+  await desire(1, { site: 'first' });
+  await desire(1, { site: 'other' });
+  await consumer.until((c) => {
+    const { version, status, errors } = c.last('config/reported') ?? {};
+    return version === 1 && status === 'pending' && /other changes/.test(String(errors));
+  }, 'other changes are refused');
   held?.accept();
   await reported(1, 'applied');
+  t.match(consumer.last('config/reported')?.['errors'], [/^version 1 came before with other changes/]);
+  t.notOk(consumer.on('config/reported').some(({ json }) => json['status'] === 'rejected'));
   t.equal(twin.config.site, 'first');
   await desire(2, { site: 'bad' });
   await reported(2, 'rejected');

@@ -29,8 +29,14 @@ export const reportedMessage = z
       ),
     status: z
       .enum(['applied', 'rejected', 'pending'])
-      .describe('`pending`: being applied, or waiting for a restart of the daemon'),
-    errors: z.array(z.string()).describe('one plain sentence a problem'),
+      .describe(
+        'what became of the change set that came first with this version; `pending`: being applied, or waiting for a restart of the daemon',
+      ),
+    errors: z
+      .array(z.string())
+      .describe(
+        'one plain sentence a problem; beside `applied` or `pending`: it could not be stored, or the same version came again with other changes, which are refused',
+      ),
     restart_required: z.array(z.string()).describe('changed keys that take effect at the next start only'),
     active_version: z.int().min(0).describe('the version in force; 0 = the local file alone'),
     active_changes: z.record(z.string(), z.json()).describe('the change set in force'),

@@ -1,0 +1,49 @@
+// The section `remote`: what may be changed from afar.
+import { z } from 'zod';
+
+/** What `config/desired` may change unless the local file says otherwise: nothing that names a file, a host or a topic. */
+export const REMOTE_ALLOWED = [
+  'site',
+  'logLevel',
+  'camera.width',
+  'camera.height',
+  'camera.fps',
+  'camera.rotation',
+  'camera.hflip',
+  'camera.vflip',
+  'camera.stallTimeoutMs',
+  'camera.restartInitialMs',
+  'camera.restartMaxMs',
+  'detector',
+  'swap',
+  'tracking',
+  'lines',
+  'zones',
+  'counting',
+  'telemetry.frames',
+  'telemetry.framesEveryMs',
+  'telemetry.framesExpirySeconds',
+  'telemetry.tracks',
+  'telemetry.trackPath',
+  'telemetry.healthEverySeconds',
+] as const;
+
+export const remoteSchema = z.strictObject({
+  allow: z
+    .array(
+      z
+        .string()
+        .max(128)
+        .regex(
+          /^(?!(?:stateDir|runtimeDir|device|remote)(?:\.|$))[A-Za-z]+(\.[A-Za-z]+)*$/,
+          'must be a key of this file other than stateDir, runtimeDir, device and remote',
+        ),
+    )
+    .max(100)
+    .default([...REMOTE_ALLOWED])
+    .describe(
+      'keys (with everything below them) that `config/desired` may change; the list replaces the default one. The default leaves out ' +
+        'what names a file, a host or a topic (`camera.input`, `camera.path`, all of `mqtt`) and what decides which pictures leave ' +
+        'the device (`masks`, `telemetry.snapshots`)',
+    ),
+});

@@ -27,6 +27,9 @@ let loading: Promise<Ort> | undefined;
 
 /** Loads the native library on first use: importing this room costs nothing and runs no native code. */
 const loadOrt = (): Promise<Ort> => {
+  // Its official builds report to their maker unless told not to before they are loaded, and keep a device id and a database for
+  // that. Nothing leaves the device unless its owner asked for it.
+  process.env['ORT_DISABLE_TELEMETRY'] = '1';
   loading ??= import('onnxruntime-node').then(
     (ort) => {
       ort.env.logLevel = 'fatal';

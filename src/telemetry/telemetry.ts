@@ -1,12 +1,19 @@
 // The façade that the daemon holds: states, messages, commands and remote configuration over one MQTT connection.
-import { type z } from 'zod';
-import { canonical, type Config, describeProblems, type MqttConfig } from '../config/index.js';
+import { canonical, type Config, type MqttConfig } from '../config/index.js';
 import { messageOf } from '../errors.js';
 import type { Store } from '../store/index.js';
 import { Emitter, type Log } from '../system/index.js';
 import { Answers } from './answers.js';
 import { type CommandHandler, CommandRegistry } from './commands.js';
 import type { DesiredChange } from './change.js';
+import {
+  composeAvailability,
+  composeOutbox,
+  composeReported,
+  composeState,
+  problemsOf,
+  type StateMessage,
+} from './compose.js';
 import { Connection } from './connection.js';
 import { Frames } from './frames.js';
 import { DesiredInbox } from './inbox.js';
@@ -14,26 +21,18 @@ import type { Incoming, Link } from './link.js';
 import { OutboxPump } from './pump.js';
 import { Requests } from './requests.js';
 import { RetainedStates } from './states.js';
-import {
-  availabilityMessage,
-  type CommandName,
-  type CommandRequest,
-  type CommandResult,
-  type FrameBody,
-  MESSAGE_SCHEMA,
-  OUTBOX_BODIES,
-  type OutboxBody,
-  type OutboxKey,
-  type OutboxTopic,
-  reportedMessage,
-  STATES,
-  type StateBody,
-  type StateTopic,
+import type {
+  CommandName,
+  CommandRequest,
+  CommandResult,
+  FrameBody,
+  OutboxBody,
+  OutboxTopic,
+  StateBody,
+  StateTopic,
 } from './topics/index.js';
 import type { ConfigTwin } from './twin.js';
 
-/** A message of the outbox is never larger. */
-const MAX_BODY_BYTES = 262_144;
 /** The goodbye gets this long, also when `graceMs` is used up. */
 const GOODBYE_MS = 500;
 
@@ -112,7 +111,7 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     this.#frames = new Frames({
       topic: `${this.#prefix}telemetry`,
       bootId: options.bootId,
-      invalid: (error) => this.#refuse('telemetry', error),
+      invalid: (error) => this.#refuse('telemetry', problemsOf(error)),
     });
     this.#requests = new Requests({
       root: config.mqtt.root,
@@ -125,7 +124,7 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     this.#connection = new Connection({
       log,
       clientId: (mqtt) => mqtt.clientId ?? `bitlane-${config.device}`,
-      will: { topic: `${this.#prefix}availability`, payload: this.#availability('offline') },
+      will: { topic: `${this.#prefix}availability`, payload: composeAvailability('offline', options.bootId) },
     });
     this.#connection.on('up', (link) => this.#up(link));
     this.#connection.on('message', (message) => this.#received(message));
@@ -212,21 +211,15 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       timer = setTimeout(resolve, GOODBYE_MS);
-      const payload = this.#availability('stopped');
+      const payload = composeAvailability('stopped', this.#options.bootId);
       link.publish({ topic: `${this.#prefix}availability`, payload, retain: true }, () => resolve());
     });
     clearTimeout(timer);
   }
 
-  #availability(state: z.input<typeof availabilityMessage>['state']): string {
-    return JSON.stringify(
-      availabilityMessage.parse({ schema: MESSAGE_SCHEMA, state, boot_id: this.#options.bootId }),
-    );
-  }
-
   #up(link: Link): void {
     this.#connections += 1;
-    this.#states.set('availability', this.#availability('online'), 'online');
+    this.#states.set('availability', composeAvailability('online', this.#options.bootId), 'online');
     this.#states.renew();
     this.#answers.renew();
     this.#pump.attach(link);
@@ -273,27 +266,21 @@ export class Telemetry extends Emitter<TelemetryEvents> {
 
   #report(): void {
     const reported = this.#options.twin?.reported;
-    if (reported === undefined) return;
-    const parsed = reportedMessage.safeParse(reported);
-    if (!parsed.success) return this.#refuse('config/reported', parsed.error);
-    const { ts: _ts, ...content } = parsed.data;
-    if (this.#states.set('config/reported', JSON.stringify(parsed.data), canonical(content))) this.#kick();
+    if (reported !== undefined) this.#setState('config/reported', () => composeReported(reported));
   }
 
   /** Keeps the newest value of a retained state and publishes it when it changed, and again after every reconnect. */
   publishState<T extends StateTopic>(topic: T, body: StateBody<T>): void {
-    const parsed = STATES[topic].safeParse(body);
-    if (!parsed.success) return this.#refuse(topic, parsed.error);
-    const ts = new Date().toISOString();
-    const payload = JSON.stringify({
-      schema: MESSAGE_SCHEMA,
-      ts,
-      boot_id: this.#options.bootId,
-      ...parsed.data,
-    });
-    // Health is a sign of life: its time alone is worth a message.
-    const content = topic === 'health' ? ts : canonical(parsed.data);
-    if (this.#states.set(topic, payload, content)) this.#kick();
+    this.#setState(topic, () => composeState(topic, body, this.#options.bootId));
+  }
+
+  #setState(topic: string, compose: () => StateMessage): void {
+    try {
+      const { payload, content } = compose();
+      if (this.#states.set(topic, payload, content)) this.#kick();
+    } catch (error) {
+      this.#refuse(topic, messageOf(error));
+    }
   }
 
   /**
@@ -302,28 +289,13 @@ export class Telemetry extends Emitter<TelemetryEvents> {
    * @returns its `seq`, or `undefined` when it could not be taken (logged and counted)
    */
   enqueue<T extends OutboxTopic>(topic: T, body: OutboxBody<T>): number | undefined {
-    const isCounts = topic.startsWith('counts/');
-    const key: OutboxKey = isCounts ? 'counts' : (topic as Exclude<OutboxKey, 'counts'>);
-    const parsed = OUTBOX_BODIES[key].safeParse(body);
-    if (!parsed.success) {
-      this.#refuse(topic, parsed.error);
-      return undefined;
-    }
     try {
-      const text = JSON.stringify(parsed.data);
-      if (isCounts && !/^counts\/[1-9][0-9]{0,8}$/.test(topic))
-        throw new Error('the interval is no whole number');
-      if (Buffer.byteLength(text) > MAX_BODY_BYTES)
-        throw new Error(`it is larger than ${MAX_BODY_BYTES} bytes`);
-      const seq = this.#options.store.outbox.append(topic, text, {
-        kind: isCounts ? 'counts' : 'event',
-        bootId: this.#options.bootId,
-      });
+      const { kind, text } = composeOutbox(topic, body);
+      const seq = this.#options.store.outbox.append(topic, text, { kind, bootId: this.#options.bootId });
       this.#kick();
       return seq;
     } catch (error) {
-      this.#invalid += 1;
-      this.#log.error(`a message for ${topic} was dropped: ${messageOf(error)}`);
+      this.#refuse(topic, messageOf(error));
       return undefined;
     }
   }
@@ -333,9 +305,9 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     return this.#frames.send(this.#connection.link, body, this.#config.telemetry);
   }
 
-  #refuse(topic: string, error: z.ZodError): void {
+  #refuse(topic: string, reason: string): void {
     this.#invalid += 1;
-    this.#log.error(`a message for ${topic} was dropped: ${describeProblems(error, 'it').join('; ')}`);
+    this.#log.error(`a message for ${topic} was dropped: ${reason}`);
   }
 
   /** Adds a handler for one of the product's commands, over MQTT and the control socket. */

@@ -4,6 +4,7 @@ import { Emitter } from '../system/index.js';
 import type { Frame } from '../vision/index.js';
 import { type CanaryRules, CanaryRecord } from './canary.js';
 import type { FrameResult, Generation, GenerationEvents } from './generation.js';
+import { Handover } from './handover.js';
 import { CanaryTurns } from './turns.js';
 
 export type SwapStep = 'starting' | 'canary' | 'handover' | 'committed' | 'rolled-back';
@@ -60,14 +61,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   #stopped = false;
   /** How the serving generation ended in a handover: told only if the candidate does not take over. */
   #death: GenerationEvents['failed'] | undefined;
-  /** The candidate, from the handover on: frames go to it. */
-  #taking: Generation | undefined;
-  /** Its first frame of its own: what it answers before that are canary frames. */
-  #firstTaken: number | undefined;
-  #early: FrameResult[] = [];
-  /** Frames that it was given since, less those it could not decode. */
-  #taken = 0;
-  #onDrained: (() => void) | undefined;
+  #handover: Handover | undefined;
   #onFed: (() => void) | undefined;
   #abortSwap: ((reason: string) => void) | undefined;
 
@@ -145,12 +139,11 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       }
       this.#serving = candidate;
       this.#death = undefined;
-      this.#tellEarly();
+      for (const result of this.#handover?.takeEarly() ?? []) this.#tell(result);
     } catch (error) {
       const reason = messageOf(error);
       // What the candidate was given in a handover that came to nothing.
-      this.counters.lost += this.#taken;
-      this.#early = [];
+      this.counters.lost += this.#handover?.given ?? 0;
       this.#endSwap();
       tell('rolled-back', reason);
       this.#tellDeath();
@@ -220,28 +213,17 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     this.#turns = undefined;
   }
 
-  /**
-   * From now on frames go to the candidate, while the old one finishes those it holds; resolves when it has. What the candidate
-   * answers before that waits, so that results stay in the order of their frames.
-   */
+  /** From now on frames go to the candidate; resolves when the old generation has finished its own. */
   #handOver(candidate: Generation): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onDrained = resolve;
-      this.#taking = candidate;
-      this.#pump();
-      this.#checkDrained();
-    });
+    const handover = new Handover(candidate);
+    this.#handover = handover;
+    this.#pump();
+    this.#checkDrained();
+    return handover.drained;
   }
 
   #checkDrained(): void {
-    if (this.#taking !== undefined && (this.#serving?.inFlight ?? 0) === 0) this.#onDrained?.();
-  }
-
-  /** Answers of the candidate that came before the old one was done. */
-  #tellEarly(): void {
-    const early = this.#early;
-    this.#early = [];
-    for (const result of early) this.#tell(result);
+    this.#handover?.check(this.#serving?.inFlight ?? 0);
   }
 
   #tell(result: FrameResult): void {
@@ -258,18 +240,15 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   #endSwap(): void {
     this.#candidate = undefined;
     this.#endCanary();
-    this.#onDrained = undefined;
     this.#onFed = undefined;
-    this.#taking = undefined;
-    this.#firstTaken = undefined;
-    this.#taken = 0;
+    this.#handover = undefined;
     this.#abortSwap = undefined;
     this.#swapping = false;
     this.#pump();
   }
 
   #pump(): void {
-    const target = this.#taking ?? this.#serving;
+    const target = this.#handover?.candidate ?? this.#serving;
     if (this.#turns?.next() === false || target?.wants !== true) return;
     if (this.#waiting === undefined) {
       this.emit('want', undefined);
@@ -279,10 +258,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     this.#waiting = undefined;
     try {
       target.offer(frame);
-      if (target === this.#taking) {
-        this.#firstTaken ??= frame.seq;
-        this.#taken += 1;
-      }
+      this.#handover?.give(frame.seq);
       // A canary sees what the serving generation sees; frames that it misses are not counted anywhere.
       this.#turns?.show(frame);
       this.#onFed?.();
@@ -295,7 +271,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   /** Whether a generation was given this frame to serve it, and not only to show what it can. */
   #isServed(generation: Generation, seq: number): boolean {
     if (generation === this.#serving) return true;
-    return generation === this.#taking && this.#firstTaken !== undefined && seq >= this.#firstTaken;
+    return generation === this.#handover?.candidate && this.#handover.isServed(seq);
   }
 
   #attach(generation: Generation): void {
@@ -305,13 +281,15 @@ export class DetectorFeed extends Emitter<FeedEvents> {
         this.#record?.addServing(result);
         this.#turns?.answered(result);
         this.#tell(result);
-      } else if (this.#isServed(generation, result.frame.seq)) this.#early.push(result);
+      } else if (this.#isServed(generation, result.frame.seq)) this.#handover?.keep(result);
       else this.#record?.addCandidate(result);
       this.#checkDrained();
     });
     generation.on('dropped', ({ seq }) => {
-      if (this.#isServed(generation, seq)) this.counters.dropped += 1;
-      if (this.#isServed(generation, seq) && generation === this.#taking) this.#taken -= 1;
+      if (this.#isServed(generation, seq)) {
+        this.counters.dropped += 1;
+        if (generation === this.#handover?.candidate) this.#handover.drop();
+      }
       this.#checkDrained();
     });
     generation.on('failed', (failure) => {
@@ -322,7 +300,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       this.counters.lost += failure.framesLost;
       this.#serving = undefined;
       // In a handover the candidate takes over now instead of rolling back.
-      if (this.#taking !== undefined) {
+      if (this.#handover !== undefined) {
         this.#death = failure;
         this.#checkDrained();
         return;

@@ -59,6 +59,7 @@ export { type Activation, type Component, componentsOf } from './components.js';
 export type { WeightCodes } from './packing.js';
 export { pictureFeeds } from './pictures.js';
 export { opsetFor, prepareModel } from './prepare.js';
+export { edgesOf, edgedAllocation } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
 export { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
 export { findRegions, type Regions } from './regions.js';
@@ -66,3 +67,13 @@ export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
 export { type RoundedWeights, type Rounding, type RoundingOptions, roundWeights } from './rounding.js';
 export { type FeedSource, type TapOptions, tapValues } from './taps.js';
+export {
+  quantizeArtifact,
+  type QuantizeArtifactOptions,
+  type QuantizedArtifact,
+  type QuantizationReport,
+  type Step,
+  validationOf,
+} from './artifact.js';
+export { latencyRatio, medianOf, timeModels, type TimingOptions } from './timing.js';
+export { hasIntegerDot } from './cpu.js';

@@ -207,6 +207,16 @@ const stagesOf = (components: readonly Component[], count: number): Component[][
 
 const DEFAULT_STAGES = 8;
 
+/** How often {@link roundWeights} takes the feeds. */
+export const passesOf = ({ rounding = 'nearest', stages = DEFAULT_STAGES }: RoundingOptions): number => {
+  switch (rounding) {
+    case 'nearest':
+      return 0;
+    case 'gptq':
+      return stages;
+  }
+};
+
 /**
  * Codes for the weights of every component that has fewer than 32 bits somewhere.
  *

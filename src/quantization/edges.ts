@@ -1,0 +1,26 @@
+// The first and last layers of a model: few weights, and nothing makes up for what they lose.
+import { downstream, type Model, upstream } from '../onnx/index.js';
+import { allocate, type Allocation, type BitWidth, type Execution } from './allocation.js';
+import { type Component, componentNodes } from './components.js';
+
+/** Bits that first and last layers have at least. */
+const EDGE_BITS = 8;
+
+/** Components that no other stands before, or none behind. */
+export const edgesOf = (model: Model): Component[] => {
+  const components = componentNodes(model);
+  return [...components].flatMap(([node, component]) => {
+    const isFirst = ![...upstream(node)].some((other) => components.has(other));
+    const isLast = ![...downstream(node)].some((other) => components.has(other));
+    return isFirst || isLast ? [component] : [];
+  });
+};
+
+/** One bit-width for all components, but 8 bits or more for first and last ones. */
+export const edgedAllocation = (model: Model, bits: BitWidth, execution: Execution): Allocation => {
+  const edges = new Set(edgesOf(model).map(({ name }) => name));
+  return allocate([...componentNodes(model).values()], ({ name }) => ({
+    bits: bits < EDGE_BITS && edges.has(name) ? EDGE_BITS : bits,
+    execution,
+  }));
+};

@@ -168,7 +168,11 @@ class StepBars {
   show(step: Step, done: number, all: number): void {
     if (step !== this.#step) {
       this.stop();
-      this.#bar = this.#cli.progress(step, all, step === 'timing' ? '' : 'pictures');
+      this.#bar = this.#cli.progress(
+        step,
+        all,
+        step === 'timing' ? '' : step === 'rounding' ? 'layers' : 'pictures',
+      );
       this.#step = step;
     }
     this.#bar?.update(done);

@@ -31,12 +31,11 @@ import { componentsOf } from './components.js';
 import { pictureFeeds } from './pictures.js';
 import { quantizeModel, type QuantizeOptions } from './quantize.js';
 import { type LayerReport, layerReport } from './report.js';
-import { passesOf } from './rounding.js';
 import type { FeedSource } from './taps.js';
 import { latencyRatio, medianOf, timeModels } from './timing.js';
 
 /** What is being done, for a progress bar. */
-export type Step = 'calibrating' | 'comparing layers' | 'timing' | 'validating';
+export type Step = 'calibrating' | 'rounding' | 'comparing layers' | 'timing' | 'validating';
 
 export interface QuantizeArtifactOptions extends Omit<
   QuantizeOptions,
@@ -153,11 +152,12 @@ export const quantizeArtifact = async (
   const taken = Math.min(pictures, calibration.images.length);
   if (taken === 0) throw new BitlaneError('BAD_DATASET', `${calibration.path} has no pictures`);
   const needsRanges = Object.values(allocation.components).some(({ execution }) => execution === 'int8');
-  const passes = (needsRanges ? 1 : 0) + passesOf(rest);
+  const isFed = options.rounding === 'gptq';
   const feeds = pictureFeeds(calibration, detector.input, taken);
   const made = await quantizeModel(readModel(parent.modelPath), {
     ...rest,
-    feeds: counted(feeds, progress('calibrating', taken * passes)),
+    feeds: counted(feeds, progress('calibrating', taken * ((needsRanges ? 1 : 0) + (isFed ? 1 : 0)))),
+    onProgress: (done, all) => onProgress('rounding', done, all),
   });
   const bytes = writeModel(made.model);
   const shown = Math.min(REPORT_PICTURES, taken);

@@ -65,7 +65,8 @@ export { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
 export { findRegions, type Regions } from './regions.js';
 export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
-export { type RoundedWeights, type Rounding, type RoundingOptions, roundWeights } from './rounding.js';
+export { type RoundedWeights, roundWeights } from './rounding.js';
+export type { Rounding, RoundingOptions } from './rounding-options.js';
 export { type FeedSource, type TapOptions, tapValues } from './taps.js';
 export {
   quantizeArtifact,

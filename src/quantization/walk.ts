@@ -1,0 +1,134 @@
+// Walks through a model layer by layer, the original beside the one that is being rounded, each node computed once a picture.
+import { BitlaneError } from '../errors.js';
+import {
+  between,
+  cloneModel,
+  extract,
+  type Model,
+  type Node,
+  type Value,
+  writeModel,
+} from '../onnx/index.js';
+import { type SessionOptions, type Tensor, type Tensors, withSession } from '../runtime/index.js';
+import { type Component, componentNodes } from './components.js';
+
+/** Components in the order of how many others stand before them; those of one level cannot see each other. */
+export const levelsOf = (model: Model): Component[][] => {
+  const components = componentNodes(model);
+  const depth = new Map<Value, number>();
+  const levels: Component[][] = [];
+  for (const node of model.graph.nodes()) {
+    const before = Math.max(0, ...node.needs.map((value) => depth.get(value) ?? 0));
+    const component = components.get(node);
+    if (component !== undefined) (levels[before] ??= []).push(component);
+    const own = component === undefined ? before : before + 1;
+    for (const output of node.outputs) if (output !== undefined) depth.set(output, own);
+  }
+  return levels.filter((level) => level !== undefined);
+};
+
+/** What has been computed so far of one of the two, for each picture: only what is still needed. */
+class Side {
+  readonly model: Model;
+  readonly values: Map<string, Tensor[]>;
+  readonly #options: SessionOptions;
+
+  constructor(model: Model, feeds: readonly Tensors[], options: SessionOptions) {
+    this.model = model;
+    this.#options = options;
+    this.values = new Map(
+      model.graph.inputs.map(({ name }) => [
+        name,
+        feeds.map((feed) => {
+          const tensor = feed[name];
+          if (tensor === undefined) throw new BitlaneError('INTERNAL', `a feed lacks the input ${name}`);
+          return tensor;
+        }),
+      ]),
+    );
+  }
+
+  async compute(outputs: readonly string[], needed: readonly string[], pictures: number): Promise<void> {
+    const part = extract(this.model, needed, outputs);
+    const results = outputs.map((): Tensor[] => []);
+    await withSession(writeModel(part), this.#options, async (session) => {
+      for (let picture = 0; picture < pictures; picture++) {
+        const feed = Object.fromEntries(
+          needed.flatMap((name) => {
+            const tensor = this.values.get(name)?.[picture];
+            return tensor === undefined ? [] : [[name, tensor] as const];
+          }),
+        );
+        const made = await session.run(feed);
+        outputs.forEach((name, index) => {
+          const tensor = made[name];
+          if (tensor !== undefined) results[index]?.push(tensor);
+        });
+      }
+    });
+    outputs.forEach((name, index) => this.values.set(name, results[index] ?? []));
+  }
+}
+
+export interface WalkOptions {
+  readonly session?: SessionOptions;
+  readonly signal?: AbortSignal;
+}
+
+/** What a level's layers see: inputs by name, for each picture. */
+export interface Views {
+  /** In the original. */
+  readonly original: ReadonlyMap<string, readonly Tensor[]>;
+  /** In the model whose layers so far are rounded. */
+  readonly rounded: ReadonlyMap<string, readonly Tensor[]>;
+}
+
+/**
+ * Shows the inputs of each level of layers in both models. Memory: all values of all pictures that cross one cut through both.
+ *
+ * @param original shapes inferred
+ * @param rounded the same graph; `visit` may change its weights and biases, at the level that it is called for
+ */
+export const walk = async (
+  original: Model,
+  rounded: Model,
+  feeds: readonly Tensors[],
+  visit: (level: readonly Component[], views: Views) => Promise<void>,
+  options: WalkOptions = {},
+): Promise<void> => {
+  const plan = cloneModel(original);
+  const { graph } = plan;
+  const session = options.session ?? {};
+  const sides = [new Side(original, feeds, session), new Side(rounded, feeds, session)] as const;
+  const computed = new Set<Node>();
+  const known = new Set<Value>(graph.inputs);
+  const valueOf = (name: string): Value => {
+    const value = graph.value(name);
+    if (value === undefined) throw new BitlaneError('INTERNAL', `the graph has no value ${name}`);
+    return value;
+  };
+  for (const level of levelsOf(plan)) {
+    options.signal?.throwIfAborted();
+    const targets = [...new Set(level.map(({ input }) => valueOf(input)))].filter(
+      (value) => !known.has(value),
+    );
+    const nodes = between(graph, [...known], targets);
+    for (const node of nodes) computed.add(node);
+    const isOpen = (value: Value): boolean => value.users.some((user) => !computed.has(user));
+    const made = nodes
+      .flatMap((node) => node.outputs)
+      .filter((value): value is Value => value !== undefined && isOpen(value));
+    const needed = [...known].filter((value) => value.users.some((user) => nodes.includes(user)));
+    if (made.length > 0) {
+      const [outputs, inputs] = [made.map(({ name }) => name), needed.map(({ name }) => name)];
+      for (const side of sides) await side.compute(outputs, inputs, feeds.length);
+    }
+    for (const value of made) known.add(value);
+    for (const value of known) {
+      if (isOpen(value)) continue;
+      known.delete(value);
+      for (const side of sides) side.values.delete(value.name);
+    }
+    await visit(level, { original: sides[0].values, rounded: sides[1].values });
+  }
+};

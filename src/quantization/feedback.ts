@@ -16,8 +16,10 @@ import { weightGrids } from './weights.js';
 /** Layers of so many bits hardly change: their weights go to nearest, and only their bias is corrected. */
 const FINE_BITS = 8;
 const DEFAULT_POSITIONS = 64;
-const DEFAULT_SWEEPS = 2;
-const DEFAULT_ADJUSTMENT = 0.1;
+const DEFAULT_ADJUSTMENT = 0.5;
+/** Columns that a moment matrix is made from, for each of its rows, and the fewest of a picture. */
+const SAMPLES_PER_ROW = 16;
+const LEAST_POSITIONS = 16;
 
 /** First and second moments of what a layer sees, in the original and now. */
 interface Seen {
@@ -97,8 +99,13 @@ export class Feedback {
     const shape = node === undefined ? undefined : patchOf(node, component);
     const dims = node?.input(0)?.shape;
     if (shape === undefined || dims === undefined || !isStatic(dims)) return undefined;
-    const positions = this.#options.positions ?? DEFAULT_POSITIONS;
     const [height, width] = component.kind === 'Conv' ? [dims[2] ?? 1, dims[3] ?? 1] : [1, 1];
+    const size = (shape.channels / (shape.groups ?? 1)) * shape.kernel[0] * shape.kernel[1];
+    const enough = Math.ceil((SAMPLES_PER_ROW * size) / Math.max(1, original.length));
+    const positions = Math.min(
+      this.#options.positions ?? DEFAULT_POSITIONS,
+      Math.max(LEAST_POSITIONS, enough),
+    );
     const [wanted, now] = [original, rounded].map((tensors) => {
       const matrix = new PatchMatrix(shape, positions * tensors.length, positions);
       for (const { type, data } of tensors) if (type === 'float32') matrix.observe(data, height, width);
@@ -109,7 +116,6 @@ export class Feedback {
     const isFine = this.#bitsOf(component).every((width) => width >= FINE_BITS);
     if (isFine && component.groups > 1) return { ...means, h: undefined, difference: undefined };
     const { groups } = wanted.shape;
-    const size = wanted.size / groups;
     const [own, cross] = [
       await products.of(now.values, now.values, groups, size, now.samples),
       await products.of(wanted.values, now.values, groups, size, now.samples),
@@ -194,8 +200,8 @@ export class Feedback {
       return { codes: signed(quantizeChannels(rows, grids)), grids };
     }
     return gptqFit(rows, seen.h, grids, {
-      sweeps: this.#options.sweeps ?? DEFAULT_SWEEPS,
-      damping: this.#options.damping ?? 0.01,
+      ...(this.#options.sweeps !== undefined && { sweeps: this.#options.sweeps }),
+      ...(this.#options.damping !== undefined && { damping: this.#options.damping }),
     });
   }
 }

@@ -1,44 +1,92 @@
 // Codes and scales together: error feedback on the best of a few grids a channel, then scales and single codes in turns.
-import { BitlaneError } from '../errors.js';
-import { gptqRound } from './gptq.js';
+import { factorOf, roundRow } from './gptq.js';
 import { type ChannelGrid, rowLength } from './grid.js';
 import type { WeightCodes } from './packing.js';
 
 export interface FitOptions {
   /** See `GptqOptions.damping`. */
   readonly damping?: number;
-  /** Rounds of fitting the scale to the codes and moving single codes. */
+  /** Rounds of fitting the scale to the codes and moving single codes (default 4). */
   readonly sweeps?: number;
 }
 
 /** Scales that are tried, of the one given. */
-const FACTORS = [1, 0.85, 1.15] as const;
+const FACTORS = [1, 0.85, 1.15, 0.7, 1.3] as const;
+const DEFAULT_SWEEPS = 4;
+/** A scale that fits codes may be at most so many times smaller or larger than the one they were made with. */
+const FAR = 2;
 
-/** (w^T H v) / (v^T H v) with v the codes: the scale with the least error. */
-const bestScale = (row: Float32Array, codes: Int8Array, h: Float64Array): number => {
-  const size = row.length;
-  let [own, cross] = [0, 0];
+/** H v. */
+const product = (h: Float64Array, v: ArrayLike<number>, size: number): Float64Array => {
+  const result = new Float64Array(size);
   for (let i = 0; i < size; i++) {
-    const code = codes[i] ?? 0;
-    if (code === 0) continue;
+    const value = v[i] ?? 0;
+    if (value === 0) continue;
     const start = i * size;
-    let [v, w] = [0, 0];
-    for (let j = 0; j < size; j++) {
-      const value = h[start + j] ?? 0;
-      v += value * (codes[j] ?? 0);
-      w += value * (row[j] ?? 0);
-    }
-    own += code * v;
-    cross += code * w;
+    for (let j = 0; j < size; j++) result[j] = (result[j] ?? 0) + value * (h[start + j] ?? 0);
   }
-  return own > 0 ? cross / own : 0;
+  return result;
+};
+
+const dot = (a: ArrayLike<number>, b: Float64Array): number => {
+  let sum = 0;
+  for (let i = 0; i < b.length; i++) sum += (a[i] ?? 0) * (b[i] ?? 0);
+  return sum;
 };
 
 /**
- * Symmetric signed codes and scales for the weights of a layer, with little output error: better than `gptqRound` on one grid.
+ * Fits the scale to the codes, then moves each code to its best place given all others; every step lowers (w - s q)^T H (w - s q).
+ *
+ * @param codes q, changed in place
+ * @returns s
+ */
+const refine = (
+  row: Float32Array,
+  codes: Int8Array,
+  grid: ChannelGrid,
+  h: Float64Array,
+  sweeps: number,
+): number => {
+  const size = row.length;
+  const { low, high } = grid;
+  const pullOfWeights = product(h, row, size);
+  const pullOfCodes = product(h, codes, size);
+  let { scale } = grid;
+  for (let round = 0; round < sweeps; round++) {
+    const own = dot(codes, pullOfCodes);
+    const fitted = own > 0 ? Math.fround(dot(row, pullOfCodes) / own) : scale;
+    if (fitted > grid.scale / FAR && fitted < grid.scale * FAR) scale = fitted;
+    let moved = 0;
+    for (let i = 0; i < size; i++) {
+      const diagonal = h[i * size + i] ?? 0;
+      if (!(diagonal > 0)) continue;
+      const before = codes[i] ?? 0;
+      const pull = (pullOfWeights[i] ?? 0) / scale - (pullOfCodes[i] ?? 0);
+      const code = Math.min(high, Math.max(low, Math.round(before + pull / diagonal)));
+      if (code === before) continue;
+      codes[i] = code;
+      moved++;
+      const start = i * size;
+      const change = code - before;
+      for (let j = 0; j < size; j++) {
+        pullOfCodes[j] = (pullOfCodes[j] ?? 0) + change * (h[start + j] ?? 0);
+      }
+    }
+    if (moved === 0) break;
+  }
+  const own = dot(codes, pullOfCodes);
+  const fitted = own > 0 ? Math.fround(dot(row, pullOfCodes) / own) : scale;
+  return fitted > grid.scale / FAR && fitted < grid.scale * FAR ? fitted : scale;
+};
+
+/**
+ * Symmetric signed codes and scales for the weights of a layer, with little output error: `gptqRound` on the best of a few grids,
+ * and on from there.
  *
  * @param weights [output channels, inputs of a group x kernel]
  * @param moments H for each group, [groups, size, size]
+ * @param grids symmetric and signed, one for each output channel
+ * @throws BitlaneError `INTERNAL` for sizes that do not fit each other, and for an H that is not positive semidefinite
  */
 export const gptqFit = (
   weights: Float32Array,
@@ -49,39 +97,30 @@ export const gptqFit = (
   const channels = grids.length;
   const size = rowLength(weights.length, channels);
   const groups = moments.length / (size * size);
-  const damping = options.damping ?? 0.01;
-  let [codes, chosen, errors] = [
-    new Int8Array(weights.length),
-    [...grids],
-    new Float64Array(channels).fill(Infinity),
-  ];
-  const keepBetter = (candidates: readonly ChannelGrid[], sweeps: number): void => {
-    const made = gptqRound(weights, moments, candidates, { damping, sweeps });
-    if (!(made.codes instanceof Int8Array))
-      throw new BitlaneError('INTERNAL', 'signed grids have signed codes');
-    for (let channel = 0; channel < channels; channel++) {
-      const [error = 0, grid] = [made.error[channel], candidates[channel]];
-      if (grid === undefined || !(error < (errors[channel] ?? Infinity))) continue;
-      errors[channel] = error;
-      chosen[channel] = grid;
-      codes.set(made.codes.subarray(channel * size, (channel + 1) * size), channel * size);
-    }
-  };
-  const scaled = (grid: ChannelGrid, scale: number): ChannelGrid => ({ ...grid, scale: Math.fround(scale) });
-  for (const factor of FACTORS)
-    keepBetter(
-      grids.map((grid) => scaled(grid, grid.scale * factor)),
-      0,
-    );
-  for (let round = 0; round < (options.sweeps ?? 0); round++) {
-    const refitted = chosen.map((grid, channel) => {
-      const group = Math.floor((channel * groups) / channels);
-      const h = moments.subarray(group * size * size, (group + 1) * size * size);
+  const perGroup = channels / groups;
+  const codes = new Int8Array(weights.length);
+  const fitted: ChannelGrid[] = [];
+  const errors = new Float64Array(size);
+  const attempt = new Int8Array(size);
+  const damped = options.damping === undefined ? {} : { damping: options.damping };
+  for (let group = 0; group < groups; group++) {
+    const h = moments.subarray(group * size * size, (group + 1) * size * size);
+    const factor = factorOf(h, size, damped);
+    for (let channel = group * perGroup; channel < (group + 1) * perGroup; channel++) {
+      const given = grids[channel];
+      if (given === undefined) continue;
+      const row = weights.subarray(channel * size, (channel + 1) * size);
       const own = codes.subarray(channel * size, (channel + 1) * size);
-      const scale = bestScale(weights.subarray(channel * size, (channel + 1) * size), own, h);
-      return scale > 0.2 * grid.scale && scale < 5 * grid.scale ? scaled(grid, scale) : grid;
-    });
-    keepBetter(refitted, 2);
+      let [least, grid] = [Infinity, given];
+      for (const times of FACTORS) {
+        const scaled = { ...given, scale: Math.fround(given.scale * times) };
+        const error = roundRow(row, scaled, factor, attempt, errors);
+        if (error >= least) continue;
+        [least, grid] = [error, scaled];
+        own.set(attempt);
+      }
+      fitted.push({ ...grid, scale: refine(row, own, grid, h, options.sweeps ?? DEFAULT_SWEEPS) });
+    }
   }
-  return { codes, grids: chosen };
+  return { codes, grids: fitted };
 };

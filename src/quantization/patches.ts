@@ -105,26 +105,34 @@ export class PatchMatrix {
     const total = area * (values.length / picture);
     const taken = Math.min(total, this.#positions, this.samples - this.#filled);
     const offset = taken === total ? 0 : (this.#calls++ * GOLDEN) % 1;
+    const isPoint = kernel[0] === 1 && kernel[1] === 1 && pads.every((pad) => pad === 0);
     const starts = new Int32Array(taken);
     const ys = new Int32Array(taken);
     const xs = new Int32Array(taken);
     for (let n = 0; n < taken; n++) {
       const place = Math.floor(((n + offset) * total) / taken);
       const within = place % area;
-      starts[n] = ((place - within) / area) * picture;
-      ys[n] = Math.floor(within / columns) * stride[0] - pads[0];
-      xs[n] = (within % columns) * stride[1] - pads[1];
+      const y = Math.floor(within / columns) * stride[0] - pads[0];
+      const x = (within % columns) * stride[1] - pads[1];
+      ys[n] = y;
+      xs[n] = x;
+      starts[n] = ((place - within) / area) * picture + y * width + x;
     }
     const to = this.values;
     let row = this.#filled;
     for (let channel = 0; channel < channels; channel++) {
+      const plane = channel * height * width;
       for (let ky = 0; ky < kernel[0]; ky++) {
         for (let kx = 0; kx < kernel[1]; kx++, row += this.samples) {
+          const [dy, dx] = [ky * dilation[0], kx * dilation[1]];
+          const from = plane + dy * width + dx;
           for (let n = 0; n < taken; n++) {
-            const y = (ys[n] ?? 0) + ky * dilation[0];
-            const x = (xs[n] ?? 0) + kx * dilation[1];
-            if (y < 0 || y >= height || x < 0 || x >= width) continue;
-            to[row + n] = values[(starts[n] ?? 0) + (channel * height + y) * width + x] ?? 0;
+            if (!isPoint) {
+              const y = (ys[n] ?? 0) + dy;
+              const x = (xs[n] ?? 0) + dx;
+              if (y < 0 || y >= height || x < 0 || x >= width) continue;
+            }
+            to[row + n] = values[from + (starts[n] ?? 0)] ?? 0;
           }
         }
       }
@@ -134,14 +142,16 @@ export class PatchMatrix {
 
   /** Takes the mean off each row and returns the means. */
   centre(): Float64Array {
-    const { samples, values } = this;
-    return Float64Array.from({ length: this.size }, (_, row) => {
-      const own = values.subarray(row * samples, row * samples + this.#filled);
+    const { samples, size, values } = this;
+    const means = new Float64Array(size);
+    for (let row = 0; row < size; row++) {
+      const [start, end] = [row * samples, row * samples + this.#filled];
       let sum = 0;
-      for (const value of own) sum += value;
+      for (let i = start; i < end; i++) sum += values[i] ?? 0;
       const mean = sum / Math.max(1, this.#filled);
-      for (let n = 0; n < own.length; n++) own[n] = (own[n] ?? 0) - mean;
-      return mean;
-    });
+      means[row] = mean;
+      for (let i = start; i < end; i++) values[i] = (values[i] ?? 0) - mean;
+    }
+    return means;
   }
 }

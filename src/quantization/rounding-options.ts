@@ -12,11 +12,11 @@ export interface RoundingOptions extends TapOptions {
   readonly reduceRange?: boolean;
   /** How the grids of weights are found (default `mse`). */
   readonly grids?: WeightGridOptions['method'];
-  /** Of `gptq`: rounds of moving single weights and scales afterwards (default 2). */
+  /** Of `gptq`: rounds of moving single weights and scales afterwards (default 4). */
   readonly sweeps?: number;
   /** Of `gptq`: see `GptqOptions.damping`. */
   readonly damping?: number;
-  /** Of `gptq`: how near weights stay to what they were while they make up for earlier layers (default 0.1; Infinity: they do not). */
+  /** Of `gptq`: how near weights stay to what they were while they make up for earlier layers (default 0.5; Infinity: they do not). */
   readonly adjustment?: number;
   /** Of `gptq`: positions of a picture that each layer looks at (default 64). */
   readonly positions?: number;

@@ -4,12 +4,20 @@ import {
   between,
   cloneModel,
   extract,
+  isStatic,
   type Model,
   type Node,
+  sizeOf,
   type Value,
   writeModel,
 } from '../onnx/index.js';
-import { type SessionOptions, type Tensor, type Tensors, withSession } from '../runtime/index.js';
+import {
+  floatTensor,
+  type SessionOptions,
+  type Tensor,
+  type Tensors,
+  withSession,
+} from '../runtime/index.js';
 import { type Component, componentNodes } from './components.js';
 
 /** Components in the order of how many others stand before them; those of one level cannot see each other. */
@@ -27,14 +35,35 @@ export const levelsOf = (model: Model): Component[][] => {
   return levels.filter((level) => level !== undefined);
 };
 
+/** Memory for activations, used again: fresh memory for all of them costs more than computing them. */
+class Pool {
+  readonly #free = new Map<number, Float32Array[]>();
+
+  take(dims: readonly number[]): Tensor {
+    const size = sizeOf(dims);
+    return floatTensor(dims, this.#free.get(size)?.pop() ?? new Float32Array(size));
+  }
+
+  give({ type, data }: Tensor): void {
+    if (type !== 'float32') return;
+    const free = this.#free.get(data.length);
+    if (free === undefined) this.#free.set(data.length, [data]);
+    else free.push(data);
+  }
+}
+
 /** What has been computed so far of one of the two, for each picture: only what is still needed. */
 class Side {
   readonly model: Model;
   readonly values: Map<string, Tensor[]>;
   readonly #options: SessionOptions;
+  readonly #pool: Pool;
+  /** Values whose memory is the pool's. */
+  readonly #pooled = new Set<string>();
 
-  constructor(model: Model, feeds: readonly Tensors[], options: SessionOptions) {
+  constructor(model: Model, feeds: readonly Tensors[], pool: Pool, options: SessionOptions) {
     this.model = model;
+    this.#pool = pool;
     this.#options = options;
     this.values = new Map(
       model.graph.inputs.map(({ name }) => [
@@ -50,6 +79,12 @@ class Side {
 
   async compute(outputs: readonly string[], needed: readonly string[], pictures: number): Promise<void> {
     const part = extract(this.model, needed, outputs);
+    const isPooled = (name: string): boolean => {
+      const value = this.model.graph.value(name);
+      return value?.type === 'float32' && value.shape !== undefined && isStatic(value.shape);
+    };
+    const pooled = outputs.filter(isPooled);
+    for (const name of pooled) this.#pooled.add(name);
     const results = outputs.map((): Tensor[] => []);
     await withSession(writeModel(part), this.#options, async (session) => {
       for (let picture = 0; picture < pictures; picture++) {
@@ -59,7 +94,13 @@ class Side {
             return tensor === undefined ? [] : [[name, tensor] as const];
           }),
         );
-        const made = await session.run(feed);
+        const into = Object.fromEntries(
+          pooled.map((name) => {
+            const shape = this.model.graph.value(name)?.shape ?? [];
+            return [name, this.#pool.take(isStatic(shape) ? shape : [])];
+          }),
+        );
+        const made = await session.run(feed, into);
         outputs.forEach((name, index) => {
           const tensor = made[name];
           if (tensor !== undefined) results[index]?.push(tensor);
@@ -67,6 +108,11 @@ class Side {
       }
     });
     outputs.forEach((name, index) => this.values.set(name, results[index] ?? []));
+  }
+
+  forget(name: string): void {
+    if (this.#pooled.has(name)) for (const tensor of this.values.get(name) ?? []) this.#pool.give(tensor);
+    this.values.delete(name);
   }
 }
 
@@ -99,7 +145,8 @@ export const walk = async (
   const plan = cloneModel(original);
   const { graph } = plan;
   const session = options.session ?? {};
-  const sides = [new Side(original, feeds, session), new Side(rounded, feeds, session)] as const;
+  const pool = new Pool();
+  const sides = [new Side(original, feeds, pool, session), new Side(rounded, feeds, pool, session)] as const;
   const computed = new Set<Node>();
   const known = new Set<Value>(graph.inputs);
   const valueOf = (name: string): Value => {
@@ -127,7 +174,7 @@ export const walk = async (
     for (const value of known) {
       if (isOpen(value)) continue;
       known.delete(value);
-      for (const side of sides) side.values.delete(value.name);
+      for (const side of sides) side.forget(value.name);
     }
     await visit(level, { original: sides[0].values, rounded: sides[1].values });
   }

@@ -7,7 +7,7 @@ import { type Component, componentNodes, constantFloats } from './components.js'
 import { gptqFit } from './fit.js';
 import { type ChannelGrid, dequantizeChannels, quantizeChannels } from './grid.js';
 import { arranged, type WeightCodes, weightRows } from './packing.js';
-import { PatchMatrix, patchOf } from './patches.js';
+import { PatchMatrix, patchOf, type PatchShape } from './patches.js';
 import { Products } from './products.js';
 import { codeBits, isRounded, type RoundingOptions, signed } from './rounding-options.js';
 import { walk, type WalkOptions } from './walk.js';
@@ -25,9 +25,8 @@ const LEAST_POSITIONS = 16;
 interface Seen {
   readonly wanted: Float64Array;
   readonly now: Float64Array;
-  /** Absent where they are not needed. */
-  readonly h: Float64Array | undefined;
-  readonly difference: Float64Array | undefined;
+  readonly h: Float64Array;
+  readonly difference: Float64Array;
 }
 
 export class Feedback {
@@ -41,6 +40,8 @@ export class Feedback {
   readonly #kept: ReadonlyMap<string, Node>;
   readonly #allocation: Allocation;
   readonly #options: RoundingOptions;
+  /** Memory of the last two matrices. */
+  #scratch: readonly (Float32Array | undefined)[] = [];
 
   constructor(model: Model, allocation: Allocation, options: RoundingOptions) {
     this.#original = model;
@@ -56,25 +57,33 @@ export class Feedback {
 
   async run(feeds: readonly Tensors[]): Promise<void> {
     const { session, signal, onProgress } = this.#options;
+    const components = [...componentNodes(this.#original).values()];
+    const blind = components.filter((component, index) => this.#isBlind(component, index === 0));
+    for (const component of blind) this.#round(component, undefined);
+    const all = components.length;
+    let done = blind.length;
+    const unseen = new Set(blind);
+    const seen = new Set(components.filter((each) => !unseen.has(each)).map(({ name }) => name));
     const products = await Products.open(session);
-    const all = this.#nodes.size;
-    let done = 0;
     const walkOptions: WalkOptions = { ...(session && { session }), ...(signal && { signal }) };
     try {
       await walk(
         this.#original,
         this.#rounded,
         feeds,
+        seen,
         async (level, { original, rounded }) => {
+          // Layers that see the same share what was seen.
+          const views = new Map<string, Promise<Seen | undefined>>();
           for (const component of level) {
             signal?.throwIfAborted();
-            const seen = await this.#look(
-              component,
-              original.get(component.input) ?? [],
-              rounded.get(component.input) ?? [],
-              products,
-            );
-            this.#round(component, seen);
+            const node = this.#nodes.get(component.name);
+            const shape = node === undefined ? undefined : patchOf(node, component);
+            const key = `${component.input} ${JSON.stringify(shape)}`;
+            const [wanted = [], now = []] = [original, rounded].map((side) => side.get(component.input));
+            const view = views.get(key) ?? this.#look(component, shape, wanted, now, products);
+            views.set(key, view);
+            this.#round(component, await view);
             onProgress?.(++done, all);
           }
         },
@@ -85,19 +94,27 @@ export class Feedback {
     }
   }
 
+  /**
+   * Layers that are not rounded, or without a look at what they see: depthwise ones of 8 bits, whose errors are small and made up for by the
+   * next layer, and the first one, before which nothing went wrong. Its input is the largest of all, too.
+   */
+  #isBlind(component: Component, isFirst: boolean): boolean {
+    const isFine = this.#bitsOf(component).every((width) => width >= FINE_BITS);
+    return !isRounded(this.#bitsOf(component)) || (isFine && (isFirst || component.groups > 1));
+  }
+
   #bitsOf(component: Component): readonly (2 | 4 | 8 | 32)[] {
     return channelBits(component, allocationOf(this.#allocation, component));
   }
 
   async #look(
     component: Component,
+    shape: PatchShape | undefined,
     original: readonly Tensor[],
     rounded: readonly Tensor[],
     products: Products,
   ): Promise<Seen | undefined> {
-    const node = this.#nodes.get(component.name);
-    const shape = node === undefined ? undefined : patchOf(node, component);
-    const dims = node?.input(0)?.shape;
+    const dims = this.#nodes.get(component.name)?.input(0)?.shape;
     if (shape === undefined || dims === undefined || !isStatic(dims)) return undefined;
     const [height, width] = component.kind === 'Conv' ? [dims[2] ?? 1, dims[3] ?? 1] : [1, 1];
     const size = (shape.channels / (shape.groups ?? 1)) * shape.kernel[0] * shape.kernel[1];
@@ -106,15 +123,17 @@ export class Feedback {
       this.#options.positions ?? DEFAULT_POSITIONS,
       Math.max(LEAST_POSITIONS, enough),
     );
-    const [wanted, now] = [original, rounded].map((tensors) => {
-      const matrix = new PatchMatrix(shape, positions * tensors.length, positions);
+    const [wanted, now] = [original, rounded].map((tensors, side) => {
+      const matrix = new PatchMatrix(shape, positions * tensors.length, positions, this.#scratch[side]);
       for (const { type, data } of tensors) if (type === 'float32') matrix.observe(data, height, width);
       return matrix;
     });
     if (wanted === undefined || now === undefined || wanted.filled === 0) return undefined;
+    this.#scratch = [wanted, now].map(({ values }, side) => {
+      const held = this.#scratch[side];
+      return held !== undefined && held.length > values.length ? held : values;
+    });
     const means = { wanted: wanted.centre(), now: now.centre() };
-    const isFine = this.#bitsOf(component).every((width) => width >= FINE_BITS);
-    if (isFine && component.groups > 1) return { ...means, h: undefined, difference: undefined };
     const { groups } = wanted.shape;
     const [own, cross] = [
       await products.of(now.values, now.values, groups, size, now.samples),

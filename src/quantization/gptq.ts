@@ -162,8 +162,8 @@ const sweep = (
  * comes out worse than rounded to nearest, which clipping can do, is rounded to nearest: no channel is ever worse.
  *
  * @param weights [output channels, inputs of a group x kernel], row-major
- * @param moments H for each group, [groups, K, K] with K = inputs of a group x kernel: second moments of the inputs
- *   ({@link PatchMoments}); the scale does not matter
+ * @param moments H for each group, [groups, K, K] with K = inputs of a group x kernel: second moments of the inputs;
+ *   the scale does not matter
  * @param grids for each output channel, of any bits
  * @throws BitlaneError `INTERNAL` for sizes that do not fit each other, and for an H that is not positive semidefinite
  */

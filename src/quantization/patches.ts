@@ -2,7 +2,22 @@
 import { BitlaneError } from '../errors.js';
 import { isStatic, type Node } from '../onnx/index.js';
 import type { Component } from './components.js';
-import type { PatchShape } from './moments.js';
+
+/** A two-dimensional convolution's view of its input. */
+export interface PatchShape {
+  /** Input channels. */
+  readonly channels: number;
+  /** Height, width. */
+  readonly kernel: readonly [number, number];
+  /** Default 1, 1. */
+  readonly stride?: readonly [number, number];
+  /** Top, left, bottom, right (ONNX's order); default 0. */
+  readonly pads?: readonly [number, number, number, number];
+  /** Default 1, 1. */
+  readonly dilation?: readonly [number, number];
+  /** Default 1. */
+  readonly groups?: number;
+}
 
 type Four = [number, number, number, number];
 
@@ -64,8 +79,9 @@ export class PatchMatrix {
   /**
    * @param samples columns in all
    * @param positions of one call, evenly spread over its places; others at the next call
+   * @param memory to hold the values; new where it is left out or too small
    */
-  constructor(shape: PatchShape, samples: number, positions: number) {
+  constructor(shape: PatchShape, samples: number, positions: number, memory?: Float32Array) {
     this.shape = {
       channels: shape.channels,
       kernel: shape.kernel,
@@ -76,7 +92,11 @@ export class PatchMatrix {
     };
     this.size = shape.channels * shape.kernel[0] * shape.kernel[1];
     this.samples = samples;
-    this.values = new Float32Array(this.size * samples);
+    const length = this.size * samples;
+    this.values =
+      memory !== undefined && memory.length >= length
+        ? memory.subarray(0, length).fill(0)
+        : new Float32Array(length);
     this.#positions = positions;
   }
 

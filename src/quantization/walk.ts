@@ -20,35 +20,38 @@ import {
 } from '../runtime/index.js';
 import { type Component, componentNodes } from './components.js';
 
-/** Components in the order of how many others stand before them; those of one level cannot see each other. */
-export const levelsOf = (model: Model): Component[][] => {
+/** Components of `seen`, in the order of how many others of them stand before; those of one level cannot see each other. */
+export const levelsOf = (model: Model, seen: ReadonlySet<string>): Component[][] => {
   const components = componentNodes(model);
   const depth = new Map<Value, number>();
   const levels: Component[][] = [];
   for (const node of model.graph.nodes()) {
     const before = Math.max(0, ...node.needs.map((value) => depth.get(value) ?? 0));
     const component = components.get(node);
-    if (component !== undefined) (levels[before] ??= []).push(component);
-    const own = component === undefined ? before : before + 1;
-    for (const output of node.outputs) if (output !== undefined) depth.set(output, own);
+    const isSeen = component !== undefined && seen.has(component.name);
+    if (isSeen) (levels[before] ??= []).push(component);
+    for (const output of node.outputs) if (output !== undefined) depth.set(output, before + (isSeen ? 1 : 0));
   }
   return levels.filter((level) => level !== undefined);
 };
 
-/** Memory for activations, used again: fresh memory for all of them costs more than computing them. */
+/** Memory for activations, used again: touching fresh memory for all of them can take longer than computing them. */
 class Pool {
-  readonly #free = new Map<number, Float32Array[]>();
+  readonly #free: Float32Array[] = [];
 
+  /** The smallest piece that is large enough. */
   take(dims: readonly number[]): Tensor {
     const size = sizeOf(dims);
-    return floatTensor(dims, this.#free.get(size)?.pop() ?? new Float32Array(size));
+    let best = -1;
+    for (const [index, { length }] of this.#free.entries()) {
+      if (length >= size && (best < 0 || length < (this.#free[best]?.length ?? 0))) best = index;
+    }
+    const [piece] = best < 0 ? [] : this.#free.splice(best, 1);
+    return floatTensor(dims, (piece ?? new Float32Array(size)).subarray(0, size));
   }
 
   give({ type, data }: Tensor): void {
-    if (type !== 'float32') return;
-    const free = this.#free.get(data.length);
-    if (free === undefined) this.#free.set(data.length, [data]);
-    else free.push(data);
+    if (type === 'float32') this.#free.push(new Float32Array(data.buffer as ArrayBuffer));
   }
 }
 
@@ -130,7 +133,7 @@ export interface Views {
 }
 
 /**
- * Shows the inputs of each level of layers in both models. Memory: all values of all pictures that cross one cut through both.
+ * Shows the inputs of each level of the layers in `seen`, in both models. Memory: all values of all pictures that cross one cut through both.
  *
  * @param original shapes inferred
  * @param rounded the same graph; `visit` may change its weights and biases, at the level that it is called for
@@ -139,12 +142,14 @@ export const walk = async (
   original: Model,
   rounded: Model,
   feeds: readonly Tensors[],
+  seen: ReadonlySet<string>,
   visit: (level: readonly Component[], views: Views) => Promise<void>,
   options: WalkOptions = {},
 ): Promise<void> => {
   const plan = cloneModel(original);
   const { graph } = plan;
-  const session = options.session ?? {};
+  // Each session would keep memory of its own, and there are two a level.
+  const session = { arena: false, ...options.session };
   const pool = new Pool();
   const sides = [new Side(original, feeds, pool, session), new Side(rounded, feeds, pool, session)] as const;
   const computed = new Set<Node>();
@@ -154,7 +159,7 @@ export const walk = async (
     if (value === undefined) throw new BitlaneError('INTERNAL', `the graph has no value ${name}`);
     return value;
   };
-  for (const level of levelsOf(plan)) {
+  for (const level of levelsOf(plan, seen)) {
     options.signal?.throwIfAborted();
     const targets = [...new Set(level.map(({ input }) => valueOf(input)))].filter(
       (value) => !known.has(value),

@@ -1,24 +1,22 @@
 // `bitlane models import`: an artifact from a bare ONNX file.
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
 import {
   type ImportedModel,
   importModel,
-  installImported,
   type ModelHints,
   ModelProbe,
   writeImported,
 } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
-import { type Manifest, MANIFEST_FILE, MODEL_FILE } from '../registry/index.js';
+import type { Manifest } from '../registry/index.js';
 import { listModels } from '../daemon/index.js';
-import { ask, askToInstall } from './ask.js';
+import { ask } from './ask.js';
 import type { Cli } from './cli.js';
+import { install } from './install.js';
 import { look } from './offline.js';
-import { becomeOwner, findPlace, type Place } from './place.js';
-import { listOption, numberOption } from './values.js';
+import { findPlace, type Place } from './place.js';
+import { choice, listOption, numberOption } from './values.js';
 
 const HEADS = ['yolox', 'yolov8', 'end-to-end', 'gfl'] as const;
 const MAX_NAMES_BYTES = 2 ** 20;
@@ -45,13 +43,6 @@ interface Options {
 }
 
 const badUsage = (message: string): BitlaneError => new BitlaneError('BAD_USAGE', message);
-
-/** One of a few words. */
-const choice = <const Word extends string>(option: string, text: string, words: readonly Word[]): Word => {
-  const found = words.find((word) => word === text);
-  if (found !== undefined) return found;
-  throw badUsage(`${option} takes ${words.join(', ')}, not ${JSON.stringify(text)}`);
-};
 
 /** `a,b,c`, or the lines of a file. */
 const namesOf = (text: string): string[] => {
@@ -141,15 +132,6 @@ const textOf = (model: ImportedModel, where: string, active: boolean, kept: stri
   ].join('\n');
 };
 
-/** Where the daemon can read a copy: under systemd it has a `/tmp` of its own, but always its state folder. */
-const stagingFolder = ({ stateDir }: Place): string => {
-  try {
-    return mkdtempSync(join(stateDir, '.import-'));
-  } catch {
-    return mkdtempSync(join(tmpdir(), 'bitlane-import-'));
-  }
-};
-
 /**
  * A model that is installed keeps its name: it is one artifact, whatever the file is called.
  *
@@ -171,42 +153,6 @@ const standingName = async (
   throw badUsage(
     `this model is installed already, as ${standing} (${id.slice(0, 12)}), and a model has one name: import it without --name, or remove it first (bitlane models remove)`,
   );
-};
-
-/** A running daemon owns the registry: it is asked to install a copy. */
-const install = async (
-  cli: Cli,
-  place: Place,
-  model: ImportedModel,
-  askDaemon: boolean,
-): ReturnType<typeof installImported> => {
-  becomeOwner(place.stateDir);
-  if (!askDaemon) return installImported(model, place.stateDir);
-  const folder = stagingFolder(place);
-  try {
-    // The daemon runs as another user.
-    chmodSync(folder, 0o755);
-    const copy = join(folder, 'artifact');
-    await writeImported(model, copy);
-    chmodSync(copy, 0o755);
-    for (const name of [MODEL_FILE, MANIFEST_FILE]) chmodSync(join(copy, name), 0o644);
-    if (!(await askToInstall(cli, place, copy))) return await installImported(model, place.stateDir);
-    const list = await ask(cli, place, 'model/list');
-    const { id } = model.manifest;
-    const at = join(place.stateDir, 'models', id);
-    return {
-      artifact: {
-        id,
-        manifest: model.manifest,
-        modelPath: join(at, MODEL_FILE),
-        manifestPath: join(at, MANIFEST_FILE),
-      },
-      active: list?.active === id,
-      notices: [],
-    };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 };
 
 /** Adds `import` to the `models` command. */

@@ -30,6 +30,20 @@ export const numberOption = <Fallback>(
   return value;
 };
 
+/**
+ * One of a few words.
+ * @throws BitlaneError `BAD_USAGE`
+ */
+export const choice = <const Word extends string>(
+  option: string,
+  text: string,
+  words: readonly Word[],
+): Word => {
+  const found = words.find((word) => word === text);
+  if (found !== undefined) return found;
+  throw new BitlaneError('BAD_USAGE', `${option} takes ${words.join(', ')}, not ${JSON.stringify(text)}`);
+};
+
 /** `a,b,c` as its parts, without blanks around them and without empty ones. */
 export const listOption = (text: string): string[] =>
   text

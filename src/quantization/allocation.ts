@@ -1,6 +1,7 @@
 // The allocation: a bit-width and an execution precision for every component, as a type and as a file.
-import { z } from 'zod';
+import type { z } from 'zod';
 import { BitlaneError } from '../errors.js';
+import { allocationSchema, type componentAllocationSchema } from '../registry/index.js';
 import type { Component } from './components.js';
 
 /** Bits that a weight may be stored in. */
@@ -10,27 +11,7 @@ export type BitWidth = (typeof BIT_WIDTHS)[number];
 /** What the kernel of a component computes in. */
 export type Execution = 'int8' | 'fp32';
 
-const bitWidthSchema = z.union(
-  [z.literal(2), z.literal(4), z.literal(8), z.literal(32)],
-  'must be 2, 4, 8 or 32',
-);
-
-export const componentAllocationSchema = z.strictObject({
-  bits: z
-    .union(
-      [bitWidthSchema, z.array(bitWidthSchema).min(1).max(65_536)],
-      'must be 2, 4, 8 or 32, or a list of those',
-    )
-    .describe('bits of a stored weight: one number, or one for each output channel'),
-  execution: z.enum(['int8', 'fp32']).describe('what the kernel computes in'),
-});
-
-/** The allocation file. */
-export const allocationSchema = z.strictObject({
-  format: z.literal('bitlane-allocation'),
-  version: z.literal(1),
-  components: z.record(z.string().min(1).max(1024), componentAllocationSchema),
-});
+export { allocationSchema };
 
 export type ComponentAllocation = z.infer<typeof componentAllocationSchema>;
 export type Allocation = z.infer<typeof allocationSchema>;

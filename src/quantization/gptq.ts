@@ -26,9 +26,12 @@ export interface Rounded {
 /** Times that the damping is made ten times larger where H cannot be factored. */
 const MORE_DAMPING = 8;
 
-interface Factor {
+/** What rounding the rows of one group takes. */
+export interface Factor {
   /** Inputs in the order in which they are rounded. */
   readonly order: Int32Array;
+  /** What the error of each input counts once all before it have been made up for, in that order. */
+  readonly costs: Float64Array;
   /** Row j: what the errors of the inputs before j, in that order, ask of input j. */
   readonly feedback: Float64Array;
 }
@@ -38,7 +41,7 @@ interface Factor {
  * with R upper triangular, which is the Cholesky factor of H with its order reversed: the error is |(w - v)^T R|^2, and input j
  * shows in its columns j and later, so that column j is made as small as can be when j is rounded.
  */
-const factorOf = (h: Float64Array, size: number, options: GptqOptions): Factor => {
+export const factorOf = (h: Float64Array, size: number, options: GptqOptions): Factor => {
   const { damping = 0.01, order: by = 'diagonal' } = options;
   const diagonal = Float64Array.from({ length: size }, (_, i) => h[i * size + i] ?? 0);
   const order = Int32Array.from({ length: size }, (_, i) => i);
@@ -55,33 +58,40 @@ const factorOf = (h: Float64Array, size: number, options: GptqOptions): Factor =
       reversed[i * size + i] = own === 0 ? Math.max(added, mean, 1) : own + added;
     }
     const lower = cholesky(reversed, size);
-    if (lower !== undefined) return { order, feedback: feedbackOf(lower, size) };
+    if (lower !== undefined) return { order, ...feedbackOf(lower, size) };
     added = Math.max(added * 10, mean * 1e-6);
   }
   throw new BitlaneError('INTERNAL', `a second-moment matrix of ${size} inputs is not positive semidefinite`);
 };
 
-const feedbackOf = (lower: Float64Array, size: number): Float64Array => {
+const feedbackOf = (lower: Float64Array, size: number): Pick<Factor, 'feedback' | 'costs'> => {
   const feedback = new Float64Array(size * size);
+  const costs = new Float64Array(size);
   for (let j = 0; j < size; j++) {
     const column = size - 1 - j;
     const own = lower[column * size + column] ?? 1;
+    costs[j] = own * own;
     for (let i = 0; i < j; i++) {
       feedback[j * size + i] = (lower[(size - 1 - i) * size + column] ?? 0) / own;
     }
   }
-  return feedback;
+  return { feedback, costs };
 };
 
-/** Rounds one row; writes the errors (weight - value), in the factor's order, into `errors`. */
-const roundRow = (
+/**
+ * Rounds one row; writes the errors (weight - value), in the factor's order, into `errors`.
+ *
+ * @returns the squared output error, damping counted
+ */
+export const roundRow = (
   row: Float32Array,
   grid: ChannelGrid,
-  { order, feedback }: Factor,
+  { order, feedback, costs }: Factor,
   codes: Codes,
   errors: Float64Array,
-): void => {
+): number => {
   const size = row.length;
+  let cost = 0;
   for (let j = 0; j < size; j++) {
     const at = order[j] ?? 0;
     const start = j * size;
@@ -96,8 +106,11 @@ const roundRow = (
     const weight = row[at] ?? 0;
     const code = codeOnGrid(weight + owed + other, grid);
     codes[at] = code;
-    errors[j] = weight - (code - grid.zeroPoint) * grid.scale;
+    const error = weight - (code - grid.zeroPoint) * grid.scale;
+    errors[j] = error;
+    cost += (error + owed + other) * (error + owed + other) * (costs[j] ?? 0);
   }
+  return cost;
 };
 
 /** H times the errors of `codes`. */
@@ -149,8 +162,8 @@ const sweep = (
  * comes out worse than rounded to nearest, which clipping can do, is rounded to nearest: no channel is ever worse.
  *
  * @param weights [output channels, inputs of a group x kernel], row-major
- * @param moments H for each group, [groups, K, K] with K = inputs of a group x kernel: second moments of the inputs
- *   ({@link PatchMoments}); the scale does not matter
+ * @param moments H for each group, [groups, K, K] with K = inputs of a group x kernel: second moments of the inputs;
+ *   the scale does not matter
  * @param grids for each output channel, of any bits
  * @throws BitlaneError `INTERNAL` for sizes that do not fit each other, and for an H that is not positive semidefinite
  */

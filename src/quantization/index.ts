@@ -35,7 +35,10 @@ export {
   type Layer,
 } from './equalize.js';
 export { type GptqOptions, gptqRound, type Rounded } from './gptq.js';
-export { PatchMoments, type PatchMomentsOptions, type PatchShape } from './moments.js';
+export { PatchMatrix, type PatchShape } from './patches.js';
+export { gptqFit, type FitOptions } from './fit.js';
+export { adjustedRows } from './adjust.js';
+export { walk, type Views, type WalkOptions } from './walk.js';
 export { activationGrids, valuesToMeasure } from './activations.js';
 export {
   allocate,
@@ -59,10 +62,22 @@ export { type Activation, type Component, componentsOf } from './components.js';
 export type { WeightCodes } from './packing.js';
 export { pictureFeeds } from './pictures.js';
 export { opsetFor, prepareModel } from './prepare.js';
+export { edgedAllocation, edgesOf, fourBitAllocation } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
 export { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
 export { findRegions, type Regions } from './regions.js';
 export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
-export { type RoundedWeights, type Rounding, type RoundingOptions, roundWeights } from './rounding.js';
+export { type RoundedWeights, roundWeights } from './rounding.js';
+export type { Rounding, RoundingOptions } from './rounding-options.js';
 export { type FeedSource, type TapOptions, tapValues } from './taps.js';
+export {
+  quantizeArtifact,
+  type QuantizeArtifactOptions,
+  type QuantizedArtifact,
+  type QuantizationReport,
+  type Step,
+  validationOf,
+} from './artifact.js';
+export { latencyRatio, medianOf, timeModels, type TimingOptions } from './timing.js';
+export { hasIntegerDot } from './cpu.js';

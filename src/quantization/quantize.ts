@@ -7,7 +7,8 @@ import type { WeightCodes } from './packing.js';
 import { opsetFor, prepareModel } from './prepare.js';
 import { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
 import { type Rewritten, rewriteModel } from './rewrite.js';
-import { roundWeights, type RoundingOptions } from './rounding.js';
+import { roundWeights } from './rounding.js';
+import type { RoundingOptions } from './rounding-options.js';
 import type { FeedSource } from './taps.js';
 
 export interface QuantizeOptions extends MeasureOptions, RoundingOptions {

@@ -1,6 +1,6 @@
 // How far each layer of a rewritten model is from the original: signal to quantization noise.
+import { BitlaneError } from '../errors.js';
 import { cloneModel, type Model, tensorOf } from '../onnx/index.js';
-import type { Tensors } from '../runtime/index.js';
 import type { Rewritten } from './rewrite.js';
 import { type FeedSource, type TapOptions, tapValues } from './taps.js';
 
@@ -37,9 +37,12 @@ const withFloats = ({ model, components }: Rewritten): { model: Model; names: st
   return { model: copy, names };
 };
 
+/** Elements of a value and picture that are compared. */
+const SAMPLES = 8_192;
+
 /**
- * The output of every component in both models on the same inputs. An error of an earlier layer is in all that follow it. One
- * pass over the feeds a model; both run picture by picture, so that memory does not grow with their number.
+ * The output of every component in both models on the same inputs. An error of an earlier layer is in all that follow it. Takes
+ * the feeds twice, and keeps evenly spread elements of what the first model gave for the second: 32 KB a layer and feed.
  *
  * @param prepared the model that was rewritten
  */
@@ -51,36 +54,39 @@ export const layerReport = async (
 ): Promise<LayerReport[]> => {
   const { model, names } = withFloats(rewritten);
   const powers = rewritten.components.map((): Powers => ({ signal: 0, noise: 0 }));
-  for await (const feed of feeds()) {
-    const one = (): Tensors[] => [feed];
-    const wanted = new Map<string, Float32Array>();
-    await tapValues(
-      prepared,
-      [...new Set(rewritten.components.map(({ reference }) => reference))],
-      one,
-      (name, values) => wanted.set(name, values),
-      options,
-    );
-    await tapValues(
-      model,
-      [...new Set(names)],
-      one,
-      (name, values) => {
-        rewritten.components.forEach((component, index) => {
-          const reference = wanted.get(component.reference);
-          const sum = powers[index];
-          if (names[index] !== name || reference === undefined || sum === undefined) return;
-          for (let i = 0; i < values.length; i++) {
-            const value = reference[i] ?? 0;
-            const error = value - (values[i] ?? 0);
-            sum.signal += value * value;
-            sum.noise += error * error;
-          }
-        });
-      },
-      options,
-    );
-  }
+  const sampled = { ...options, samples: options.samples ?? SAMPLES };
+  const references = [...new Set(rewritten.components.map(({ reference }) => reference))];
+  const wanted = new Map<string, Float32Array>();
+  const keyOf = (name: string, run: number): string => `${run} ${name}`;
+  await tapValues(
+    prepared,
+    references,
+    feeds,
+    (name, values, run) => wanted.set(keyOf(name, run), values.slice()),
+    sampled,
+  );
+  await tapValues(
+    model,
+    [...new Set(names)],
+    feeds,
+    (name, values, run) => {
+      rewritten.components.forEach((component, index) => {
+        const sum = powers[index];
+        if (names[index] !== name || sum === undefined) return;
+        const reference = wanted.get(keyOf(component.reference, run));
+        if (reference?.length !== values.length) {
+          throw new BitlaneError('INTERNAL', `${component.reference} and ${name} do not have the same shape`);
+        }
+        for (let i = 0; i < values.length; i++) {
+          const value = reference[i] ?? 0;
+          const error = value - (values[i] ?? 0);
+          sum.signal += value * value;
+          sum.noise += error * error;
+        }
+      });
+    },
+    sampled,
+  );
   return rewritten.components.map(({ component }, index) => ({
     component: component.name,
     sqnr: ratio(powers[index] ?? { signal: 0, noise: 0 }),

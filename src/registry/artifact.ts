@@ -139,6 +139,10 @@ export interface ManifestParts {
   readonly detector: DetectorSpec;
   readonly parentId?: string;
   readonly origin?: Manifest['origin'];
+  readonly measured?: Manifest['measured'];
+  readonly allocation?: Manifest['allocation'];
+  readonly calibration?: Manifest['calibration'];
+  readonly validation?: Manifest['validation'];
 }
 
 /** The manifest of a model that was just made. */
@@ -154,6 +158,10 @@ export const createManifest = (model: Uint8Array, parts: ManifestParts): Manifes
       modelBytes: model.length,
       detector: parts.detector,
       origin: parts.origin ?? {},
+      measured: parts.measured ?? [],
+      allocation: parts.allocation,
+      calibration: parts.calibration,
+      validation: parts.validation,
     },
     'the new manifest',
   );

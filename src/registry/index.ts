@@ -1,4 +1,5 @@
 // Artifacts on disk: verify, install, activate, roll back.
+export { allocationSchema, componentAllocationSchema } from './allocation.js';
 export {
   type Artifact,
   createManifest,
@@ -25,6 +26,8 @@ export {
   inputSpecSchema,
   type Manifest,
   manifestSchema,
+  type Measured,
+  type Validation,
 } from './manifest.js';
 export {
   type BootDecision,

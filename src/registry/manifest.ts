@@ -1,5 +1,6 @@
 // What an artifact says of itself: `manifest.json`, and the detector it describes.
 import { z } from 'zod';
+import { allocationSchema } from './allocation.js';
 
 /** SHA-256 of `model.onnx`, lower-case hex: an artifact's id. */
 export const artifactIdSchema = z
@@ -85,8 +86,44 @@ export type DetectorSpec = z.infer<typeof detectorSpecSchema>;
 export const measuredSchema = z.strictObject({
   device: z.string(),
   measuredAt: z.iso.datetime(),
+  /** One run of the model alone: the median. */
   latencyMs: z.number().nonnegative().optional(),
+  /** The parent's, measured in turns with it. */
+  parentLatencyMs: z.number().nonnegative().optional(),
+  /** Threads of the model in both. */
+  threads: z.int().positive().optional(),
   memoryMb: z.number().nonnegative().optional(),
+});
+
+const precision = z.number().min(0).max(1).nullable();
+
+/** Average precision on labelled pictures, beside the parent's on the same; `null` where there was nothing to find. */
+export const validationSchema = z.strictObject({
+  data: z.string().max(4096),
+  split: z.string().max(64),
+  pictures: z.int().nonnegative(),
+  map50: precision,
+  map5095: precision,
+  parentMap50: precision,
+  parentMap5095: precision,
+  /** Parent's mAP50 less this one's, with a 95 % interval over pictures. */
+  map50Drop: z.strictObject({
+    value: z.number().nullable(),
+    low: z.number().nullable(),
+    high: z.number().nullable(),
+  }),
+});
+
+/** What the quantizer saw, and how it rounded. */
+export const calibrationSchema = z.strictObject({
+  data: z.string().max(4096),
+  split: z.string().max(64),
+  pictures: z.int().positive(),
+  /** How ranges of activations were found; absent where none were needed. */
+  ranges: z.string().max(64).optional(),
+  rounding: z.string().max(64),
+  /** 8-bit weights hold 7 bits: exact on processors without 8-bit dot products. */
+  reduceRange: z.boolean(),
 });
 
 /** `manifest.json`. Parts that later steps fill in are optional. */
@@ -101,6 +138,9 @@ export const manifestSchema = z.strictObject({
   modelBytes: z.int().positive(),
   detector: detectorSpecSchema,
   measured: z.array(measuredSchema).default([]),
+  allocation: allocationSchema.optional(),
+  calibration: calibrationSchema.optional(),
+  validation: z.array(validationSchema).optional(),
   /** Where the weights came from, and under which licence. */
   origin: z
     .strictObject({ source: z.string().max(512), licence: z.string().max(128) })
@@ -108,3 +148,5 @@ export const manifestSchema = z.strictObject({
     .default({}),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
+export type Measured = z.infer<typeof measuredSchema>;
+export type Validation = z.infer<typeof validationSchema>;

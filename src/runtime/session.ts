@@ -114,23 +114,25 @@ export class Session {
   /**
    * Runs the model once; the thread is blocked until it is done. `feeds` are read in place; the result owns its memory.
    *
+   * @param into tensors that outputs are written into, by their names: spares fresh memory where outputs are large and many
    * @throws BitlaneError `BAD_MODEL` when the model refuses the feeds or fails while it runs
    */
-  async run(feeds: Tensors): Promise<Tensors> {
+  async run(feeds: Tensors, into: Tensors = {}): Promise<Tensors> {
     const session = this.#session;
     if (session === undefined) {
       throw new BitlaneError('INTERNAL', `the session of ${this.#label} is released already`);
     }
     try {
-      const values: Record<string, OnnxValue> = {};
-      for (const [name, tensor] of Object.entries(feeds)) {
-        values[name] = new this.#ort.Tensor(
-          tensor.type as 'float32',
-          tensor.data as Float32Array,
-          tensor.dims,
+      const valuesOf = (tensors: Tensors): Record<string, OnnxValue> =>
+        Object.fromEntries(
+          Object.entries(tensors).map(([name, { type, data, dims }]) => [
+            name,
+            new this.#ort.Tensor(type as 'float32', data as Float32Array, dims),
+          ]),
         );
-      }
-      const results = await session.run(values);
+      const fetches: Record<string, OnnxValue | null> = valuesOf(into);
+      for (const { name } of this.outputs) fetches[name] ??= null;
+      const results = await session.run(valuesOf(feeds), fetches);
       return Object.fromEntries(
         Object.entries(results).map(([name, value]) => [name, tensorOf(name, value)]),
       );

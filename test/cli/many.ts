@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { Cli } from '../../src/cli/cli.js';
 import { addEval } from '../../src/cli/eval.js';
 import { addModels } from '../../src/cli/models.js';
+import { addQuantize } from '../../src/cli/quantize.js';
 
 const [inputs = '', results = ''] = process.argv.slice(2);
 const commandLines = JSON.parse(readFileSync(inputs, 'utf8')) as string[][];
@@ -22,6 +23,7 @@ for (const args of commandLines) {
   const program = new Command('bitlane').exitOverride();
   addEval(program, cli);
   addModels(program, cli);
+  addQuantize(program, cli);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -10,7 +10,7 @@ import {
   isScaleEquivariant,
   type Layer,
   outputShift,
-  PatchMoments,
+  PatchMatrix,
   quantizeChannels,
   weightGrids,
 } from '../../src/quantization/index.js';
@@ -175,12 +175,13 @@ t.test('a corrected bias brings the mean of every output channel back', async ()
         const x = gauss(4 * SIDE * SIDE, from + 5).map((v, i) => v + (i % 3));
         const reach = area === 9 ? 1 : 0;
         const kernel = area === 9 ? 3 : 1;
-        const moments = new PatchMoments(
+        const patches = new PatchMatrix(
           { channels: 4, kernel: [kernel, kernel], pads: [reach, reach, reach, reach], groups },
-          { positions: 1000 },
+          SIDE * SIDE,
+          SIDE * SIDE,
         );
-        moments.observe(x, SIDE, SIDE);
-        const shift = outputShift(one.weights, weights, moments.first(), 8, groups);
+        patches.observe(x, SIDE, SIDE);
+        const shift = outputShift(one.weights, weights, patches.centre(), 8, groups);
         const means = new ChannelMeans(4);
         means.observe(x, SIDE * SIDE);
         const coarse = outputShift(one.weights, weights, means.means(), 8, groups);

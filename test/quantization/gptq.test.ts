@@ -1,13 +1,7 @@
 // Error-feedback rounding: against the published procedure done the slow way, and what it promises.
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  type ChannelGrid,
-  gptqRound,
-  PatchMoments,
-  quantizeChannels,
-  weightGrids,
-} from '../../src/quantization/index.js';
+import { type ChannelGrid, gptqRound, quantizeChannels, weightGrids } from '../../src/quantization/index.js';
 import { gauss, quadratic, seed, sumOf } from './random.js';
 
 /** Second moments of correlated inputs. */
@@ -178,100 +172,4 @@ t.test('inputs that are always zero, few samples, nothing seen, sizes that do no
   t.throws(() => gptqRound(weights, impossible, grids), { code: 'INTERNAL' });
   t.throws(() => gptqRound(weights, new Float64Array(35), grids), { code: 'INTERNAL' });
   t.throws(() => gptqRound(new Float32Array(13), thin, grids), { code: 'INTERNAL' });
-});
-
-/** Every patch of a convolution, as the definition says. */
-const patchesOf = (
-  values: Float32Array,
-  { shape }: PatchMoments,
-  [count, height, width]: readonly [number, number, number],
-): number[][][] => {
-  const { channels, kernel, stride, pads, dilation, groups } = shape;
-  const patches: number[][][] = Array.from({ length: groups }, () => []);
-  for (let n = 0; n < count; n++) {
-    for (let y = -pads[0]; y + dilation[0] * (kernel[0] - 1) < height + pads[2]; y += stride[0]) {
-      for (let x = -pads[1]; x + dilation[1] * (kernel[1] - 1) < width + pads[3]; x += stride[1]) {
-        for (let g = 0; g < groups; g++) {
-          const patch: number[] = [];
-          for (let c = (g * channels) / groups; c < ((g + 1) * channels) / groups; c++) {
-            for (let ky = 0; ky < kernel[0]; ky++) {
-              for (let kx = 0; kx < kernel[1]; kx++) {
-                const [row, column] = [y + ky * dilation[0], x + kx * dilation[1]];
-                const inside = row >= 0 && row < height && column >= 0 && column < width;
-                patch.push(inside ? (values[((n * channels + c) * height + row) * width + column] ?? 0) : 0);
-              }
-            }
-          }
-          patches[g]?.push(patch);
-        }
-      }
-    }
-  }
-  return patches;
-};
-
-const pair = (min: number, max: number): fc.Arbitrary<[number, number]> =>
-  fc.tuple(fc.integer({ min, max }), fc.integer({ min, max }));
-
-t.test('moments are those of all patches, whatever the convolution', async () => {
-  fc.assert(
-    fc.property(
-      fc.record({
-        groups: fc.constantFrom(1, 2, 6),
-        kernel: pair(1, 4),
-        stride: pair(1, 3),
-        dilation: pair(1, 2),
-        pads: fc
-          .tuple(pair(0, 2), pair(0, 2))
-          .map(([a, b]): [number, number, number, number] => [...a, ...b]),
-      }),
-      fc.tuple(
-        fc.integer({ min: 1, max: 3 }),
-        fc.integer({ min: 7, max: 11 }),
-        fc.integer({ min: 7, max: 11 }),
-      ),
-      seed,
-      (shape, [count, height, width], from) => {
-        const moments = new PatchMoments({ ...shape, channels: 6 }, { positions: 1000 });
-        const values = gauss(count * 6 * height * width, from);
-        // In two calls where there are two pictures.
-        const cut = Math.floor(count / 2) * 6 * height * width;
-        if (cut > 0) moments.observe(values.subarray(0, cut), height, width);
-        moments.observe(values.subarray(cut), height, width);
-        const patches = patchesOf(values, moments, [count, height, width]);
-        const [first, second, { size }] = [moments.first(), moments.second(), moments];
-        if (moments.count !== patches[0]?.length) return false;
-        return patches.every((list, g) =>
-          Array.from({ length: size }, (_, i) => i).every((i) => {
-            const mean = sumOf(list.map((patch) => patch[i] ?? 0)) / list.length;
-            if (Math.abs(mean - (first[g * size + i] ?? 0)) > 1e-9) return false;
-            const j = (i * 5 + 3) % size;
-            const product = sumOf(list.map((patch) => (patch[i] ?? 0) * (patch[j] ?? 0))) / list.length;
-            return (
-              Math.abs(product - (second[(g * size + i) * size + j] ?? 0)) < 1e-9 &&
-              second[(g * size + i) * size + j] === second[(g * size + j) * size + i]
-            );
-          }),
-        );
-      },
-    ),
-    { numRuns: 80 },
-  );
-});
-
-t.test('moments of some positions: the same twice, and near those of all', async (t) => {
-  const pictures = Array.from({ length: 40 }, (_, n) => gauss(4 * 20 * 20, n + 1).map((v) => v + 1));
-  const run = (positions: number): PatchMoments => {
-    const moments = new PatchMoments({ channels: 4, kernel: [1, 1] }, { positions });
-    for (const picture of pictures) moments.observe(picture, 20, 20);
-    return moments;
-  };
-  const [all, some, again] = [run(400), run(50), run(50)];
-  t.equal(all.count, 16_000);
-  t.equal(some.count, 2_000);
-  t.same(some.second(), again.second());
-  const exact = all.second();
-  some.second().forEach((value, i) => t.ok(Math.abs(value - (exact[i] ?? 0)) < 0.15));
-  t.throws(() => some.observe(new Float32Array(5), 20, 20), { code: 'INTERNAL' });
-  t.throws(() => new PatchMoments({ channels: 3, kernel: [1, 1], groups: 2 }), { code: 'INTERNAL' });
 });

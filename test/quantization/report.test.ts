@@ -40,7 +40,7 @@ t.test('at 4 bits rounding with feedback is better than nearest at the output', 
     const feeds = await noiseFeeds(model, 12);
     const allocation = uniformAllocation(components, 4, 'fp32');
     const last = async (rounding: 'nearest' | 'gptq'): Promise<number> => {
-      const made = await quantized(model, allocation, { feeds, rounding, stages: 3 });
+      const made = await quantized(model, allocation, { feeds, rounding });
       return (await layerReport(made.prepared, made, feeds)).at(-1)?.sqnr ?? 0;
     };
     const [nearest, feedback] = [await last('nearest'), await last('gptq')];

@@ -72,11 +72,12 @@ export class Graph {
     return this.#values.get(name);
   }
 
-  /** A name that nothing has, made from `base`. */
+  /** A name that nothing has, made from `base`; as short as can be where that is empty. */
   uniqueName(base: string): string {
     let name = base;
     while (name === '' || this.#values.has(name) || this.#inner.has(name)) {
-      name = `${base}_${++this.#serial}`;
+      const serial = ++this.#serial;
+      name = base === '' ? serial.toString(36) : `${base}_${serial}`;
     }
     return name;
   }

@@ -1,0 +1,96 @@
+// What the parts of the quantization benchmark share: the model, the pictures, and what FP32 makes of them.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  type ClassMap,
+  type DataSet,
+  evaluate,
+  type Evaluation,
+  mapClasses,
+  openDataSet,
+  pairedBootstrap,
+  predict,
+} from '../../src/evaluation/index.js';
+import { type Model, readModel } from '../../src/onnx/index.js';
+import { type FeedSource, pictureFeeds } from '../../src/quantization/index.js';
+import {
+  type Artifact,
+  createManifest,
+  MANIFEST_FILE,
+  MODEL_FILE,
+  readArtifactFolder,
+} from '../../src/registry/index.js';
+import type { Figure } from './lib.js';
+
+export interface QuantizeBench {
+  readonly parent: Artifact;
+  readonly model: Model;
+  /** Calibration pictures; read anew on every pass. */
+  readonly feeds: FeedSource;
+  readonly pictures: number;
+  readonly train: DataSet;
+  readonly valid: DataSet;
+  readonly map: ClassMap;
+  /** What FP32 is worth on the validation pictures; measured once. */
+  readonly fp32: () => Promise<Evaluation>;
+  /** What a file is worth on them. */
+  readonly evaluate: (bytes: Uint8Array) => Promise<Evaluation>;
+}
+
+/** One part of the benchmark: figures by the names that the issue gives them. */
+export type BenchPart = (bench: QuantizeBench) => Promise<readonly Figure[]>;
+
+/** Hands a model to `work` as an artifact in a temporary folder. */
+export const withArtifact = async <T>(
+  parent: Artifact,
+  bytes: Uint8Array,
+  work: (artifact: Artifact) => Promise<T>,
+): Promise<T> => {
+  const folder = mkdtempSync(join(tmpdir(), 'bitlane-bench-'));
+  try {
+    const { detector, name } = parent.manifest;
+    writeFileSync(join(folder, MODEL_FILE), bytes);
+    writeFileSync(join(folder, MANIFEST_FILE), JSON.stringify(createManifest(bytes, { name, detector })));
+    return await work(await readArtifactFolder(folder));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+export const openBench = (
+  parent: Artifact,
+  data: string,
+  options: { readonly pictures: number; readonly limit?: number },
+): QuantizeBench => {
+  const train = openDataSet(data, { split: 'train' });
+  const { limit } = options;
+  const valid = openDataSet(data, { split: 'val', ...(limit !== undefined && { limit }) });
+  const map = mapClasses(parent.manifest.detector.classes, valid.classes);
+  const judge = async (artifact: Artifact): Promise<Evaluation> =>
+    evaluate((await predict(artifact, valid, map)).results, map, { rounds: 0 });
+  let fp32: Promise<Evaluation> | undefined;
+  return {
+    parent,
+    model: readModel(parent.modelPath),
+    feeds: pictureFeeds(train, parent.manifest.detector.input, options.pictures),
+    pictures: options.pictures,
+    train,
+    valid,
+    map,
+    fp32: () => (fp32 ??= judge(parent)),
+    evaluate: (bytes) => withArtifact(parent, bytes, judge),
+  };
+};
+
+/** How far mAP50 is below FP32's on the same pictures, with the interval of that difference. */
+export const map50Drop = (name: string, before: Evaluation, after: Evaluation, pictures: number): Figure => ({
+  name,
+  unit: 'mAP50',
+  ...pairedBootstrap(
+    pictures,
+    (weights) => after.table.map50(weights),
+    (weights) => before.table.map50(weights),
+  ),
+  runs: pictures,
+});

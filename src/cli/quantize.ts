@@ -1,0 +1,308 @@
+// `bitlane quantize`: an artifact at a given allocation, with what it costs and what it is worth.
+import { readFileSync, statSync } from 'node:fs';
+import type { Command } from 'commander';
+import { writeImported } from '../detector/index.js';
+import { BitlaneError, messageOf } from '../errors.js';
+import { type DataSet, describeDevice, openDataSet } from '../evaluation/index.js';
+import { readModel } from '../onnx/index.js';
+import {
+  type Allocation,
+  checkAllocation,
+  componentsOf,
+  edgedAllocation,
+  type Execution,
+  fourBitAllocation,
+  hasIntegerDot,
+  parseAllocation,
+  prepareModel,
+  quantizeArtifact,
+  type QuantizationReport,
+  type Rounding,
+  type Step,
+  validationOf,
+} from '../quantization/index.js';
+import { type Artifact, type Manifest, resolveModel } from '../registry/index.js';
+import type { Cli, Progress } from './cli.js';
+import { install } from './install.js';
+import { findPlace } from './place.js';
+import { alignColumns, choice, numberOption } from './values.js';
+
+interface Options {
+  readonly model: string;
+  readonly data: string;
+  readonly bits: string;
+  readonly split: string;
+  readonly pictures?: string;
+  readonly execution?: string;
+  readonly rounding?: string;
+  readonly validate?: readonly string[];
+  readonly validateSplit: string;
+  readonly limit?: string;
+  readonly name?: string;
+  readonly out?: string;
+  readonly config?: string;
+  readonly state?: string;
+}
+
+const WIDTHS = { '8': 8, '4': 4, '2': 2 } as const;
+const MAX_ALLOCATION_BYTES = 16 * 2 ** 20;
+const MAX_NAME = 128;
+
+const isWidth = (text: string): text is keyof typeof WIDTHS => Object.hasOwn(WIDTHS, text);
+
+const badUsage = (message: string): BitlaneError => new BitlaneError('BAD_USAGE', message);
+
+const allocationFile = (path: string): Allocation => {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isFile() !== true) {
+    throw badUsage(`--bits takes 8, 4, 2 or an allocation file, and ${JSON.stringify(path)} is none of them`);
+  }
+  if (found.size > MAX_ALLOCATION_BYTES) {
+    throw badUsage(`--bits: ${path} is larger than ${MAX_ALLOCATION_BYTES} bytes`);
+  }
+  try {
+    return parseAllocation(readFileSync(path, 'utf8'), path);
+  } catch (error) {
+    if (error instanceof BitlaneError) throw error;
+    throw badUsage(`--bits: ${path} cannot be read: ${messageOf(error)}`);
+  }
+};
+
+const allocationFor = (artifact: Artifact, bits: string, execution: string | undefined): Allocation => {
+  const prepared = prepareModel(readModel(artifact.modelPath));
+  const components = componentsOf(prepared);
+  if (components.length === 0) {
+    throw new BitlaneError(
+      'BAD_MODEL',
+      `${artifact.manifest.name} has no layer with constant FP32 weights: there is nothing to quantize`,
+    );
+  }
+  if (isWidth(bits)) {
+    const runs: Execution = choice('--execution', execution ?? 'int8', ['int8', 'fp32']);
+    return bits === '4' ? fourBitAllocation(prepared, runs) : edgedAllocation(prepared, WIDTHS[bits], runs);
+  }
+  if (execution !== undefined) {
+    throw badUsage('--execution goes with --bits 8, 4 or 2: an allocation file says it for every layer');
+  }
+  const allocation = allocationFile(bits);
+  checkAllocation(allocation, components);
+  return allocation;
+};
+
+const isLow = ({ components }: Allocation): boolean =>
+  Object.values(components).some(({ bits }) =>
+    (typeof bits === 'number' ? [bits] : bits).some((width) => width < 8),
+  );
+
+interface Made {
+  readonly id: string;
+  readonly manifest: Manifest;
+  readonly path: string;
+  readonly active: boolean;
+  readonly report: QuantizationReport;
+  readonly notes: readonly string[];
+}
+
+/** JSON knows no infinity: a layer in which nothing differs has `null`. */
+const documentOf = ({ id, manifest, path, active, report, notes }: Made) => ({
+  id,
+  name: manifest.name,
+  model: path,
+  active,
+  parentId: manifest.parentId,
+  ...report,
+  layers: report.layers.map(({ component, sqnr }) => ({
+    component,
+    sqnr: Number.isFinite(sqnr) ? sqnr : null,
+  })),
+  calibration: manifest.calibration,
+  device: describeDevice(),
+  notes,
+});
+
+const MOST_SHOWN = 10;
+const figure = (value: number | null): string => (value === null ? '-' : value.toFixed(3));
+
+const textOf = ({ id, manifest, path, active, report, notes }: Made): string => {
+  const { latency, layers, validation } = report;
+  const worst = [...layers].sort((a, b) => a.sqnr - b.sqnr).slice(0, MOST_SHOWN);
+  return [
+    `${manifest.name} is artifact ${id.slice(0, 12)}${active ? ', and active' : ''}`,
+    `  ${path}`,
+    `  bytes    ${report.bytes}, ${figure(report.bytesRatio)} of the parent's; ${report.averageBits.toFixed(2)} bits a weight`,
+    `  one run  ${latency.ms.toFixed(1)} ms, ${figure(latency.ratio.value)} of the parent's (95 %: ${figure(latency.ratio.low)} to ${figure(latency.ratio.high)}; ${latency.rounds} runs in turns, one thread, on ${describeDevice().name})`,
+    '',
+    ...alignColumns([
+      [`layers with the least signal to noise (of ${layers.length})`, 'dB'],
+      ...worst.map(({ component, sqnr }) => [component, sqnr.toFixed(1)]),
+    ]),
+    ...(validation.length === 0
+      ? []
+      : [
+          '',
+          ...alignColumns([
+            ['validation', 'pictures', 'mAP50', "parent's", 'drop', '95 %'],
+            ...validation.map(({ data, pictures, map50, parentMap50, map50Drop }) => [
+              data,
+              String(pictures),
+              figure(map50),
+              figure(parentMap50),
+              figure(map50Drop.value),
+              `${figure(map50Drop.low)} to ${figure(map50Drop.high)}`,
+            ]),
+          ]),
+        ]),
+    ...notes.map((note) => `note: ${note}`),
+  ].join('\n');
+};
+
+/** One bar a step. */
+class StepBars {
+  readonly #cli: Cli;
+  #bar: Progress | undefined;
+  #step: Step | undefined;
+
+  constructor(cli: Cli) {
+    this.#cli = cli;
+  }
+
+  show(step: Step, done: number, all: number): void {
+    if (step !== this.#step) {
+      this.stop();
+      this.#bar = this.#cli.progress(
+        step,
+        all,
+        step === 'timing' ? '' : step === 'rounding' ? 'layers' : 'pictures',
+      );
+      this.#step = step;
+    }
+    this.#bar?.update(done);
+  }
+
+  stop(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+}
+
+export const addQuantize = (program: Command, cli: Cli): void => {
+  program
+    .command('quantize')
+    .description(
+      "quantize a model: fewer bits a weight, integer kernels; says what that costs and what it's worth",
+    )
+    .requiredOption(
+      '--model <model>',
+      'an artifact folder, an .onnx file with its manifest, or an installed id',
+    )
+    .requiredOption(
+      '--data <data>',
+      'calibration pictures: a data.yaml, a COCO .json, or a folder that holds one',
+    )
+    .requiredOption(
+      '--bits <bits>',
+      '8, 4 or 2 for all layers but first, last and depthwise ones, which keep 8; or an allocation file',
+    )
+    .option('--split <split>', 'split of the calibration pictures: train, val or test', 'train')
+    .option('--pictures <n>', 'calibration pictures, evenly spread over the split (default 64)')
+    .option(
+      '--execution <precision>',
+      'what kernels compute in: int8 (default) or fp32; with --bits 8, 4 or 2',
+    )
+    .option('--rounding <rounding>', 'nearest, or gptq (default where a layer has fewer than 8 bits)')
+    .option('--validate <data...>', 'labelled pictures to measure both models on')
+    .option('--validate-split <split>', 'their split', 'val')
+    .option('--limit <n>', 'take the first n of them only')
+    .option('--name <name>', "the artifact's name (default: its parent's and the bits)")
+    .option('--out <dir>', 'write an artifact folder there instead of installing it')
+    .option(
+      '--config <file>',
+      "the daemon's configuration (default: /etc/bitlane/bitlane.yaml where it exists)",
+    )
+    .option('--state <dir>', 'the state folder, instead of the one in the configuration')
+    .option('--json', 'print one JSON document')
+    .addHelpText(
+      'after',
+      '\nExample:\n  bitlane quantize --model ./yolox-nano --data ./highway --bits 4 --validate ./highway --out ./yolox-nano-4bit',
+    )
+    .action(
+      cli.action(async (options: Options) => {
+        const pictures = numberOption(
+          '--pictures',
+          options.pictures,
+          { min: 1, max: 10_000, integer: true },
+          64,
+        );
+        const limit = numberOption('--limit', options.limit, { min: 1, max: 1e9, integer: true }, undefined);
+        const given: Rounding | undefined =
+          options.rounding === undefined
+            ? undefined
+            : choice('--rounding', options.rounding, ['nearest', 'gptq']);
+        const { name, out } = options;
+        if (name !== undefined && (name === '' || name.length > MAX_NAME)) {
+          throw badUsage(`--name takes 1 to ${MAX_NAME} characters`);
+        }
+        if (out !== undefined && statSync(out, { throwIfNoEntry: false }) !== undefined) {
+          throw badUsage(`${out} is there already: an artifact goes into a new folder`);
+        }
+        const place = findPlace(options);
+        const parent = await resolveModel(options.model, place);
+        const allocation = allocationFor(parent, options.bits, options.execution);
+        const calibration = openDataSet(options.data, { split: options.split });
+        const validation = (options.validate ?? []).map((path) =>
+          validationOf(
+            parent,
+            openDataSet(path, { split: options.validateSplit, ...(limit !== undefined && { limit }) }),
+          ),
+        );
+        const bars = new StepBars(cli);
+        try {
+          const made = await quantizeArtifact(parent, {
+            allocation,
+            calibration,
+            pictures,
+            validation,
+            rounding: given ?? (isLow(allocation) ? 'gptq' : 'nearest'),
+            reduceRange: !hasIntegerDot(describeDevice()),
+            ...(name !== undefined && { name }),
+            signal: cli.signal,
+            onProgress: (step, done, all) => bars.show(step, done, all),
+          });
+          bars.stop();
+          const { bytes, manifest, report } = made;
+          const model = { bytes, manifest, inferenceMs: report.latency.ms };
+          const { artifact, active, notices } =
+            out === undefined
+              ? await install(cli, place, model, options.state === undefined)
+              : { artifact: await writeImported(model, out), active: false, notices: [] };
+          for (const notice of notices) cli.log.warn(notice);
+          const result: Made = {
+            id: artifact.id,
+            manifest,
+            path: artifact.modelPath,
+            active,
+            report,
+            notes: notesOf(calibration, validation, pictures),
+          };
+          cli.print(documentOf(result), () => textOf(result));
+        } finally {
+          bars.stop();
+        }
+      }),
+    );
+};
+
+const notesOf = (
+  calibration: DataSet,
+  validation: readonly ReturnType<typeof validationOf>[],
+  pictures: number,
+): string[] => {
+  const { path, split, images } = calibration;
+  return [
+    ...(images.length < pictures ? [`${path} has ${images.length} pictures for calibration only`] : []),
+    ...(validation.some(({ dataSet }) => dataSet.path === path && dataSet.split === split)
+      ? ['validation on the pictures of calibration says too much good of the model']
+      : []),
+    ...validation.flatMap(({ dataSet, map }) => [...dataSet.notes, ...map.notes]),
+  ];
+};

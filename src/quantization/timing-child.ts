@@ -1,0 +1,46 @@
+// Times models in turns, in a process of its own: nothing else runs in it, and no two sessions run at once.
+import { messageOf } from '../errors.js';
+import { floatTensor, openSession, type Session } from '../runtime/index.js';
+import { type TimingReply, type TimingRequest, timingRequestSchema } from './timing-messages.js';
+
+const WARM_UP = 2;
+const BYTE = 256;
+
+const time = async ({ models, input, rounds, limitMs, threads }: TimingRequest): Promise<TimingReply> => {
+  const sessions: Session[] = [];
+  try {
+    for (const model of models) sessions.push(await openSession(model, { threads }));
+    const tensor = floatTensor(input.dims);
+    // Pixels of no picture, but of all values: no layer computes with zeros only.
+    let state = 1;
+    tensor.data.forEach((_, i) => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      tensor.data[i] = state / (2 ** 32 / BYTE);
+    });
+    const feeds = { [input.name]: tensor };
+    for (const session of sessions) for (let i = 0; i < WARM_UP; i++) await session.run(feeds);
+    const times = sessions.map((): number[] => []);
+    const until = performance.now() + limitMs;
+    for (let round = 0; round < rounds && (round === 0 || performance.now() < until); round++) {
+      for (const [index, session] of sessions.entries()) {
+        const start = performance.now();
+        await session.run(feeds);
+        times[index]?.push(performance.now() - start);
+      }
+    }
+    return { type: 'timed', times };
+  } finally {
+    for (const session of sessions) await session.release();
+  }
+};
+
+const replyTo = async (raw: unknown): Promise<TimingReply> => {
+  try {
+    return await time(timingRequestSchema.parse(raw));
+  } catch (error) {
+    return { type: 'failed', message: messageOf(error) };
+  }
+};
+
+process.on('message', (raw) => void replyTo(raw).then((reply) => process.send?.(reply)));
+process.on('disconnect', () => process.exit(0));

@@ -93,18 +93,18 @@ await runBench(async () => {
     options: {
       json: { type: 'boolean', default: false },
       model: { type: 'string' },
-      seconds: { type: 'string', default: '100' },
+      seconds: { type: 'string', default: '120' },
     },
   });
   const path = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
   const seconds = countOption(values.seconds, '--seconds');
   const id = await hashFile(path);
   const source = readModel(path);
-  const profile = (model: Model, name: string): Promise<Profiled> =>
-    profileModel(model, feeds, { model: { id, name }, threads: 1, seconds });
-  const silu = await profile(source, 'yolox-nano');
+  const profile = (model: Model, name: string, share: number): Promise<Profiled> =>
+    profileModel(model, feeds, { model: { id, name }, threads: 1, seconds: share * seconds });
+  const silu = await profile(source, 'yolox-nano', 1);
   const own = await figuresOf(silu, 'plan.best');
-  const relu = await profile(withRelu(source), 'yolox-nano-relu');
+  const relu = await profile(withRelu(source), 'yolox-nano-relu', 0.6);
   const others = await figuresOf(relu, 'plan.relu');
   const named = (figures: readonly Figure[], from: string, to: string): Figure[] =>
     figures.map((figure) => (figure.name === from ? { ...figure, name: to } : figure));

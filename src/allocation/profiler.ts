@@ -10,7 +10,7 @@ import type { Plan } from './network.js';
 import { randomPlan } from './random.js';
 import { searchPlans } from './search.js';
 import { medianOf } from './statistics.js';
-import { type Contender, inTurns, pairedRatios, Stopwatch } from './stopwatch.js';
+import { type Contender, inTurns, pairedRatios, Stopwatch, type TurnsOptions } from './stopwatch.js';
 import type { Variants } from './variants.js';
 
 /** One plan, measured in turns with both uniform models. */
@@ -67,6 +67,8 @@ const AGAIN = 3;
 /** Shares of the time at which steps end. */
 const UNTIL_PLANS = 0.55;
 const UNTIL_CANDIDATES = 0.8;
+/** Rounds of a random plan: many plans measured well enough tell more than a few measured well. */
+const RANDOM: TurnsOptions = { least: 9, most: 17, tolerance: 0.01 };
 const SEARCHES = 3;
 const CANDIDATES = 4;
 const FINALISTS = 3;
@@ -177,13 +179,19 @@ class Profiler {
   }
 
   /** Measures one plan in turns with both uniform models; once more where the machine was not quiet. */
-  async #measure(variants: Variants, contenders: readonly Contender[], plan: Plan): Promise<void> {
+  async #measure(
+    variants: Variants,
+    contenders: readonly Contender[],
+    plan: Plan,
+    turns: TurnsOptions = {},
+  ): Promise<void> {
     const contender = await this.#stopwatch.contender(variants.bytes(plan));
     let best: { sample: Sample; disturbance: number } | undefined;
     try {
       for (let attempt = 0; attempt < AGAIN; attempt++) {
         this.#tick();
         const [fp32 = [], int8 = [], times = []] = await inTurns([...contenders, contender], {
+          ...turns,
           isOver: () => this.#isPast(1),
         });
         const relation = medianOf(pairedRatios(int8, fp32));
@@ -203,7 +211,7 @@ class Profiler {
   async #randomPlans(variants: Variants, contenders: readonly Contender[], regions: number): Promise<void> {
     const { plans = 80 } = this.#options;
     for (let number = 0; number < plans && !this.#isPast(UNTIL_PLANS); number++) {
-      await this.#measure(variants, contenders, randomPlan(regions, number));
+      await this.#measure(variants, contenders, randomPlan(regions, number), RANDOM);
     }
     if (this.#samples.length < 3) {
       throw new BitlaneError(

@@ -1,6 +1,7 @@
 // The whole of `bitlane profile`: probe the processor, measure the model, write down what was found.
 import { type Model, type Node, type Value } from '../onnx/index.js';
-import type { Component, FeedSource } from '../quantization/index.js';
+import { BitlaneError } from '../errors.js';
+import { type Component, componentsOf, type FeedSource, prepareModel } from '../quantization/index.js';
 import type { SessionOptions, Tensors } from '../runtime/index.js';
 import type { CostBasis } from './cost.js';
 import { profileDevice, temperature } from './device.js';
@@ -44,6 +45,9 @@ const decideKernels = async (
   feed: Tensors,
   { threads, session = {} }: ProfileOptions,
 ): Promise<Kernels> => {
+  if (componentsOf(prepareModel(source)).length === 0) {
+    throw new BitlaneError('BAD_MODEL', 'the model has no layer that can run in int8: there is nothing to profile');
+  }
   const check = await checkKernels(session);
   if (check.exact8Bit) {
     const variants = await makeVariants(source, feeds, false, session);

@@ -93,7 +93,7 @@ await runBench(async () => {
     options: {
       json: { type: 'boolean', default: false },
       model: { type: 'string' },
-      seconds: { type: 'string', default: '120' },
+      seconds: { type: 'string', default: '160' },
     },
   });
   const path = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
@@ -104,7 +104,7 @@ await runBench(async () => {
     profileModel(model, feeds, { model: { id, name }, threads: 1, seconds: share * seconds });
   const silu = await profile(source, 'yolox-nano', 1);
   const own = await figuresOf(silu, 'plan.best');
-  const relu = await profile(withRelu(source), 'yolox-nano-relu', 0.6);
+  const relu = await profile(withRelu(source), 'yolox-nano-relu', 0.3);
   const others = await figuresOf(relu, 'plan.relu');
   const named = (figures: readonly Figure[], from: string, to: string): Figure[] =>
     figures.map((figure) => (figure.name === from ? { ...figure, name: to } : figure));

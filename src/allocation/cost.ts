@@ -91,15 +91,30 @@ export interface Observation {
 /** A constant, the share of the nodes' own time, four border costs, a correction a region; all over the reference's time. */
 export type CostModel = readonly number[];
 
-/** Fits relative errors: a plan twice as slow may be twice as far off. */
+/** Relative errors above this count for less and less: a measurement may have gone wrong. */
+const USUAL_ERROR = 0.02;
+const ROBUST_ROUNDS = 4;
+
+/** Fits relative errors (a plan twice as slow may be twice as far off), by Huber's weights. */
 export const fitCost = (observations: readonly Observation[]): CostModel => {
-  const rows = observations.map(({ features, ratio }) => rowOf(features).map((value) => value / ratio));
   const regions = observations[0]?.features.regions.length ?? 0;
-  return fitCoefficients(
-    rows,
-    observations.map(() => 1),
-    coefficientsOf(regions, observations.length),
-  );
+  const coefficients = coefficientsOf(regions, observations.length);
+  let weights = observations.map(() => 1);
+  let cost: CostModel = [];
+  for (let round = 0; round < ROBUST_ROUNDS; round++) {
+    const rows = observations.map(({ features, ratio }, i) =>
+      rowOf(features).map((value) => (value / ratio) * Math.sqrt(weights[i] ?? 1)),
+    );
+    cost = fitCoefficients(
+      rows,
+      weights.map((weight) => Math.sqrt(weight)),
+      coefficients,
+    );
+    weights = observations.map(({ features, ratio }) =>
+      Math.min(1, USUAL_ERROR / Math.abs(predictRatio(cost, features) / ratio - 1)),
+    );
+  }
+  return cost;
 };
 
 /** Time over the reference's. */

@@ -46,7 +46,10 @@ const decideKernels = async (
   { threads, session = {} }: ProfileOptions,
 ): Promise<Kernels> => {
   if (componentsOf(prepareModel(source)).length === 0) {
-    throw new BitlaneError('BAD_MODEL', 'the model has no layer that can run in int8: there is nothing to profile');
+    throw new BitlaneError(
+      'BAD_MODEL',
+      'the model has no layer that can run in int8: there is nothing to profile',
+    );
   }
   const check = await checkKernels(session);
   if (check.exact8Bit) {
@@ -179,6 +182,7 @@ export const profileModel = async (
     prediction: {
       plans: accuracy.plans,
       fittedTo: measured.fittedTo,
+      disturbed: measured.disturbed,
       medianError: Number.isFinite(accuracy.medianError) ? accuracy.medianError : 0,
       worstError: accuracy.worstError,
       rankCorrelation: Number.isFinite(accuracy.rankCorrelation) ? accuracy.rankCorrelation : null,

@@ -50,6 +50,8 @@ export const profileSchema = z.strictObject({
   prediction: z.strictObject({
     plans: z.int(),
     fittedTo: z.int(),
+    /** Random plans that were left out: whenever they were measured the machine was not quiet. */
+    disturbed: z.int(),
     medianError: z.number(),
     worstError: z.number(),
     rankCorrelation: z.number().nullable(),

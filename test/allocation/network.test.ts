@@ -16,16 +16,26 @@ const made = async () => {
   return { ...net, variants };
 };
 
-t.test('every component is in one region, in order; a large pooling holds what is around it together', async (t) => {
-  const { variants } = await made();
-  const names = variants.regions.flatMap(({ components }) => components.map(({ name }) => name));
-  t.same([...names].sort(), componentsOf(variants.model).map(({ name }) => name).sort());
-  t.ok(variants.regions.length >= 3, 'several regions');
-  const [before, after] = ['before', 'after'];
-  const together = variants.regions.find(({ components }) => components.some(({ name }) => name === before));
-  t.ok(together?.components.some(({ name }) => name === after));
-  t.same(regionsOf(variants.model), variants.regions);
-});
+t.test(
+  'every component is in one region, in order; a large pooling holds what is around it together',
+  async (t) => {
+    const { variants } = await made();
+    const names = variants.regions.flatMap(({ components }) => components.map(({ name }) => name));
+    t.same(
+      [...names].sort(),
+      componentsOf(variants.model)
+        .map(({ name }) => name)
+        .sort(),
+    );
+    t.ok(variants.regions.length >= 3, 'several regions');
+    const [before, after] = ['before', 'after'];
+    const together = variants.regions.find(({ components }) =>
+      components.some(({ name }) => name === before),
+    );
+    t.ok(together?.components.some(({ name }) => name === after));
+    t.same(regionsOf(variants.model), variants.regions);
+  },
+);
 
 t.test('borders are where precision changes', async (t) => {
   const { variants } = await made();
@@ -41,26 +51,29 @@ t.test('borders are where precision changes', async (t) => {
   t.ok(borders.in >= 1 && borders.out >= 1);
 });
 
-t.test('slices are folded where the layer behind them runs in fp32, and the model computes the same', async (t) => {
-  const { variants, feed } = await made();
-  t.same([...(variants.folded?.components ?? [])], ['stem']);
-  const fp32 = variants.regions.map(() => 'fp32' as const);
-  const run = (bytes: Uint8Array) =>
-    withSession(bytes, {}, async (session) => Object.values(await session.run(feed))[0]);
-  const [plain, folded] = [variants.bytes(fp32, { fold: false }), variants.bytes(fp32)];
-  const slices = (bytes: Uint8Array): number =>
-    [...readModel(bytes).graph.nodes()].filter((node) => node.is('Slice')).length;
-  t.ok(slices(plain) > 0);
-  t.equal(slices(folded), 0);
-  const [a, b] = [await run(plain), await run(folded)];
-  if (a?.type !== 'float32' || b?.type !== 'float32') throw new Error('no floats');
-  t.ok(a.data.some((value) => Math.abs(value) > 0.01));
-  t.ok(a.data.every((value, i) => Math.abs(value - (b.data[i] ?? NaN)) < 1e-4));
-  const int8 = variants.regions.map(() => 'int8' as const);
-  t.notOk(isFolded(variants.folded, variants.allocation(int8)));
-  t.ok(slices(variants.bytes(int8)) > 0, 'an int8 layer keeps its slices');
-  t.equal(slices(variants.unfolded().bytes(fp32)), slices(plain));
-});
+t.test(
+  'slices are folded where the layer behind them runs in fp32, and the model computes the same',
+  async (t) => {
+    const { variants, feed } = await made();
+    t.same([...(variants.folded?.components ?? [])], ['stem']);
+    const fp32 = variants.regions.map(() => 'fp32' as const);
+    const run = (bytes: Uint8Array) =>
+      withSession(bytes, {}, async (session) => Object.values(await session.run(feed))[0]);
+    const [plain, folded] = [variants.bytes(fp32, { fold: false }), variants.bytes(fp32)];
+    const slices = (bytes: Uint8Array): number =>
+      [...readModel(bytes).graph.nodes()].filter((node) => node.is('Slice')).length;
+    t.ok(slices(plain) > 0);
+    t.equal(slices(folded), 0);
+    const [a, b] = [await run(plain), await run(folded)];
+    if (a?.type !== 'float32' || b?.type !== 'float32') throw new Error('no floats');
+    t.ok(a.data.some((value) => Math.abs(value) > 0.01));
+    t.ok(a.data.every((value, i) => Math.abs(value - (b.data[i] ?? NaN)) < 1e-4));
+    const int8 = variants.regions.map(() => 'int8' as const);
+    t.notOk(isFolded(variants.folded, variants.allocation(int8)));
+    t.ok(slices(variants.bytes(int8)) > 0, 'an int8 layer keeps its slices');
+    t.equal(slices(variants.unfolded().bytes(fp32)), slices(plain));
+  },
+);
 
 t.test("kernels are found by the model's own nodes", async (t) => {
   const { variants, feed } = await made();

@@ -96,10 +96,16 @@ t.test('what was measured elsewhere, or for something else, is refused with a se
   refused(device({ cpu: 'Cortex-A76' }), /another device \(processor Cortex-A76, here/);
   refused(device({ cores: 999 }), /another device \(number of cores 999/);
   refused(device({ onnxruntime: '0.1' }), /onnxruntime 0\.1/);
-  refused((p) => ({ ...p, model: { ...p.model, id: 'cd'.repeat(32) } }), /another model \(tiny, cdcdcdcdcdcd/);
+  refused(
+    (p) => ({ ...p, model: { ...p.model, id: 'cd'.repeat(32) } }),
+    /another model \(tiny, cdcdcdcdcdcd/,
+  );
   refused((p) => ({ ...p, threads: 2 }), /measured with 2 threads, not 1/);
   refused((p) => ({ ...p, version: 2 }) as unknown as Profile, /is no profile: version/);
-  t.throws(() => readProfile(join(folder, 'absent.json'), use), { code: 'BAD_CONFIG', message: /cannot be read/ });
+  t.throws(() => readProfile(join(folder, 'absent.json'), use), {
+    code: 'BAD_CONFIG',
+    message: /cannot be read/,
+  });
   const text = readFileSync(path, 'utf8');
   t.throws(() => parseProfile(text.slice(0, 100), 'it'), { code: 'BAD_CONFIG', message: /it is not JSON/ });
 });
@@ -133,7 +139,10 @@ t.test('turns are fair, and end when told to', async (t) => {
     [7, 7],
     'equal times are stable at once',
   );
-  t.same(order, Array.from({ length: 14 }, (_, i) => i % 2));
+  t.same(
+    order,
+    Array.from({ length: 14 }, (_, i) => i % 2),
+  );
 });
 
 t.test('a device without a thermometer has no temperature', async (t) => {

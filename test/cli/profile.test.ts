@@ -32,7 +32,16 @@ const artifact = (name: string, delayLayers: number): string => {
 t.test('one document, the same in a file; peak memory from real detector processes', async (t) => {
   const out = join(folder, 'tiny.profile.json');
   const model = artifact('tiny', 4);
-  const { code, stdout, stderr } = await run('profile', '--model', model, '--seconds', '4', '--out', out, '--json');
+  const { code, stdout, stderr } = await run(
+    'profile',
+    '--model',
+    model,
+    '--seconds',
+    '4',
+    '--out',
+    out,
+    '--json',
+  );
   t.equal(stderr, '');
   t.equal(code, 0);
   t.match(stdout, /^[^\n]+\n$/);

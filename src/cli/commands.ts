@@ -4,10 +4,18 @@ import type { Cli } from './cli.js';
 import { addDoctor } from './doctor.js';
 import { addEval } from './eval.js';
 import { addModels } from './models.js';
+import { addProfile } from './profile.js';
 import { addQuantize } from './quantize.js';
 import { addRun } from './run.js';
 
 /** Adds one command (with its subcommands) to the program. */
 export type AddCommand = (program: Command, cli: Cli) => void;
 
-export const COMMANDS: readonly AddCommand[] = [addRun, addDoctor, addModels, addEval, addQuantize];
+export const COMMANDS: readonly AddCommand[] = [
+  addRun,
+  addDoctor,
+  addModels,
+  addEval,
+  addProfile,
+  addQuantize,
+];

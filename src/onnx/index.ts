@@ -44,6 +44,7 @@ export {
 } from './types.js';
 export { foldBatchNorm } from './passes/foldBatchNorm.js';
 export { foldConstants } from './passes/foldConstants.js';
+export { foldSlices } from './passes/foldSlices.js';
 export { freezeInitializers } from './passes/freezeInitializers.js';
 export { type Pass, runPasses } from './passes/pass.js';
 export { removeDeadNodes } from './passes/removeDeadNodes.js';

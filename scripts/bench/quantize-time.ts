@@ -2,11 +2,12 @@
 import {
   componentsOf,
   fourBitAllocation,
+  heldFeeds,
   prepareModel,
   quantizeModel,
   uniformAllocation,
 } from '../../src/quantization/index.js';
-import { type Tensors, withSession } from '../../src/runtime/index.js';
+import { withSession } from '../../src/runtime/index.js';
 import { medianFigure } from './lib.js';
 import type { BenchPart } from './quantize-lib.js';
 
@@ -21,8 +22,7 @@ const seconds = async (work: () => Promise<unknown>): Promise<number> => {
 
 export const timeFigures: BenchPart = async ({ model, parent, feeds }) => {
   const prepared = prepareModel(model);
-  const held: Tensors[] = [];
-  for await (const feed of feeds()) held.push(feed);
+  const held = await heldFeeds(feeds);
   const passes = (): Promise<number> =>
     withSession(parent.modelPath, {}, async (session) => {
       for (const feed of held.slice(0, WARM_UP)) await session.run(feed);

@@ -70,7 +70,7 @@ export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
 export { type RoundedWeights, roundWeights } from './rounding.js';
 export type { Rounding, RoundingOptions } from './rounding-options.js';
-export { type FeedSource, type TapOptions, tapValues } from './taps.js';
+export { type FeedSource, heldFeeds, type TapOptions, tapValues } from './taps.js';
 export {
   quantizeArtifact,
   type QuantizeArtifactOptions,

@@ -1,7 +1,7 @@
 // What quantizing takes, beside the forward passes of as many pictures.
 import {
   componentsOf,
-  fourBitAllocation,
+  edgedAllocation,
   heldFeeds,
   prepareModel,
   quantizeModel,
@@ -31,7 +31,7 @@ export const timeFigures: BenchPart = async ({ model, parent, feeds }) => {
       });
     });
   const int8 = uniformAllocation(componentsOf(prepared), 8, 'int8');
-  const four = fourBitAllocation(prepared, 'int8');
+  const four = edgedAllocation(prepared, 4, 'int8');
   const [plain, better]: [number[], number[]] = [[], []];
   // One pass that counts for nothing: code is compiled, pictures come into the file system's memory.
   await quantizeModel(model, { allocation: int8, feeds });

@@ -1,12 +1,13 @@
 // What quantizing takes, beside the forward passes of as many pictures.
 import {
   componentsOf,
-  fourBitAllocation,
+  edgedAllocation,
+  heldFeeds,
   prepareModel,
   quantizeModel,
   uniformAllocation,
 } from '../../src/quantization/index.js';
-import { type Tensors, withSession } from '../../src/runtime/index.js';
+import { withSession } from '../../src/runtime/index.js';
 import { medianFigure } from './lib.js';
 import type { BenchPart } from './quantize-lib.js';
 
@@ -21,8 +22,7 @@ const seconds = async (work: () => Promise<unknown>): Promise<number> => {
 
 export const timeFigures: BenchPart = async ({ model, parent, feeds }) => {
   const prepared = prepareModel(model);
-  const held: Tensors[] = [];
-  for await (const feed of feeds()) held.push(feed);
+  const held = await heldFeeds(feeds);
   const passes = (): Promise<number> =>
     withSession(parent.modelPath, {}, async (session) => {
       for (const feed of held.slice(0, WARM_UP)) await session.run(feed);
@@ -31,7 +31,7 @@ export const timeFigures: BenchPart = async ({ model, parent, feeds }) => {
       });
     });
   const int8 = uniformAllocation(componentsOf(prepared), 8, 'int8');
-  const four = fourBitAllocation(prepared, 'int8');
+  const four = edgedAllocation(prepared, 4, 'int8');
   const [plain, better]: [number[], number[]] = [[], []];
   // One pass that counts for nothing: code is compiled, pictures come into the file system's memory.
   await quantizeModel(model, { allocation: int8, feeds });

@@ -3,9 +3,9 @@ import { writeModel } from '../../src/onnx/index.js';
 import {
   averageBits,
   componentsOf,
+  edgedAllocation,
   edgesOf,
   type Execution,
-  fourBitAllocation,
   prepareModel,
   quantizeModel,
   type Rounding,
@@ -19,7 +19,7 @@ const measure = async (
   execution: Execution,
   rounding: Rounding,
 ): Promise<readonly Figure[]> => {
-  const allocation = fourBitAllocation(prepareModel(bench.model), execution);
+  const allocation = edgedAllocation(prepareModel(bench.model), 4, execution);
   const made = await quantizeModel(bench.model, {
     allocation,
     feeds: bench.feeds,
@@ -37,7 +37,7 @@ const innerBits = ({ model }: QuantizeBench): number => {
   const prepared = prepareModel(model);
   const edges = new Set(edgesOf(prepared).map(({ name }) => name));
   const inner = componentsOf(prepared).filter(({ name }) => !edges.has(name));
-  return averageBits(inner, fourBitAllocation(prepared, 'fp32'));
+  return averageBits(inner, edgedAllocation(prepared, 4, 'fp32'));
 };
 
 export const weightsFigures: BenchPart = async (bench) => {

@@ -11,7 +11,6 @@ import {
   componentsOf,
   edgedAllocation,
   type Execution,
-  fourBitAllocation,
   hasIntegerDot,
   parseAllocation,
   prepareModel,
@@ -79,7 +78,7 @@ const allocationFor = (artifact: Artifact, bits: string, execution: string | und
   }
   if (isWidth(bits)) {
     const runs: Execution = choice('--execution', execution ?? 'int8', ['int8', 'fp32']);
-    return bits === '4' ? fourBitAllocation(prepared, runs) : edgedAllocation(prepared, WIDTHS[bits], runs);
+    return edgedAllocation(prepared, WIDTHS[bits], runs);
   }
   if (execution !== undefined) {
     throw badUsage('--execution goes with --bits 8, 4 or 2: an allocation file says it for every layer');
@@ -201,7 +200,7 @@ export const addQuantize = (program: Command, cli: Cli): void => {
     )
     .requiredOption(
       '--bits <bits>',
-      '8, 4 or 2 for all layers but first, last and depthwise ones, which keep 8; or an allocation file',
+      '8, 4 or 2 for all layers but the first and the last ones, which keep 8; or an allocation file',
     )
     .option('--split <split>', 'split of the calibration pictures: train, val or test', 'train')
     .option('--pictures <n>', 'calibration pictures, evenly spread over the split (default 64)')

@@ -62,7 +62,7 @@ export { type Activation, type Component, componentsOf } from './components.js';
 export type { WeightCodes } from './packing.js';
 export { pictureFeeds } from './pictures.js';
 export { opsetFor, prepareModel } from './prepare.js';
-export { edgedAllocation, edgesOf, fourBitAllocation } from './edges.js';
+export { edgedAllocation, edgesOf } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
 export { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
 export { findRegions, type Regions } from './regions.js';
@@ -70,7 +70,7 @@ export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
 export { type RoundedWeights, roundWeights } from './rounding.js';
 export type { Rounding, RoundingOptions } from './rounding-options.js';
-export { type FeedSource, type TapOptions, tapValues } from './taps.js';
+export { type FeedSource, heldFeeds, type TapOptions, tapValues } from './taps.js';
 export {
   quantizeArtifact,
   type QuantizeArtifactOptions,

@@ -1,13 +1,12 @@
 // Weights onto their grids: to nearest, or with error feedback on what the layers see of the calibration data.
 import type { Model } from '../onnx/index.js';
-import type { Tensors } from '../runtime/index.js';
 import { type Allocation, allocationOf, channelBits } from './allocation.js';
 import { componentNodes } from './components.js';
 import { Feedback } from './feedback.js';
 import { quantizeChannels } from './grid.js';
 import { type WeightCodes, weightRows } from './packing.js';
 import { codeBits, isRounded, type RoundingOptions, signed } from './rounding-options.js';
-import type { FeedSource } from './taps.js';
+import { type FeedSource, heldFeeds } from './taps.js';
 import { weightGrids } from './weights.js';
 
 export interface RoundedWeights {
@@ -54,13 +53,8 @@ export const roundWeights = async (
     case 'nearest':
       return { weights: nearestWeights(model, allocation, options), model };
     case 'gptq': {
-      const held: Tensors[] = [];
-      for await (const feed of feeds()) {
-        options.signal?.throwIfAborted();
-        held.push(feed);
-      }
       const feedback = new Feedback(model, allocation, options);
-      await feedback.run(held);
+      await feedback.run(await heldFeeds(feeds, options.signal));
       return { weights: feedback.weights, model: feedback.model };
     }
   }

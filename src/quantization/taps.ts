@@ -3,7 +3,7 @@ import { BitlaneError } from '../errors.js';
 import { extract, intsTensor, isStatic, type Model, sizeOf, type Value, writeModel } from '../onnx/index.js';
 import { type SessionOptions, type Tensors, withSession } from '../runtime/index.js';
 
-/** Inputs of one run each; asked for again for every pass over them. */
+/** Inputs of one run each; asked for again for every pass over them. What one holds may be overwritten by the next. */
 export type FeedSource = () => AsyncIterable<Tensors> | Iterable<Tensors>;
 
 export interface TapOptions {
@@ -58,6 +58,23 @@ export const tapValues = async (
     const given = index === 0 ? names.filter((name) => inputs.has(name)) : [];
     await runBatch(model, batch, given, feeds, visit, options);
   }
+};
+
+/** All feeds at once, each with memory of its own. */
+export const heldFeeds = async (feeds: FeedSource, signal?: AbortSignal): Promise<Tensors[]> => {
+  const held: Tensors[] = [];
+  for await (const feed of feeds()) {
+    signal?.throwIfAborted();
+    held.push(
+      Object.fromEntries(
+        Object.entries(feed).map(([name, tensor]) => [
+          name,
+          { ...tensor, data: tensor.data.slice() } as (typeof feed)[string],
+        ]),
+      ),
+    );
+  }
+  return held;
 };
 
 /** Where sampling starts: an input that the sampled model has besides. */

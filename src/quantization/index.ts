@@ -37,6 +37,15 @@ export {
 export { type GptqOptions, gptqRound, type Rounded } from './gptq.js';
 export { PatchMoments, type PatchMomentsOptions, type PatchShape } from './moments.js';
 export { activationGrids, valuesToMeasure } from './activations.js';
+export { type Balance, balanceInputs, balanceOf } from './balance.js';
+export {
+  type ChannelRange,
+  type ChannelRangeOptions,
+  type ChannelRanges,
+  type ChannelSites,
+  channelSites,
+  measureChannelRanges,
+} from './channels.js';
 export {
   allocate,
   type Allocation,

@@ -1,7 +1,7 @@
 // Balancing: the channels of an activation are brought to one range before int8 convolutions, whose weights take the factors in.
 import { type Model, type Node, tensorOf, type Value } from '../onnx/index.js';
 import type { Range } from './calibration.js';
-import { type ChannelRange, type ChannelRanges, channelsOf } from './channels.js';
+import { type ChannelRanges, channelsOf } from './channels.js';
 import { constantFloats } from './components.js';
 
 /** A multiplication by one constant a channel. */
@@ -52,6 +52,9 @@ const forEachWeight = (
   });
 };
 
+/** No channel gets a scale finer than this part of the coarsest. */
+const MOST_RATIO = 256;
+
 /** How much of the range may lie below zero, as parts of what lies above. */
 const BELOW = Array.from({ length: 33 }, (_, k) => 2 ** (-k / 4));
 
@@ -60,7 +63,7 @@ const BELOW = Array.from({ length: 33 }, (_, k) => 2 ** (-k / 4));
  * layers' outputs.
  */
 export const balancedRange = (
-  ranges: readonly ChannelRange[],
+  ranges: readonly Range[],
   weights: Float64Array,
 ): { readonly divisors: Float32Array; readonly range: Range } => {
   let best: { divisors: Float32Array; range: Range } | undefined;
@@ -81,8 +84,11 @@ export const balancedRange = (
         range.max > 0 ? Math.max(0, max) / range.max : 0,
         range.min < 0 ? Math.min(0, min) / range.min : 0,
       );
-      return wanted > 0 ? wanted : 1;
+      return wanted;
     });
+    // A channel that the calibration data leave silent may speak later.
+    const least = divisors.reduce((most, divisor) => Math.max(most, divisor), 0) / MOST_RATIO;
+    divisors.forEach((divisor, k) => (divisors[k] = least > 0 ? Math.max(divisor, least) : 1));
     let cost = 0;
     divisors.forEach((divisor, k) => (cost += (weights[k] ?? 0) * (divisor * (range.max - range.min)) ** 2));
     if (cost < bestCost) [best, bestCost] = [{ divisors, range }, cost];

@@ -5,14 +5,8 @@ import { ActivationObserver, type Range, type RangeMethod, type RangeOptions } f
 import { dataInputs, type Regions, resultOf } from './regions.js';
 import { type FeedSource, type TapOptions, tapValues } from './taps.js';
 
-/** What the calibration data say of one channel. */
-export interface ChannelRange extends Range {
-  /** Mean of the squares. */
-  readonly power: number;
-}
-
 /** By the name of a value [1, channels, height, width]: one for each channel. */
-export type ChannelRanges = ReadonlyMap<string, readonly ChannelRange[]>;
+export type ChannelRanges = ReadonlyMap<string, readonly Range[]>;
 
 /** Values whose channels can have scales of their own. */
 export interface ChannelSites {
@@ -63,31 +57,22 @@ const CHANNELS = 2048;
 
 class ChannelObserver {
   readonly #observers: readonly ActivationObserver[];
-  readonly #powers: Float64Array;
-  #count = 0;
 
-  constructor(channels: number) {
-    this.#observers = Array.from({ length: channels }, () => new ActivationObserver({ samples: SAMPLES }));
-    this.#powers = new Float64Array(channels);
+  /** @param whole whether single outliers count */
+  constructor(channels: number, whole: boolean) {
+    const options = { samples: SAMPLES, sampledExtremes: !whole };
+    this.#observers = Array.from({ length: channels }, () => new ActivationObserver(options));
   }
 
   observe(values: Float32Array): void {
     const area = values.length / this.#observers.length;
-    this.#observers.forEach((observer, channel) => {
-      const plane = values.subarray(channel * area, (channel + 1) * area);
-      observer.observe(plane);
-      let sum = 0;
-      for (const value of plane) sum += value * value;
-      this.#powers[channel] = (this.#powers[channel] ?? 0) + sum;
-    });
-    this.#count += area;
+    this.#observers.forEach((observer, channel) =>
+      observer.observe(values.subarray(channel * area, (channel + 1) * area)),
+    );
   }
 
-  ranges(method: RangeMethod | undefined, options: RangeOptions): ChannelRange[] {
-    return this.#observers.map((observer, channel) => ({
-      ...observer.range(method, 8, options),
-      power: (this.#powers[channel] ?? 0) / this.#count,
-    }));
+  ranges(method: RangeMethod | undefined, options: RangeOptions): Range[] {
+    return this.#observers.map((observer) => observer.range(method, 8, options));
   }
 }
 
@@ -120,16 +105,17 @@ export const measureChannelRanges = async (
   names: readonly string[],
   feeds: FeedSource,
   options: ChannelRangeOptions = {},
-): Promise<Map<string, ChannelRange[]>> => {
+): Promise<Map<string, Range[]>> => {
   const values = names.map((name) => {
     const value = model.graph.value(name);
     if (value !== undefined && channelsOf(value) !== undefined) return value;
     throw new BitlaneError('INTERNAL', `${name} is no value of [1, channels, height, width]`);
   });
-  const ranges = new Map<string, ChannelRange[]>();
+  const ranges = new Map<string, Range[]>();
   for (const batch of batchesOf(values)) {
+    const whole = options.method === 'min-max';
     const observers = new Map(
-      batch.map((value) => [value.name, new ChannelObserver(channelsOf(value) ?? 0)]),
+      batch.map((value) => [value.name, new ChannelObserver(channelsOf(value) ?? 0, whole)]),
     );
     await tapValues(model, [...observers.keys()], feeds, (name, data) => observers.get(name)?.observe(data), {
       ...options,

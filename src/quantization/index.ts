@@ -39,7 +39,6 @@ export { PatchMoments, type PatchMomentsOptions, type PatchShape } from './momen
 export { activationGrids, valuesToMeasure } from './activations.js';
 export { type Balance, balanceInputs, balanceOf } from './balance.js';
 export {
-  type ChannelRange,
   type ChannelRangeOptions,
   type ChannelRanges,
   type ChannelSites,
@@ -64,14 +63,17 @@ export {
   parseAllocation,
   uniformAllocation,
 } from './allocation.js';
+export { chooseInt8, type ChooseInt8Options, type Int8Candidate, type Int8Choice } from './choose-int8.js';
 export { type Activation, type Component, componentsOf } from './components.js';
+export { type Divergence, openDivergence } from './divergence.js';
 export type { WeightCodes } from './packing.js';
 export { pictureFeeds } from './pictures.js';
 export { opsetFor, prepareModel } from './prepare.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
-export { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
+export { measureRanges, measureRangesBy, type MeasureOptions, rangesNeeded } from './ranges.js';
 export { findRegions, type Regions } from './regions.js';
 export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
 export { type RoundedWeights, type Rounding, type RoundingOptions, roundWeights } from './rounding.js';
+export { integersSaturate } from './saturation.js';
 export { type FeedSource, type TapOptions, tapValues } from './taps.js';

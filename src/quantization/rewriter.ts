@@ -1,26 +1,16 @@
 // The rewriting itself: codes and floats of every value, made where they are first needed.
 import { BitlaneError } from '../errors.js';
-import {
-  float,
-  type Graph,
-  int,
-  intsTensor,
-  type Model,
-  type Node,
-  type NodeParts,
-  type Place,
-  tensorOf,
-  type Value,
-} from '../onnx/index.js';
+import { float, type Graph, int, type Model, type Node, tensorOf, type Value } from '../onnx/index.js';
 import { activationGrids } from './activations.js';
 import { type Allocation, allocationOf, channelBits } from './allocation.js';
 import { balanceOf } from './balance.js';
 import type { Range } from './calibration.js';
-import { type ChannelRanges, channelSites } from './channels.js';
+import type { ChannelRanges } from './channels.js';
 import type { Component } from './components.js';
-import { channelGrid, type ChannelGrid } from './grid.js';
+import type { ChannelGrid } from './grid.js';
 import { setIntegerLayer, UNIT } from './integer-layer.js';
 import { addFloatWeights, type PackingPlace, SHORT, type WeightCodes } from './packing.js';
+import { byPlanes, channelGridsOf, keptResults } from './planes.js';
 import { clamped, dataInputs, findRegions, isMover, outputOf, type Regions, resultOf } from './regions.js';
 
 export interface RewriteOptions {
@@ -46,6 +36,8 @@ export class Rewriter {
   readonly #clamps: ReadonlyMap<Node, Node>;
   /** Of results whose channels have scales of their own; in between they are codes on {@link UNIT}. */
   readonly #channelGrids: ReadonlyMap<Value, readonly ChannelGrid[]>;
+  /** Results that a function takes which is computed in floats. */
+  readonly #kept: ReadonlySet<Value>;
   readonly #codes = new Map<Value, Value>();
   readonly #dequantized = new Map<Value, Value>();
   /** Scale and zero point of each grid, and zero points by their value. */
@@ -63,6 +55,7 @@ export class Rewriter {
     this.#grids = activationGrids(this.regions, options.ranges);
     this.#clamps = new Map([...this.regions.absorbed].map(([clamp, node]) => [node, clamp]));
     this.#channelGrids = channelGridsOf(this.regions, options.channelRanges);
+    this.#kept = keptResults(this.regions, options.floatFunctions);
   }
 
   rewrite(): void {
@@ -156,7 +149,7 @@ export class Rewriter {
         : this.#channelParameters(
             Array.from(factors, (factor) => ({ ...grid, scale: Math.fround(grid.scale / factor) })),
           );
-    if (factors !== undefined) return this.#byPlanes(from, 'QuantizeLinear', parameters, place);
+    if (factors !== undefined) return byPlanes(this.graph, from, 'QuantizeLinear', parameters, place);
     const node = this.graph.addNode(
       {
         opType: 'QuantizeLinear',
@@ -171,36 +164,6 @@ export class Rewriter {
     return codes;
   }
 
-  /**
-   * Quantizes or dequantizes with a scale a channel, between two Reshapes. The engine lays activations out with the channels last
-   * for its integer kernels, and moves that layout through whatever stands there; with channels last a scale a channel takes it
-   * twenty times as long. No layout goes through these Reshapes, which cost nothing.
-   */
-  #byPlanes(
-    from: Value,
-    opType: 'QuantizeLinear' | 'DequantizeLinear',
-    parameters: readonly [Value, Value],
-    place?: Place,
-  ): Value {
-    const [one = 1, channels = 1, ...plane] = from.shape ?? [];
-    const shapes = [
-      [one, channels, -1],
-      [one, channels, ...plane],
-    ].map((dims) => this.graph.addInitializer(SHORT, intsTensor(dims.map(Number))));
-    const add = (parts: NodeParts, after: Place | undefined): Node =>
-      this.graph.addNode({ name: SHORT, outputs: [this.graph.uniqueName(SHORT)], ...parts }, after);
-    const flat = add({ opType: 'Reshape', inputs: [from, shapes[0]] }, place);
-    const node = add(
-      { opType, inputs: [outputOf(flat), ...parameters], attributes: { axis: int(1) } },
-      { after: flat },
-    );
-    const back = add({ opType: 'Reshape', inputs: [outputOf(node), shapes[1]] }, { after: node });
-    const result = outputOf(back);
-    result.type = opType === 'QuantizeLinear' ? 'uint8' : 'float32';
-    result.shape = from.shape;
-    return result;
-  }
-
   /** A value as floats again; one node for all its users. */
   dequantized(value: Value): Value {
     const known = this.#dequantized.get(value);
@@ -209,9 +172,9 @@ export class Rewriter {
     const grids = this.#channelGrids.get(value);
     const parameters =
       grids === undefined ? this.#parameters(this.#gridOf(value)) : this.#channelParameters(grids);
-    if (grids !== undefined && this.#isKept(value)) {
+    if (grids !== undefined && this.#kept.has(value)) {
       const place = codes.producer === undefined ? undefined : { after: codes.producer };
-      const planes = this.#byPlanes(codes, 'DequantizeLinear', parameters, place);
+      const planes = byPlanes(this.graph, codes, 'DequantizeLinear', parameters, place);
       this.#dequantized.set(value, planes);
       return planes;
     }
@@ -267,12 +230,6 @@ export class Rewriter {
     shielded.shape = output.shape;
     if (clamp === undefined) this.#sources.set(result, shielded);
     else clamp.setInput(0, shielded);
-  }
-
-  /** Whether a function that is kept in floats takes `value`. */
-  #isKept(value: Value): boolean {
-    const component = value.producer === undefined ? undefined : this.regions.components.get(value.producer);
-    return component !== undefined && this.#options.floatFunctions?.has(component.name) === true;
   }
 
   /** Whether a QuantizeLinear takes the floats of `value`, through a balance or not. */
@@ -356,21 +313,3 @@ export class Rewriter {
     this.#gone.add(result);
   }
 }
-
-/** Grids by channel of the results that can have them. */
-const channelGridsOf = (
-  regions: Regions,
-  ranges: ChannelRanges | undefined,
-): Map<Value, readonly ChannelGrid[]> => {
-  const grids = new Map<Value, readonly ChannelGrid[]>();
-  if (ranges === undefined) return grids;
-  for (const value of channelSites(regions).results.values()) {
-    const own = ranges.get(value.name);
-    if (own === undefined) continue;
-    grids.set(
-      value,
-      own.map(({ min, max }) => channelGrid(min, max, { bits: 8, signed: false })),
-    );
-  }
-  return grids;
-};

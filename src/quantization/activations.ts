@@ -2,7 +2,7 @@
 import { BitlaneError } from '../errors.js';
 import type { Node, Value } from '../onnx/index.js';
 import type { Range } from './calibration.js';
-import { boundsOf } from './components.js';
+import { boundsOf, type Component } from './components.js';
 import { channelGrid, type ChannelGrid } from './grid.js';
 import { dataInputs, isMover, type Regions } from './regions.js';
 
@@ -17,6 +17,25 @@ const SILU_AT = -1.2784645427610738;
 const SILU_LEAST = -0.27846454276107374;
 
 const silu = (x: number): number => x / (1 + Math.exp(-x));
+
+/** Below this SiLU is -0.003 and rising: what lies there needs no codes of its own. */
+const SILU_FLAT = -8;
+
+/** Ranges without what the function behind a component makes the same anyway. */
+export const withoutFlats = (
+  components: Iterable<Component>,
+  ranges: ReadonlyMap<string, Range>,
+): Map<string, Range> => {
+  const cut = new Map(ranges);
+  for (const { output, activation } of components) {
+    const range = cut.get(output);
+    if (activation === 'silu' && range !== undefined) cut.set(output, cutFlat(range));
+  }
+  return cut;
+};
+
+/** A range before a SiLU. */
+export const cutFlat = ({ min, max }: Range): Range => ({ min: Math.max(min, SILU_FLAT), max });
 
 /** The value that `value` is the SiLU of, in codes: those leave it no other range. `undefined` where it is none. */
 const siluInput = (value: Value, { int8 }: Regions): Value | undefined => {

@@ -103,6 +103,24 @@ const activationOf = (value: Value): Activation => {
   return gate.is('Sigmoid') ? 'silu' : 'hard-swish';
 };
 
+/** The nodes that compute a SiLU or LeakyRelu of `value`; none where it goes through no such function, or through others too. */
+export const functionNodes = (value: Value): Node[] => {
+  switch (activationOf(value)) {
+    case 'silu':
+    case 'leaky-relu':
+      return value.users.filter((node) => node.is('Sigmoid', 'Mul', 'LeakyRelu'));
+    case 'none':
+    case 'relu':
+    case 'relu6':
+    case 'hard-swish':
+    case 'sigmoid':
+    case 'hard-sigmoid':
+    case 'gelu':
+    case 'other':
+      return [];
+  }
+};
+
 /** Where output channels lie in the weights of `node`, and how many groups they are in. */
 const layoutOf = (
   node: Node,

@@ -40,6 +40,14 @@ export { gptqFit, type FitOptions } from './fit.js';
 export { adjustedRows } from './adjust.js';
 export { walk, type Views, type WalkOptions } from './walk.js';
 export { activationGrids, valuesToMeasure } from './activations.js';
+export { type Balance, balanceInputs, balanceOf } from './balance.js';
+export {
+  type ChannelRangeOptions,
+  type ChannelRanges,
+  type ChannelSites,
+  channelSites,
+  measureChannelRanges,
+} from './channels.js';
 export {
   allocate,
   type Allocation,
@@ -58,13 +66,15 @@ export {
   parseAllocation,
   uniformAllocation,
 } from './allocation.js';
+export { chooseInt8, type ChooseInt8Options, type Int8Candidate, type Int8Choice } from './choose-int8.js';
 export { type Activation, type Component, componentsOf } from './components.js';
+export { type Divergence, openDivergence } from './divergence.js';
 export type { WeightCodes } from './packing.js';
 export { pictureFeeds } from './pictures.js';
 export { opsetFor, prepareModel } from './prepare.js';
 export { edgedAllocation, edgesOf } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
-export { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
+export { measureRanges, measureRangesBy, type MeasureOptions, rangesNeeded } from './ranges.js';
 export { findRegions, type Regions } from './regions.js';
 export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
@@ -81,3 +91,4 @@ export {
 } from './artifact.js';
 export { latencyRatio, medianOf, timeModels, type TimingOptions } from './timing.js';
 export { hasIntegerDot } from './cpu.js';
+export { integersSaturate } from './saturation.js';

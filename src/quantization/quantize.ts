@@ -1,11 +1,15 @@
 // From a model, an allocation and calibration data to a quantized model: prepare, measure, round, rewrite.
 import type { Model } from '../onnx/index.js';
+import { cutFlat, withoutFlats } from './activations.js';
 import { type Allocation, allocationBytes, checkAllocation } from './allocation.js';
+import { balanceInputs } from './balance.js';
 import type { Range } from './calibration.js';
+import { type ChannelRanges, channelSites, measureChannelRanges } from './channels.js';
 import { componentsOf } from './components.js';
 import type { WeightCodes } from './packing.js';
 import { opsetFor, prepareModel } from './prepare.js';
 import { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
+import { findRegions } from './regions.js';
 import { type Rewritten, rewriteModel } from './rewrite.js';
 import { roundWeights } from './rounding.js';
 import type { RoundingOptions } from './rounding-options.js';
@@ -19,12 +23,22 @@ export interface QuantizeOptions extends MeasureOptions, RoundingOptions {
   readonly unpacked?: boolean;
   /** Ranges that were measured before, by the name of the value; only those that are missing are measured. */
   readonly ranges?: ReadonlyMap<string, Range>;
+  /**
+   * Give each channel a scale of its own where int8 meets FP32 (default false): before int8 convolutions that take floats, and
+   * behind those whose results become floats.
+   */
+  readonly channels?: boolean;
+  /** Components whose SiLU or LeakyRelu is computed in FP32 while they are int8 (default none): two more such places each. */
+  readonly floatFunctions?: ReadonlySet<string>;
+  /** Ranges by channel that were measured before, by the name of the value; only those that are missing are measured. */
+  readonly channelRanges?: ChannelRanges;
 }
 
 export interface Quantized extends Rewritten {
   /** The FP32 model that was rewritten: its values are what `reference` names. */
   readonly prepared: Model;
   readonly ranges: ReadonlyMap<string, Range>;
+  readonly channelRanges: ChannelRanges;
   readonly weights: ReadonlyMap<string, WeightCodes>;
   /** Bytes of weights, scales and biases that the allocation implies; the file holds the graph besides. */
   readonly impliedBytes: number;
@@ -41,23 +55,51 @@ export const quantizeModel = async (model: Model, options: QuantizeOptions): Pro
   const prepared = prepareModel(model, opsetFor(allocation));
   const components = componentsOf(prepared);
   checkAllocation(allocation, components);
-  const known = options.ranges ?? new Map<string, Range>();
-  const missing = rangesNeeded(prepared, allocation).filter((name) => !known.has(name));
+  const channelRanges = await channelRangesOf(prepared, options);
+  const sites = channelSites(findRegions(prepared, allocation, options.floatFunctions));
+  const balanced =
+    options.channels === true
+      ? balanceInputs(prepared, sites.inputs, channelRanges)
+      : new Map<string, Range>();
+  const known = new Map([...(options.ranges ?? []), ...balanced]);
+  const missing = rangesNeeded(prepared, allocation, options.floatFunctions).filter(
+    (name) => !known.has(name),
+  );
   const measured =
     missing.length === 0 ? new Map<string, Range>() : await measureRanges(prepared, missing, feeds, options);
-  const ranges = new Map([...known, ...measured]);
+  const ranges = new Map([...known, ...withoutFlats(components, measured)]);
   const rounded = await roundWeights(prepared, allocation, feeds, options);
   const rewritten = rewriteModel(rounded.model, {
     allocation,
     ranges,
     weights: rounded.weights,
     unpacked: options.unpacked ?? false,
+    ...(options.floatFunctions !== undefined && { floatFunctions: options.floatFunctions }),
+    ...(options.channels === true && { channelRanges }),
   });
   return {
     ...rewritten,
     prepared,
     ranges,
+    channelRanges,
     weights: rounded.weights,
     impliedBytes: allocationBytes(components, allocation),
   };
+};
+
+/** Ranges by channel of all places that can use them; those given among them. */
+const channelRangesOf = async (prepared: Model, options: QuantizeOptions): Promise<ChannelRanges> => {
+  const known = new Map(options.channelRanges ?? []);
+  if (options.channels !== true) return known;
+  const { results, inputs } = channelSites(findRegions(prepared, options.allocation, options.floatFunctions));
+  const names = [...results.values(), ...inputs.keys()].map(({ name }) => name);
+  const missing = [...new Set(names)].filter((name) => !known.has(name));
+  if (missing.length === 0) return known;
+  const silus = new Set(
+    componentsOf(prepared).flatMap(({ output, activation }) => (activation === 'silu' ? [output] : [])),
+  );
+  for (const [name, ranges] of await measureChannelRanges(prepared, missing, options.feeds, options)) {
+    known.set(name, silus.has(name) ? ranges.map(cutFlat) : ranges);
+  }
+  return known;
 };

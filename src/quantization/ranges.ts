@@ -15,8 +15,27 @@ export interface MeasureOptions extends RangeOptions, TapOptions {
 const SAMPLES = 8_192;
 
 /** Names of the values whose range an allocation needs, in topological order. */
-export const rangesNeeded = (model: Model, allocation: Allocation): string[] =>
-  valuesToMeasure(findRegions(model, allocation)).map(({ name }) => name);
+export const rangesNeeded = (
+  model: Model,
+  allocation: Allocation,
+  floatFunctions?: ReadonlySet<string>,
+): string[] => valuesToMeasure(findRegions(model, allocation, floatFunctions)).map(({ name }) => name);
+
+/** Watches named values over all feeds. */
+const observe = async (
+  model: Model,
+  names: readonly string[],
+  feeds: FeedSource,
+  whole: boolean,
+  options: TapOptions,
+): Promise<Map<string, ActivationObserver>> => {
+  const observers = new Map(names.map((name) => [name, new ActivationObserver()]));
+  await tapValues(model, names, feeds, (name, values) => observers.get(name)?.observe(values), {
+    ...options,
+    ...(whole ? {} : { samples: options.samples ?? SAMPLES }),
+  });
+  return observers;
+};
 
 /**
  * Ranges of named values over all feeds.
@@ -30,13 +49,25 @@ export const measureRanges = async (
   feeds: FeedSource,
   options: MeasureOptions = {},
 ): Promise<Map<string, Range>> => {
-  const observers = new Map(names.map((name) => [name, new ActivationObserver()]));
-  const isWhole = options.method === 'min-max';
-  await tapValues(model, names, feeds, (name, values) => observers.get(name)?.observe(values), {
-    ...options,
-    ...(isWhole ? {} : { samples: options.samples ?? SAMPLES }),
-  });
+  const observers = await observe(model, names, feeds, options.method === 'min-max', options);
   return new Map(
     [...observers].map(([name, observer]) => [name, observer.range(options.method, 8, options)]),
+  );
+};
+
+/** {@link measureRanges} by several methods, from one pass over the feeds; extremes are those of the samples. */
+export const measureRangesBy = async <M extends RangeMethod>(
+  methods: readonly M[],
+  model: Model,
+  names: readonly string[],
+  feeds: FeedSource,
+  options: RangeOptions & TapOptions = {},
+): Promise<Map<M, Map<string, Range>>> => {
+  const observers = await observe(model, names, feeds, false, options);
+  return new Map(
+    methods.map((method) => [
+      method,
+      new Map([...observers].map(([name, observer]) => [name, observer.range(method, 8, options)])),
+    ]),
   );
 };

@@ -1,7 +1,8 @@
 // Which nodes run in int8 under an allocation, and which values carry 8-bit codes for that.
+import { BitlaneError } from '../errors.js';
 import type { Model, Node, Value } from '../onnx/index.js';
 import { type Allocation, allocationOf } from './allocation.js';
-import { boundsOf, type Component, componentNodes } from './components.js';
+import { boundsOf, type Component, componentNodes, functionNodes } from './components.js';
 
 /** Operators with an integer kernel between a DequantizeLinear and a QuantizeLinear. */
 const KERNELS = ['Add', 'Mul', 'Concat', 'LeakyRelu', 'Sigmoid', 'AveragePool', 'GlobalAveragePool'];
@@ -71,17 +72,24 @@ export const clamped = (node: Node): Node | undefined => {
     : undefined;
 };
 
+/** The first output of a node that has one. */
+export const outputOf = (node: Node): Value => {
+  const output = node.output();
+  if (output === undefined) throw new BitlaneError('INTERNAL', `${node.label} has no output`);
+  return output;
+};
+
 /** What `node` gives to others: behind the Relu or Clip that disappears in it. */
 export const resultOf = (node: Node, clamp: Node | undefined): Value | undefined => (clamp ?? node).output();
 
 /** Nodes on a way of joinable nodes from one int8 component to another. */
-const between = (nodes: readonly Node[], int8: ReadonlySet<Node>): Set<Node> => {
+const between = (nodes: readonly Node[], int8: ReadonlySet<Node>, kept: ReadonlySet<Node>): Set<Node> => {
   const [after, before] = [new Set<Node>(), new Set<Node>()];
   const isClamp = (node: Node): boolean => {
     const maker = node.input(0)?.producer;
     return maker !== undefined && clamped(maker) === node;
   };
-  const joins = (node: Node): boolean => canJoin(node) || isClamp(node);
+  const joins = (node: Node): boolean => !kept.has(node) && (canJoin(node) || isClamp(node));
   for (const node of nodes) {
     if (int8.has(node)) after.add(node);
     else if (joins(node) && dataInputs(node).some((value) => value.producer && after.has(value.producer))) {
@@ -102,10 +110,14 @@ const between = (nodes: readonly Node[], int8: ReadonlySet<Node>): Set<Node> => 
   return new Set(nodes.filter((node) => after.has(node) && before.has(node)));
 };
 
-/** Movers whose every user takes codes: codes are a quarter of the memory, so they are made before them. */
-const addMoversBefore = (nodes: readonly Node[], int8: Set<Node>): void => {
+/**
+ * Movers whose every user takes codes: codes are a quarter of the memory, so they are made before them. What a kept function gives
+ * stays in floats until a component takes it: only there can each channel have a scale of its own.
+ */
+const addMoversBefore = (nodes: readonly Node[], int8: Set<Node>, kept: ReadonlySet<Node>): void => {
   for (const node of nodes.toReversed()) {
     if (int8.has(node) || !canJoin(node) || !(isMover(node) || node.is('Concat'))) continue;
+    if (dataInputs(node).some(({ producer }) => producer !== undefined && kept.has(producer))) continue;
     const wanted = node.outputs.every(
       (value) =>
         value !== undefined &&
@@ -117,13 +129,20 @@ const addMoversBefore = (nodes: readonly Node[], int8: Set<Node>): void => {
   }
 };
 
+const NONE: ReadonlySet<string> = new Set();
+
 /**
  * Divides a model into int8 regions and the rest. A node that is no component runs in int8 where it lies between two int8
  * components, so that regions, not single layers, are quantized.
  *
  * @param model shapes inferred
+ * @param floatFunctions components whose SiLU or LeakyRelu is computed in FP32, be they int8 themselves
  */
-export const findRegions = (model: Model, allocation: Allocation): Regions => {
+export const findRegions = (
+  model: Model,
+  allocation: Allocation,
+  floatFunctions: ReadonlySet<string> = NONE,
+): Regions => {
   const components = componentNodes(model);
   const nodes = [...model.graph.nodes()];
   const int8 = new Set(
@@ -132,8 +151,14 @@ export const findRegions = (model: Model, allocation: Allocation): Regions => {
       return component !== undefined && allocationOf(allocation, component).execution === 'int8';
     }),
   );
-  for (const node of between(nodes, int8)) int8.add(node);
-  addMoversBefore(nodes, int8);
+  const kept = new Set(
+    [...components].flatMap(([node, { name }]) => {
+      const output = node.output();
+      return output !== undefined && floatFunctions.has(name) ? functionNodes(output) : [];
+    }),
+  );
+  for (const node of between(nodes, int8, kept)) int8.add(node);
+  addMoversBefore(nodes, int8, kept);
   const absorbed = new Map<Node, Node>();
   for (const node of [...int8]) {
     const clamp = isMover(node) || absorbed.has(node) ? undefined : clamped(node);

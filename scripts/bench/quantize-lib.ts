@@ -13,7 +13,14 @@ import {
   predict,
 } from '../../src/evaluation/index.js';
 import { type Model, readModel } from '../../src/onnx/index.js';
-import { type FeedSource, pictureFeeds } from '../../src/quantization/index.js';
+import {
+  type FeedSource,
+  heldFeeds,
+  type Int8Choice,
+  integersSaturate,
+  pictureFeeds,
+  planInt8,
+} from '../../src/quantization/index.js';
 import {
   type Artifact,
   createManifest,
@@ -34,9 +41,16 @@ export interface QuantizeBench {
   readonly map: ClassMap;
   /** What FP32 is worth on the validation pictures; measured once. */
   readonly fp32: () => Promise<Evaluation>;
+  /** Whether 8-bit weights need to hold 7 bits here. */
+  readonly reduceRange: () => Promise<boolean>;
+  /** How int8 runs best, sought on training pictures without their labels; sought once. */
+  readonly choice: () => Promise<Int8Choice>;
   /** What a file is worth on them. */
   readonly evaluate: (bytes: Uint8Array) => Promise<Evaluation>;
 }
+
+/** Pictures on which ways to run in int8 are compared. */
+const COMPARED = 48;
 
 /** One part of the benchmark: figures by the names that the issue gives them. */
 export type BenchPart = (bench: QuantizeBench) => Promise<readonly Figure[]>;
@@ -70,15 +84,29 @@ export const openBench = (
   const judge = async (artifact: Artifact): Promise<Evaluation> =>
     evaluate((await predict(artifact, valid, map)).results, map, { rounds: 0 });
   let fp32: Promise<Evaluation> | undefined;
+  let reduceRange: Promise<boolean> | undefined;
+  let choice: Promise<Int8Choice> | undefined;
+  const feeds = pictureFeeds(train, parent.manifest.detector.input, options.pictures);
+  const saturates = (): Promise<boolean> => (reduceRange ??= integersSaturate());
+  const seek = async (): Promise<Int8Choice> => {
+    const held = await heldFeeds(feeds);
+    return planInt8(parent, {
+      feeds: () => held,
+      compared: () => held.slice(0, COMPARED),
+      reduceRange: await saturates(),
+    });
+  };
   return {
     parent,
     model: readModel(parent.modelPath),
-    feeds: pictureFeeds(train, parent.manifest.detector.input, options.pictures),
+    feeds,
     pictures: options.pictures,
     train,
     valid,
     map,
     fp32: () => (fp32 ??= judge(parent)),
+    reduceRange: saturates,
+    choice: () => (choice ??= seek()),
     evaluate: (bytes) => withArtifact(parent, bytes, judge),
   };
 };

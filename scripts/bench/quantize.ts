@@ -3,12 +3,14 @@ import { parseArgs } from 'node:util';
 import { BitlaneError } from '../../src/errors.js';
 import { countOption, dataPath, type Figure, printReport, runBench } from './lib.js';
 import { nanoArtifact } from './nano.js';
+import { int8Figures } from './quantize-int8.js';
 import { type BenchPart, openBench } from './quantize-lib.js';
 import { mixFigures } from './quantize-mix.js';
 import { timeFigures } from './quantize-time.js';
 import { weightsFigures } from './quantize-weights.js';
 
 const PARTS: Readonly<Record<string, BenchPart>> = {
+  int8: int8Figures,
   weights: weightsFigures,
   mix: mixFigures,
   time: timeFigures,

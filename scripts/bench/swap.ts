@@ -22,7 +22,7 @@ const { values } = parseArgs({
     frames: { type: 'string' },
     swaps: { type: 'string', default: '200' },
     canary: { type: 'string', default: '10' },
-    fps: { type: 'string', default: '60' },
+    fps: { type: 'string', default: '30' },
   },
 });
 

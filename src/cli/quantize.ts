@@ -11,7 +11,7 @@ import {
   componentsOf,
   edgedAllocation,
   type Execution,
-  hasIntegerDot,
+  integersSaturate,
   parseAllocation,
   prepareModel,
   quantizeArtifact,
@@ -34,6 +34,8 @@ interface Options {
   readonly pictures?: string;
   readonly execution?: string;
   readonly rounding?: string;
+  readonly floatLayers?: string;
+  readonly search: boolean;
   readonly validate?: readonly string[];
   readonly validateSplit: string;
   readonly limit?: string;
@@ -129,6 +131,11 @@ const textOf = ({ id, manifest, path, active, report, notes }: Made): string => 
     `${manifest.name} is artifact ${id.slice(0, 12)}${active ? ', and active' : ''}`,
     `  ${path}`,
     `  bytes    ${report.bytes}, ${figure(report.bytesRatio)} of the parent's; ${report.averageBits.toFixed(2)} bits a weight`,
+    ...(report.floatLayers.length + report.floatFunctions.length === 0
+      ? []
+      : [
+          `  in fp32  ${report.floatLayers.length} layers, and the functions of ${report.floatFunctions.length} more: found by trying`,
+        ]),
     `  one run  ${latency.ms.toFixed(1)} ms, ${figure(latency.ratio.value)} of the parent's (95 %: ${figure(latency.ratio.low)} to ${figure(latency.ratio.high)}; ${latency.rounds} runs in turns, one thread, on ${describeDevice().name})`,
     '',
     ...alignColumns([
@@ -155,6 +162,15 @@ const textOf = ({ id, manifest, path, active, report, notes }: Made): string => 
   ].join('\n');
 };
 
+const UNITS: Readonly<Record<Step, string>> = {
+  choosing: 'candidates',
+  calibrating: 'pictures',
+  rounding: 'layers',
+  'comparing layers': 'pictures',
+  timing: '',
+  validating: 'pictures',
+};
+
 /** One bar a step. */
 class StepBars {
   readonly #cli: Cli;
@@ -168,11 +184,7 @@ class StepBars {
   show(step: Step, done: number, all: number): void {
     if (step !== this.#step) {
       this.stop();
-      this.#bar = this.#cli.progress(
-        step,
-        all,
-        step === 'timing' ? '' : step === 'rounding' ? 'layers' : 'pictures',
-      );
+      this.#bar = this.#cli.progress(step, all, UNITS[step]);
       this.#step = step;
     }
     this.#bar?.update(done);
@@ -209,6 +221,11 @@ export const addQuantize = (program: Command, cli: Cli): void => {
       'what kernels compute in: int8 (default) or fp32; with --bits 8, 4 or 2',
     )
     .option('--rounding <rounding>', 'nearest, or gptq (default where a layer has fewer than 8 bits)')
+    .option(
+      '--float-layers <n>',
+      'with --bits and int8: layers that may stay in fp32, sought where int8 hurts most (default 10)',
+    )
+    .option('--no-search', 'with --bits and int8: everything in int8 as it comes; quick, and often bad')
     .option('--validate <data...>', 'labelled pictures to measure both models on')
     .option('--validate-split <split>', 'their split', 'val')
     .option('--limit <n>', 'take the first n of them only')
@@ -233,6 +250,17 @@ export const addQuantize = (program: Command, cli: Cli): void => {
           64,
         );
         const limit = numberOption('--limit', options.limit, { min: 1, max: 1e9, integer: true }, undefined);
+        const maxFloatLayers = numberOption(
+          '--float-layers',
+          options.floatLayers,
+          { min: 0, max: 10_000, integer: true },
+          10,
+        );
+        // An allocation file says of every layer what it computes in.
+        const seek = options.search && isWidth(options.bits) && options.execution !== 'fp32';
+        if (options.floatLayers !== undefined && !seek) {
+          throw badUsage('--float-layers goes with --bits 8, 4 or 2, int8 execution and a search');
+        }
         const given: Rounding | undefined =
           options.rounding === undefined
             ? undefined
@@ -262,7 +290,8 @@ export const addQuantize = (program: Command, cli: Cli): void => {
             pictures,
             validation,
             rounding: given ?? (isLow(allocation) ? 'gptq' : 'nearest'),
-            reduceRange: !hasIntegerDot(describeDevice()),
+            reduceRange: await integersSaturate(),
+            ...(seek && { seek: { maxFloatLayers } }),
             ...(name !== undefined && { name }),
             signal: cli.signal,
             onProgress: (step, done, all) => bars.show(step, done, all),

@@ -28,18 +28,20 @@ import { writeFileAtomic } from '../system/index.js';
 import { type Allocation, averageBits } from './allocation.js';
 import { DEFAULT_RANGE_METHOD, type RangeMethod } from './calibration.js';
 import { componentsOf } from './components.js';
+import type { Int8Candidate } from './choose-int8.js';
 import { pictureFeeds } from './pictures.js';
+import { alongPlan, planInt8 } from './plan-int8.js';
 import { quantizeModel, type QuantizeOptions } from './quantize.js';
 import { type LayerReport, layerReport } from './report.js';
-import type { FeedSource } from './taps.js';
+import { type FeedSource, heldFeeds } from './taps.js';
 import { latencyRatio, medianOf, timeModels } from './timing.js';
 
 /** What is being done, for a progress bar. */
-export type Step = 'calibrating' | 'rounding' | 'comparing layers' | 'timing' | 'validating';
+export type Step = 'choosing' | 'calibrating' | 'rounding' | 'comparing layers' | 'timing' | 'validating';
 
 export interface QuantizeArtifactOptions extends Omit<
   QuantizeOptions,
-  'allocation' | 'feeds' | 'onProgress'
+  'allocation' | 'feeds' | 'onProgress' | 'channels' | 'floatFunctions' | 'channelRanges'
 > {
   readonly allocation: Allocation;
   /** Pictures that the quantizer sees. */
@@ -48,6 +50,8 @@ export interface QuantizeArtifactOptions extends Omit<
   readonly pictures?: number;
   /** Pictures with labels that it must not see before. */
   readonly validation?: readonly { readonly dataSet: DataSet; readonly map: ClassMap }[];
+  /** Seek how the int8 layers run best: which few stay in FP32, which functions do, how ranges are found. */
+  readonly seek?: { readonly maxFloatLayers: number };
   /** Default: the parent's, and the bits. */
   readonly name?: string;
   readonly method?: RangeMethod;
@@ -77,10 +81,15 @@ export interface QuantizationReport {
   };
   readonly layers: readonly LayerReport[];
   readonly validation: readonly Validation[];
+  /** What was sought and found: layers in FP32, int8 layers whose function is computed in FP32. */
+  readonly floatLayers: readonly string[];
+  readonly floatFunctions: readonly string[];
 }
 
 const DEFAULT_PICTURES = 64;
 const REPORT_PICTURES = 8;
+/** Calibration pictures on which ways to run in int8 are compared. */
+const COMPARED_PICTURES = 48;
 
 /** Calls `seen` for every input that is taken. */
 const counted = (feeds: FeedSource, seen: () => void): FeedSource =>
@@ -123,6 +132,25 @@ const validate = async (
   };
 };
 
+const seekPlan = async (
+  parent: Artifact,
+  feeds: FeedSource,
+  { seek, onProgress, reduceRange, signal }: QuantizeArtifactOptions,
+): Promise<Int8Candidate | undefined> => {
+  if (seek === undefined) return undefined;
+  onProgress?.('choosing', 0, 1);
+  const held = await heldFeeds(feeds, signal);
+  const choice = await planInt8(parent, {
+    feeds: () => held,
+    compared: () => held.slice(0, COMPARED_PICTURES),
+    maxFloatLayers: seek.maxFloatLayers,
+    onProgress: (done, all) => onProgress?.('choosing', done, all),
+    ...(reduceRange !== undefined && { reduceRange }),
+    ...(signal !== undefined && { signal }),
+  });
+  return choice.best;
+};
+
 /** `yolox-nano-4bit`, `yolox-nano-mixed`. */
 const nameOf = (parent: string, { components }: Allocation): string => {
   const widths = new Set(Object.values(components).flatMap(({ bits }) => bits));
@@ -141,7 +169,7 @@ export const quantizeArtifact = async (
   parent: Artifact,
   options: QuantizeArtifactOptions,
 ): Promise<QuantizedArtifact> => {
-  const { allocation, calibration, pictures = DEFAULT_PICTURES, validation = [], signal } = options;
+  const { calibration, pictures = DEFAULT_PICTURES, validation = [], signal } = options;
   const { onProgress = () => undefined, ...rest } = options;
   const { detector } = parent.manifest;
   const progress = (step: Step, all: number): (() => void) => {
@@ -151,11 +179,18 @@ export const quantizeArtifact = async (
   };
   const taken = Math.min(pictures, calibration.images.length);
   if (taken === 0) throw new BitlaneError('BAD_DATASET', `${calibration.path} has no pictures`);
-  const needsRanges = Object.values(allocation.components).some(({ execution }) => execution === 'int8');
+  const needsRanges = Object.values(options.allocation.components).some(
+    ({ execution }) => execution === 'int8',
+  );
   const isFed = options.rounding === 'gptq';
   const feeds = pictureFeeds(calibration, detector.input, taken);
+  const plan = needsRanges ? await seekPlan(parent, feeds, options) : undefined;
+  const planned = plan === undefined ? undefined : alongPlan(options.allocation, plan);
+  const allocation = planned?.allocation ?? options.allocation;
+  const method = planned?.method ?? options.method ?? DEFAULT_RANGE_METHOD;
   const made = await quantizeModel(readModel(parent.modelPath), {
     ...rest,
+    ...planned,
     feeds: counted(feeds, progress('calibrating', taken * ((needsRanges ? 1 : 0) + (isFed ? 1 : 0)))),
     onProgress: (done, all) => onProgress('rounding', done, all),
   });
@@ -168,7 +203,7 @@ export const quantizeArtifact = async (
     rest,
   );
   const parts = {
-    name: options.name ?? nameOf(parent.manifest.name, allocation),
+    name: options.name ?? nameOf(parent.manifest.name, options.allocation),
     detector,
     parentId: parent.id,
     origin: parent.manifest.origin,
@@ -177,9 +212,10 @@ export const quantizeArtifact = async (
       data: calibration.path,
       split: calibration.split,
       pictures: taken,
-      ...(needsRanges && { ranges: options.method ?? DEFAULT_RANGE_METHOD }),
+      ...(needsRanges && { ranges: method }),
       rounding: options.rounding ?? 'nearest',
       reduceRange: options.reduceRange ?? false,
+      ...(plan !== undefined && { floatFunctions: [...plan.floatFunctions] }),
     },
   };
   const folder = mkdtempSync(join(tmpdir(), 'bitlane-quantize-'));
@@ -225,6 +261,8 @@ export const quantizeArtifact = async (
         latency,
         layers,
         validation: validated,
+        floatLayers: plan?.floatLayers ?? [],
+        floatFunctions: plan?.floatFunctions ?? [],
       },
     };
   } finally {

@@ -89,6 +89,6 @@ export {
   type Step,
   validationOf,
 } from './artifact.js';
-export { latencyRatio, medianOf, timeModels, type TimingOptions } from './timing.js';
-export { hasIntegerDot } from './cpu.js';
+export { latencyRatio, medianOf, timeBytes, timeModels, type TimingOptions } from './timing.js';
+export { alongPlan, planInt8, type PlanInt8Options } from './plan-int8.js';
 export { integersSaturate } from './saturation.js';

@@ -1,5 +1,8 @@
 // How fast models are beside each other: run in turns, one thread, in a child process.
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BitlaneError } from '../errors.js';
 import { bootstrap, type Interval, quantile } from '../evaluation/index.js';
@@ -68,6 +71,24 @@ export const timeModels = async (models: readonly string[], options: TimingOptio
   } finally {
     settled.abort();
     await stopChild(child, GRACE_MS);
+  }
+};
+
+/** {@link timeModels} of models that lie in memory. */
+export const timeBytes = async (
+  models: readonly Uint8Array[],
+  options: TimingOptions,
+): Promise<number[][]> => {
+  const folder = mkdtempSync(join(tmpdir(), 'bitlane-timing-'));
+  try {
+    const paths = models.map((bytes, index) => {
+      const path = join(folder, `${index}.onnx`);
+      writeFileSync(path, bytes);
+      return path;
+    });
+    return await timeModels(paths, options);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 };
 

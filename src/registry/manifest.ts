@@ -124,6 +124,8 @@ export const calibrationSchema = z.strictObject({
   rounding: z.string().max(64),
   /** 8-bit weights hold 7 bits: exact on processors without 8-bit dot products. */
   reduceRange: z.boolean(),
+  /** Layers of int8 execution whose function is computed in FP32. */
+  floatFunctions: z.array(z.string().max(1024)).max(100_000).optional(),
 });
 
 /** `manifest.json`. Parts that later steps fill in are optional. */

@@ -73,7 +73,7 @@ t.test('an artifact that is verified, measured and installed like any other', as
   const state = join(folder, 'state');
   const parent = await readArtifactFolder(model);
   const [made, again, verified, measured, installed, listed] = await runMany([
-    [...base, '--bits', '8', '--validate', data, '--out', out, '--json'],
+    [...base, '--bits', '8', '--no-search', '--validate', data, '--out', out, '--json'],
     [...base, '--bits', '8', '--out', out, '--json'],
     ['models', 'verify', out, '--json'],
     ['eval', '--model', out, '--data', data, '--json'],
@@ -132,6 +132,29 @@ t.test('an artifact that is verified, measured and installed like any other', as
     calibration: { rounding: 'gptq', pictures: 2 },
   });
   t.match(json(listed.stdout), { models: [{ id: json(installed.stdout)['id'], name: 'small' }] });
+});
+
+t.test('how int8 runs best is sought, and written down', async (t) => {
+  const out = join(folder, 'sought');
+  const [made, refused] = await runMany([
+    [...base, '--bits', '8', '--float-layers', '1', '--validate', data, '--out', out, '--json'],
+    [...base, '--bits', '8', '--float-layers', '1', '--execution', 'fp32', '--json'],
+  ]);
+  if (!made || !refused) throw new Error('two results');
+  t.equal(made.code, 0, made.stderr);
+  const document = json(made.stdout);
+  const manifest = manifestSchema.parse(JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')));
+  const components = Object.entries(manifest.allocation?.components ?? {});
+  const floats = components.filter(([, { execution }]) => execution === 'fp32').map(([name]) => name);
+  t.same(document['floatLayers'], floats, 'the layers that stay in FP32, and no others, are told');
+  t.ok(floats.length <= 1 && components.length >= 4);
+  t.same(document['floatFunctions'], manifest.calibration?.floatFunctions);
+  t.match(manifest.validation, [{ map50: 1, parentMap50: 1 }]);
+  t.equal(refused.code, 2);
+  t.match(
+    refused.stderr,
+    /^bitlane: --float-layers goes with --bits 8, 4 or 2, int8 execution and a search\n$/,
+  );
 });
 
 t.test('an allocation file, and a text for people', async (t) => {

@@ -1,5 +1,4 @@
 // Allocation: the device's profile, and what it says of an allocation.
-export { checkKernels, type KernelCheck } from './kernel-check.js';
 export { type Accuracy } from './cost.js';
 export { checkDevice, profileDevice, type ProfileDevice, temperature } from './device.js';
 export { type Latency, latencyOf } from './latency.js';

@@ -1,11 +1,16 @@
 // The whole of `bitlane profile`: probe the processor, measure the model, write down what was found.
 import { type Model, type Node, type Value } from '../onnx/index.js';
 import { BitlaneError } from '../errors.js';
-import { type Component, componentsOf, type FeedSource, prepareModel } from '../quantization/index.js';
+import {
+  checkKernels,
+  type Component,
+  componentsOf,
+  type FeedSource,
+  prepareModel,
+} from '../quantization/index.js';
 import type { SessionOptions, Tensors } from '../runtime/index.js';
 import type { CostBasis } from './cost.js';
 import { profileDevice, temperature } from './device.js';
-import { checkKernels } from './kernel-check.js';
 import type { Plan, Region } from './network.js';
 import { firstFeed, type MeasureOptions, type Measured, measurePlans, type Sample } from './profiler.js';
 import { type Profile, profileSchema } from './profile.js';

@@ -91,4 +91,4 @@ export {
 } from './artifact.js';
 export { latencyRatio, medianOf, timeBytes, timeModels, type TimingOptions } from './timing.js';
 export { alongPlan, planInt8, type PlanInt8Options } from './plan-int8.js';
-export { integersSaturate } from './saturation.js';
+export { checkKernels, integersSaturate, type KernelCheck } from './kernel-check.js';

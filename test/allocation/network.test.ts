@@ -1,12 +1,11 @@
 // Regions, borders, and models of any plan: they compute what the plan says, folded or not.
 import t from 'tap';
 import { featuresOf, isFolded } from '../../src/allocation/cost.js';
-import { checkKernels } from '../../src/allocation/index.js';
 import { kernelsOf, profileKernels, timesByNode } from '../../src/allocation/kernels.js';
 import { regionsOf, structureOf } from '../../src/allocation/network.js';
 import { makeVariants } from '../../src/allocation/variants.js';
 import { readModel } from '../../src/onnx/index.js';
-import { componentsOf } from '../../src/quantization/index.js';
+import { checkKernels, componentsOf } from '../../src/quantization/index.js';
 import { withSession } from '../../src/runtime/index.js';
 import { focusNet, noise } from './nets.js';
 

@@ -93,7 +93,7 @@ await runBench(async () => {
     options: {
       json: { type: 'boolean', default: false },
       model: { type: 'string' },
-      seconds: { type: 'string', default: '160' },
+      seconds: { type: 'string', default: '300' },
     },
   });
   const path = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');

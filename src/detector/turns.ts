@@ -3,6 +3,9 @@ import type { Frame } from '../vision/index.js';
 import { workMs } from './canary.js';
 import type { FrameResult, Generation } from './generation.js';
 
+/** What turns need to know of a generation. */
+type Player = Pick<Generation, 'inFlight' | 'offer'>;
+
 /** For how long the serving generation waits for the candidate's answer, in frames of its own: a candidate that hangs holds up nothing. */
 const PATIENCE = 1.5;
 
@@ -12,8 +15,8 @@ const PATIENCE = 1.5;
  * serving generation misses one frame at most.
  */
 export class CanaryTurns {
-  readonly #serving: Generation;
-  readonly #candidate: Generation;
+  readonly #serving: Pick<Player, 'inFlight'>;
+  readonly #candidate: Player;
   /** Called when the serving generation has waited long enough. */
   readonly #goOn: () => void;
   /** What the serving generation was given last, and the candidate not yet. */
@@ -22,7 +25,7 @@ export class CanaryTurns {
   #timer: NodeJS.Timeout | undefined;
   #servingMs = 0;
 
-  constructor(serving: Generation, candidate: Generation, goOn: () => void) {
+  constructor(serving: Pick<Player, 'inFlight'>, candidate: Player, goOn: () => void) {
     this.#serving = serving;
     this.#candidate = candidate;
     this.#goOn = goOn;

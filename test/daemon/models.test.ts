@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test as Tap } from 'tap';
 import { type Config, parseConfig } from '../../src/config/index.js';
@@ -19,7 +20,7 @@ const jpeg = encodeJpeg(
 );
 
 const setUp = async (t: Tap, models: readonly TinyDetector[], change: object = {}) => {
-  const stateDir = t.testdir();
+  const stateDir = mkdtempSync(join(tmpdir(), 'bitlane-models-'));
   const registry = new Registry({ stateDir });
   await registry.start();
   for (const model of models) await registry.install(model.bytes, model.manifest);
@@ -52,6 +53,8 @@ const setUp = async (t: Tap, models: readonly TinyDetector[], change: object = {
     clearInterval(camera);
     await service.stop();
     registry.stop();
+    // Not before: what is on its way to the disk is written until then.
+    rmSync(stateDir, { recursive: true, force: true });
   });
   const saw = async (condition: () => boolean): Promise<void> => {
     while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));

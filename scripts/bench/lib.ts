@@ -1,7 +1,7 @@
 // What the benchmarks share: figures with their uncertainty, one document or one table, where the data is.
 import { existsSync } from 'node:fs';
 import { BitlaneError, messageOf } from '../../src/errors.js';
-import { bootstrap, describeDevice } from '../../src/evaluation/index.js';
+import { describeDevice, medianInterval } from '../../src/evaluation/index.js';
 import { runBounded } from '../../src/system/index.js';
 import { sharedData } from '../test-data.js';
 
@@ -22,38 +22,16 @@ export interface BenchReport {
   readonly figures: readonly Figure[];
 }
 
-/** The middle of `list` (any order); `NaN` of nothing. */
-export const median = (list: readonly number[]): number => {
-  const sorted = [...list].sort((a, b) => a - b);
-  return ((sorted[(sorted.length - 1) >> 1] ?? NaN) + (sorted[sorted.length >> 1] ?? NaN)) / 2;
-};
-
-/** The middle of `values` (any order), each counted as often as `weights` says. */
-const weightedMedian = (
-  sorted: readonly (readonly [value: number, index: number])[],
-  weights: Int32Array,
-) => {
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  const at = (rank: number): number => {
-    let seen = 0;
-    for (const [value, index] of sorted) {
-      seen += weights[index] ?? 0;
-      if (seen > rank) return value;
-    }
-    return NaN;
-  };
-  return (at((total - 1) >> 1) + at(total >> 1)) / 2;
-};
-
 /**
  * The median of one value per run, with the interval of that median over resampled runs. For a comparison give the ratio of
  * each pair: both sides of a pair saw the same moment of a noisy machine.
  */
-export const medianFigure = (name: string, unit: string, values: readonly number[]): Figure => {
-  const sorted = values.map((value, index) => [value, index] as const).sort((a, b) => a[0] - b[0]);
-  const interval = bootstrap(values.length, (weights) => weightedMedian(sorted, weights));
-  return { name, unit, ...interval, runs: values.length };
-};
+export const medianFigure = (name: string, unit: string, values: readonly number[]): Figure => ({
+  name,
+  unit,
+  ...medianInterval(values),
+  runs: values.length,
+});
 
 const three = (value: number): string => value.toFixed(3);
 

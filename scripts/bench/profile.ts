@@ -1,17 +1,11 @@
 // `npm run bench:profile`: the best plan of a profile against both uniform precisions, and how good its predictions are.
 import { parseArgs } from 'node:util';
-import {
-  inTurns,
-  medianOf,
-  pairedRatios,
-  type Profiled,
-  profileModel,
-  Stopwatch,
-} from '../../src/allocation/index.js';
+import { inTurns, pairedRatios, type Profiled, profileModel, Stopwatch } from '../../src/allocation/index.js';
 import { cloneModel, type Model, readModel, removeDeadNodes, runPasses } from '../../src/onnx/index.js';
 import type { FeedSource } from '../../src/quantization/index.js';
 import { hashFile } from '../../src/registry/index.js';
 import { floatTensor, type Tensors } from '../../src/runtime/index.js';
+import { median } from '../../src/system/index.js';
 import { census, countOption, dataPath, type Figure, medianFigure, printReport, runBench } from './lib.js';
 
 const SIDE = 416;
@@ -76,9 +70,9 @@ const measure = async ({ variants, best, profile }: Profiled): Promise<Rounds> =
 
 const figuresOf = async (profiled: Profiled, name: string): Promise<Figure[]> => {
   const { fp32, int8, folded, plan } = await measure(profiled);
-  const isInt8Better = medianOf(pairedRatios(int8, fp32)) < 1;
+  const isInt8Better = median(pairedRatios(int8, fp32)) < 1;
   const better = isInt8Better ? int8 : fp32;
-  const isFoldedBetter = medianOf(pairedRatios(folded, better)) < 1;
+  const isFoldedBetter = median(pairedRatios(folded, better)) < 1;
   return [
     medianFigure(`${name}.int8Ratio`, 'ratio', pairedRatios(int8, fp32)),
     medianFigure(`${name}.foldedFp32Ratio`, 'ratio', pairedRatios(folded, fp32)),

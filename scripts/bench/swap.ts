@@ -9,10 +9,10 @@ import { Daemon } from '../../src/daemon/index.js';
 import { type FrameResult, keptClasses } from '../../src/detector/index.js';
 import { type Artifact, createManifest, Registry } from '../../src/registry/index.js';
 import { withSession } from '../../src/runtime/index.js';
-import { RootLog } from '../../src/system/index.js';
+import { median, RootLog } from '../../src/system/index.js';
 import { callDaemon } from '../../src/telemetry/index.js';
 import { type Detection, type Frame, Pipeline, readJpegSize } from '../../src/vision/index.js';
-import { census, countOption, dataPath, median, printReport, runBench } from './lib.js';
+import { census, countOption, dataPath, printReport, runBench } from './lib.js';
 import { nanoArtifact, twinOf } from './nano.js';
 
 const { values } = parseArgs({

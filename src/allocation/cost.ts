@@ -1,9 +1,10 @@
 // The additive model of a plan's time: what each node takes in its precision, and what every change of precision costs.
 import type { Model } from '../onnx/index.js';
 import type { Allocation } from '../quantization/index.js';
+import { median } from '../system/index.js';
 import { type Coefficient, fitCoefficients } from './fit.js';
 import { type Region, structureOf } from './network.js';
-import { medianOf, rankCorrelation } from './statistics.js';
+import { rankCorrelation } from './statistics.js';
 
 /** Milliseconds of every node by its name, in each precision. */
 export interface NodeTimes {
@@ -140,7 +141,7 @@ export const accuracyOf = (cost: CostModel, observations: readonly Observation[]
   const errors = pairs.map(({ measured, predicted }) => Math.abs(predicted / measured - 1));
   return {
     plans: pairs.length,
-    medianError: medianOf(errors),
+    medianError: median(errors),
     worstError: Math.max(0, ...errors),
     rankCorrelation: rankCorrelation(
       pairs.map(({ measured }) => measured),

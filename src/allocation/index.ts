@@ -13,5 +13,4 @@ export {
   writeProfile,
 } from './profile.js';
 export { type MemoryOf, type Profiled, profileModel, type ProfileOptions } from './profile-model.js';
-export { medianOf } from './statistics.js';
 export { type Contender, inTurns, pairedRatios, Stopwatch } from './stopwatch.js';

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { BitlaneError } from '../errors.js';
 import type { Model, Node } from '../onnx/index.js';
 import { type SessionOptions, type Tensors, withSession } from '../runtime/index.js';
-import { medianOf } from './statistics.js';
+import { median } from '../system/index.js';
 
 const eventsSchema = z.array(
   z.looseObject({
@@ -48,7 +48,7 @@ export const kernelsOf = (profile: string): Kernel[] => {
   return [...found.values()].map(({ name, operator, times }) => ({
     name,
     operator,
-    microseconds: medianOf(times),
+    microseconds: median(times),
   }));
 };
 

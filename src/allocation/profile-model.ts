@@ -9,12 +9,12 @@ import {
   prepareModel,
 } from '../quantization/index.js';
 import type { SessionOptions, Tensors } from '../runtime/index.js';
+import { median } from '../system/index.js';
 import type { CostBasis } from './cost.js';
 import { profileDevice, temperature } from './device.js';
 import type { Plan, Region } from './network.js';
 import { firstFeed, type MeasureOptions, type Measured, measurePlans, type Sample } from './profiler.js';
 import { type Profile, profileSchema } from './profile.js';
-import { medianOf } from './statistics.js';
 import { inTurns, pairedRatios, Stopwatch } from './stopwatch.js';
 import { makeVariants, type Variants } from './variants.js';
 import { isFolded } from './cost.js';
@@ -81,7 +81,7 @@ const decideKernels = async (
     const exact = await new Stopwatch(feed, { threads, session: precise }).contender(bytes);
     try {
       const [base = [], times = []] = await inTurns([fast, exact]);
-      const preciseRatio = medianOf(pairedRatios(times, base));
+      const preciseRatio = median(pairedRatios(times, base));
       return preciseRatio <= 1
         ? {
             variants: await makeVariants(source, feeds, false, session),

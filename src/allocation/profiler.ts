@@ -3,6 +3,7 @@ import { BitlaneError } from '../errors.js';
 import type { Model } from '../onnx/index.js';
 import { type Execution, type FeedSource } from '../quantization/index.js';
 import type { SessionOptions, Tensors } from '../runtime/index.js';
+import { median } from '../system/index.js';
 import {
   type Accuracy,
   accuracyOf,
@@ -17,7 +18,6 @@ import { profileKernels, timesByNode } from './kernels.js';
 import type { Plan } from './network.js';
 import { randomPlan } from './random.js';
 import { searchPlans } from './search.js';
-import { medianOf } from './statistics.js';
 import { type Contender, inTurns, pairedRatios, Stopwatch, type TurnsOptions } from './stopwatch.js';
 import type { Variants } from './variants.js';
 
@@ -96,7 +96,7 @@ interface RandomSamples {
   readonly disturbed: number;
 }
 
-const ratioOf = ({ times, fp32 }: Sample): number => medianOf(pairedRatios(times, fp32));
+const ratioOf = ({ times, fp32 }: Sample): number => median(pairedRatios(times, fp32));
 
 /** The measurement of one model, step by step. */
 class Profiler {
@@ -138,8 +138,8 @@ class Profiler {
     const basis = await this.#basis(variants, references, fp32);
     return this.#stopwatch.with(references, async (contenders) => {
       const first = await inTurns(contenders, { tolerance: 0.004 });
-      const [fp32Ms, int8Ms] = [medianOf(first[0] ?? []), medianOf(first[1] ?? [])];
-      const int8Ratio = medianOf(pairedRatios(first[1] ?? [], first[0] ?? []));
+      const [fp32Ms, int8Ms] = [median(first[0] ?? []), median(first[1] ?? [])];
+      const int8Ratio = median(pairedRatios(first[1] ?? [], first[0] ?? []));
       this.#relations.push(int8Ratio);
       const complete = { ...basis, referenceMs: fp32Ms };
       const random = await this.#randomPlans(variants, contenders, all);
@@ -170,7 +170,7 @@ class Profiler {
     const [plain = new Uint8Array()] = references;
     return this.#stopwatch.with([plain, this.#variants.bytes(fp32)], async (contenders) => {
       const [base = [], folded = []] = await inTurns(contenders);
-      const ratio = medianOf(pairedRatios(folded, base));
+      const ratio = median(pairedRatios(folded, base));
       return { isUsed: ratio < 1 - FOLDING_GAIN, ratio };
     });
   }
@@ -214,9 +214,9 @@ class Profiler {
           ...turns,
           isOver: () => this.#isPast(1),
         });
-        const relation = medianOf(pairedRatios(int8, fp32));
+        const relation = median(pairedRatios(int8, fp32));
         this.#relations.push(relation);
-        const disturbance = Math.abs(relation / medianOf(this.#relations) - 1);
+        const disturbance = Math.abs(relation / median(this.#relations) - 1);
         if (best === undefined || disturbance < best.disturbance) {
           best = { plan, times, fp32, int8, disturbance };
         }
@@ -343,14 +343,14 @@ class Profiler {
       times.forEach((column, i) => samples[i]?.push(...column));
     }
     const [fp32 = [], int8 = [], ...others] = samples;
-    const int8Ratio = medianOf(pairedRatios(int8, fp32));
+    const int8Ratio = median(pairedRatios(int8, fp32));
     const against: Execution = int8Ratio < 1 ? 'int8' : 'fp32';
     const base = against === 'int8' ? int8 : fp32;
-    const ratios = others.map((times) => medianOf(pairedRatios(times, base)));
+    const ratios = others.map((times) => median(pairedRatios(times, base)));
     const least = Math.min(...ratios);
     const winner = finalists[ratios.indexOf(least)];
     if (winner !== undefined && least < 1) {
-      const fp32Ratio = medianOf(pairedRatios(others[ratios.indexOf(least)] ?? [], fp32));
+      const fp32Ratio = median(pairedRatios(others[ratios.indexOf(least)] ?? [], fp32));
       return { plan: winner, against, latencyRatio: least, fp32Ratio, rounds: base.length };
     }
     const plan = uniform[against === 'int8' ? 1 : 0] ?? [];

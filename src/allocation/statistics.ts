@@ -1,12 +1,4 @@
-// Medians, ranks and how far samples are from a stable median.
-
-/** The middle of `values`, in any order; NaN of none. */
-export const medianOf = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const low = sorted[(sorted.length - 1) >> 1] ?? NaN;
-  const high = sorted[sorted.length >> 1] ?? NaN;
-  return (low + high) / 2;
-};
+// Ranks, and how far samples are from a stable median.
 
 /** Half of a 95 % interval of the median, by order statistics: no assumption on how the samples lie. Infinity below six. */
 export const medianError = (values: readonly number[]): number => {

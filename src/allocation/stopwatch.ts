@@ -6,7 +6,8 @@ import {
   type Tensors,
   withSession,
 } from '../runtime/index.js';
-import { medianError, medianOf } from './statistics.js';
+import { median } from '../system/index.js';
+import { medianError } from './statistics.js';
 
 export interface StopwatchOptions {
   readonly threads: number;
@@ -58,7 +59,7 @@ export class Stopwatch {
           for (let i = 0; i < WARM_UP; i++) await session.run(feed);
           const times: number[] = [];
           for (let i = 0; i < BLOCK; i++) times.push(await timed(session, feed));
-          return medianOf(times);
+          return median(times);
         });
       return { round, release: () => Promise.resolve() };
     }
@@ -101,7 +102,7 @@ export const inTurns = async (
   const isStable = (): boolean =>
     samples.every((times) => {
       const ratios = pairedRatios(times, samples[0] ?? []);
-      return medianError(ratios) <= tolerance * medianOf(ratios);
+      return medianError(ratios) <= tolerance * median(ratios);
     });
   for (let round = 0; round < most; round++) {
     if (round >= least && (isOver() || isStable())) break;

@@ -1,4 +1,5 @@
 // What a candidate must show on live frames before it may take over.
+import { median } from '../system/index.js';
 import { type Detection, iou } from '../vision/index.js';
 import type { FrameResult } from './generation.js';
 
@@ -24,15 +25,6 @@ const SAME_PLACE = 0.5;
 /** What a frame took in the detector process, in milliseconds. */
 export const workMs = ({ timings }: FrameResult): number =>
   timings.preprocessMs + timings.inferenceMs + timings.postprocessMs;
-
-/** The middle value; `NaN` of nothing. */
-export const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[half] ?? NaN)
-    : ((sorted[half - 1] ?? NaN) + (sorted[half] ?? NaN)) / 2;
-};
 
 /**
  * Of the serving model's detections of one frame that score 0.5 or more, how many the candidate finds: same class name, IoU of

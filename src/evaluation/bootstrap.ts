@@ -75,3 +75,26 @@ export const pairedBootstrap = (
   second: WeightedFigure,
   options: BootstrapOptions = {},
 ): Interval => bootstrap(pictures, (weights) => second(weights) - first(weights), options);
+
+/** The middle of sorted values, each counted as often as `weights` says. */
+const weightedMedian = (
+  sorted: readonly (readonly [value: number, index: number])[],
+  weights: Int32Array,
+): number => {
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const at = (rank: number): number => {
+    let seen = 0;
+    for (const [value, index] of sorted) {
+      seen += weights[index] ?? 0;
+      if (seen > rank) return value;
+    }
+    return NaN;
+  };
+  return (at((total - 1) >> 1) + at(total >> 1)) / 2;
+};
+
+/** The median of one value a run, with its interval over resampled runs. */
+export const medianInterval = (values: readonly number[], options: BootstrapOptions = {}): Interval => {
+  const sorted = values.map((value, index) => [value, index] as const).sort((a, b) => a[0] - b[0]);
+  return bootstrap(values.length, (weights) => weightedMedian(sorted, weights), options);
+};

@@ -2,6 +2,7 @@
 export { type ClassPrecision, MatchTable, type Precision } from './average-precision.js';
 export {
   bootstrap,
+  medianInterval,
   type BootstrapOptions,
   type Interval,
   pairedBootstrap,

@@ -24,7 +24,7 @@ import {
   readArtifactFolder,
   type Validation,
 } from '../registry/index.js';
-import { writeFileAtomic } from '../system/index.js';
+import { median, writeFileAtomic } from '../system/index.js';
 import { type Allocation, averageBits } from './allocation.js';
 import { DEFAULT_RANGE_METHOD, type RangeMethod } from './calibration.js';
 import { componentsOf } from './components.js';
@@ -34,7 +34,7 @@ import { alongPlan, planInt8 } from './plan-int8.js';
 import { quantizeModel, type QuantizeOptions } from './quantize.js';
 import { type LayerReport, layerReport } from './report.js';
 import { type FeedSource, heldFeeds } from './taps.js';
-import { latencyRatio, medianOf, timeModels } from './timing.js';
+import { latencyRatio, timeModels } from './timing.js';
 
 /** What is being done, for a progress bar. */
 export type Step = 'choosing' | 'calibrating' | 'rounding' | 'comparing layers' | 'timing' | 'validating';
@@ -191,7 +191,10 @@ export const quantizeArtifact = async (
   const made = await quantizeModel(readModel(parent.modelPath), {
     ...rest,
     ...planned,
-    feeds: counted(feeds, progress('calibrating', taken * ((needsRanges ? 1 : 0) + (isFed ? 1 : 0)))),
+    feeds: counted(
+      feeds,
+      progress('calibrating', taken * ((needsRanges && plan === undefined ? 1 : 0) + (isFed ? 1 : 0))),
+    ),
     onProgress: (done, all) => onProgress('rounding', done, all),
   });
   const bytes = writeModel(made.model);
@@ -232,8 +235,8 @@ export const quantizeArtifact = async (
     });
     onProgress('timing', 1, 1);
     const latency = {
-      ms: medianOf(after),
-      parentMs: medianOf(before),
+      ms: median(after),
+      parentMs: median(before),
       ratio: latencyRatio(before, after),
       rounds: after.length,
       threads: 1,

@@ -89,6 +89,6 @@ export {
   type Step,
   validationOf,
 } from './artifact.js';
-export { latencyRatio, medianOf, timeBytes, timeModels, type TimingOptions } from './timing.js';
+export { latencyRatio, timeBytes, timeModels, type TimingOptions } from './timing.js';
 export { alongPlan, planInt8, type PlanInt8Options } from './plan-int8.js';
 export { checkKernels, integersSaturate, type KernelCheck } from './kernel-check.js';

@@ -60,11 +60,14 @@ const inFloats = ({ bits }: ComponentAllocation): ComponentAllocation =>
   // Whole weights where the layer is to be precise; stored bits stay where they are what the file is small by.
   typeof bits === 'number' && bits >= 8 ? { bits: 32, execution: 'fp32' } : { bits, execution: 'fp32' };
 
-/** Options of `quantizeModel` that run `allocation` the way that was found. */
+/** Options of `quantizeModel` that run `allocation` the way that was found, with the ranges that were measured meanwhile. */
 export const alongPlan = (
   allocation: Allocation,
   { floatLayers, floatFunctions, method, quantized }: Int8Candidate,
-): Pick<QuantizeOptions, 'allocation' | 'channels' | 'floatFunctions' | 'channelRanges' | 'method'> => {
+): Pick<
+  QuantizeOptions,
+  'allocation' | 'channels' | 'floatFunctions' | 'ranges' | 'channelRanges' | 'method'
+> => {
   const floats = new Set(floatLayers);
   return {
     allocation: {
@@ -78,6 +81,7 @@ export const alongPlan = (
     },
     channels: true,
     floatFunctions: new Set(floatFunctions),
+    ranges: quantized.ranges,
     channelRanges: quantized.channelRanges,
     method,
   };

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BitlaneError } from '../errors.js';
-import { bootstrap, type Interval, quantile } from '../evaluation/index.js';
+import { type Interval, medianInterval } from '../evaluation/index.js';
 import { spawnOwned, stopChild } from '../system/index.js';
 import { timingReplySchema, type TimingRequest } from './timing-messages.js';
 
@@ -92,13 +92,6 @@ export const timeBytes = async (
   }
 };
 
-/** The median of some times. */
-export const medianOf = (times: readonly number[]): number => quantile(Float64Array.from(times).sort(), 0.5);
-
 /** Median of the ratios second / first of the rounds, with its 95 % interval. */
-export const latencyRatio = (first: readonly number[], second: readonly number[]): Interval => {
-  const ratios = first.map((time, round) => (second[round] ?? NaN) / time);
-  return bootstrap(ratios.length, (weights) =>
-    medianOf(ratios.flatMap((ratio, i) => Array.from({ length: weights[i] ?? 0 }, () => ratio))),
-  );
-};
+export const latencyRatio = (first: readonly number[], second: readonly number[]): Interval =>
+  medianInterval(first.map((time, round) => (second[round] ?? NaN) / time));

@@ -11,5 +11,6 @@ export {
   writeFileAtomic,
 } from './files.js';
 export { type Log, type LogFields, LOG_LEVELS, type LogLevel, RootLog, silentLog } from './log.js';
+export { median } from './median.js';
 export { notify, watchdogIntervalMs } from './notify.js';
 export { runBounded, type RunOptions, type RunResult } from './run.js';

@@ -16,6 +16,16 @@ const run = async (...args: string[]) => {
   return { code, stdout, stderr };
 };
 
+/** A profile takes the longer the busier the machine is, and says so: it is asked for again, with more time. */
+const profiled = async (...args: string[]) => {
+  let answer = await run('profile', ...args, '--seconds', '4');
+  for (const seconds of ['15', '60']) {
+    if (!answer.stderr.includes('give more with --seconds')) break;
+    answer = await run('profile', ...args, '--seconds', seconds);
+  }
+  return answer;
+};
+
 const CLASSES = ['car', 'truck'];
 const folder = t.testdir({});
 
@@ -32,16 +42,7 @@ const artifact = (name: string, delayLayers: number): string => {
 t.test('one document, the same in a file; peak memory from real detector processes', async (t) => {
   const out = join(folder, 'tiny.profile.json');
   const model = artifact('tiny', 4);
-  const { code, stdout, stderr } = await run(
-    'profile',
-    '--model',
-    model,
-    '--seconds',
-    '4',
-    '--out',
-    out,
-    '--json',
-  );
+  const { code, stdout, stderr } = await profiled('--model', model, '--out', out, '--json');
   t.equal(stderr, '');
   t.equal(code, 0);
   t.match(stdout, /^[^\n]+\n$/);
@@ -54,7 +55,7 @@ t.test('one document, the same in a file; peak memory from real detector process
 });
 
 t.test('without --json people get a table', async (t) => {
-  const { code, stdout } = await run('profile', '--model', join(folder, 'tiny'), '--seconds', '3');
+  const { code, stdout } = await profiled('--model', join(folder, 'tiny'));
   t.equal(code, 0);
   t.match(stdout, /^region +layers +fp32 ms +int8 ms +plan$/m);
   t.match(stdout, /^whole model +time +to fp32 +peak memory$/m);

@@ -86,7 +86,11 @@ export const addModelsUse = (models: Command, cli: Cli): void => {
 
 /** Adds `remove` to the command `models`. */
 export const addModelsRemove = (models: Command, cli: Cli): void => {
-  withPlace(models.command('remove <model>').description('remove an installed model that is not in use'))
+  withPlace(
+    models
+      .command('remove <model>')
+      .description('remove an installed model that is neither active nor one to go back to'),
+  )
     .addHelpText('after', '\nExample:\n  bitlane models remove 695e750a5d57')
     .action(
       cli.action(async (options: Options, model: string) => {

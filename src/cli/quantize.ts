@@ -229,7 +229,10 @@ export const addQuantize = (program: Command, cli: Cli): void => {
     .option('--validate <data...>', 'labelled pictures to measure both models on')
     .option('--validate-split <split>', 'their split', 'val')
     .option('--limit <n>', 'take the first n of them only')
-    .option('--name <name>', "the artifact's name (default: its parent's and the bits)")
+    .option(
+      '--name <name>',
+      "the artifact's name (default: its parent's with the bits, or -mixed where layers differ)",
+    )
     .option('--out <dir>', 'write an artifact folder there instead of installing it')
     .option(
       '--config <file>',

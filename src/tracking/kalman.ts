@@ -49,12 +49,14 @@ class Axis {
     const total = this.#pp + sd * sd;
     const gain = this.#pp / total;
     const gainV = this.#pv / total;
+    // What is left of a variance that was far larger is computed, not subtracted: nothing cancels.
+    const rest = (sd * sd) / total;
     const residual = measured - this.position;
     this.position += gain * residual;
     this.velocity += gainV * residual;
     this.#vv -= gainV * this.#pv;
-    this.#pv -= gain * this.#pv;
-    this.#pp -= gain * this.#pp;
+    this.#pv *= rest;
+    this.#pp *= rest;
   }
 
   /** Squared distance of a measurement in standard deviations. */

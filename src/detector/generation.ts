@@ -1,19 +1,15 @@
 // One detector process serving one artifact: its start, its frames, its deadlines, its end.
 import type { ChildProcess } from 'node:child_process';
 import type { Writable } from 'node:stream';
-import { BitlaneError } from '../errors.js';
-import { Emitter, hasExited, type Log, spawnOwned, stopChild } from '../system/index.js';
+import { BitlaneError, messageOf } from '../errors.js';
+import { Emitter, hasExited, type Log, stopChild } from '../system/index.js';
 import type { Detection, Frame } from '../vision/index.js';
-import {
-  type DetectorMessage,
-  detectorMessageSchema,
-  type GenerationFailure,
-  ROW,
-  type Timings,
-} from './messages.js';
+import { type DetectorChild, spawnDetector } from './detector-child.js';
+import { type DetectorMessage, detectorMessageSchema, type GenerationFailure } from './messages.js';
 import { Pace } from './pace.js';
 import { FrameShelf } from './frame-shelf.js';
-import { bringForward, commandBehind, leaveBehind } from './priority.js';
+import { bringForward, leaveBehind } from './priority.js';
+import { ROW, type Seen, SeenReader, type Timings } from './result-wire.js';
 import { encodeHeader } from './wire.js';
 
 export interface GenerationOptions {
@@ -74,6 +70,7 @@ export class Generation extends Emitter<GenerationEvents> {
   readonly #options: GenerationOptions;
   readonly #inFlight = new Map<number, InFlight>();
   #child: ChildProcess | undefined;
+  #frames: Writable | undefined;
   #shelf: FrameShelf | undefined;
   #state: GenerationState = 'new';
   /** Whether one more frame is wanted while the process is busy with another. */
@@ -123,22 +120,21 @@ export class Generation extends Emitter<GenerationEvents> {
   async start({ behind = false }: { readonly behind?: boolean } = {}): Promise<void> {
     if (this.#state !== 'new') throw new BitlaneError('INTERNAL', 'a generation starts once');
     this.#state = 'starting';
-    const { startTimeoutMs, script, args, graceMs } = this.#options;
-    const [command, commandArgs] = behind
-      ? commandBehind(process.execPath, [script, ...args])
-      : [process.execPath, [script, ...args]];
-    this.#shelf = FrameShelf.open();
-    const child = spawnOwned(command, commandArgs, {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe', this.#shelf?.fd ?? 'ignore'],
-    });
+    const { startTimeoutMs, graceMs } = this.#options;
+    const { child, frames, answers } = this.#spawn(behind);
     this.#child = child;
+    this.#frames = frames;
+    const reader = new SeenReader((seen) => this.#see(seen));
+    answers.on('data', (chunk: Buffer) => this.#read(reader, chunk));
     child.on('message', (message) => this.#receive(message));
     child.on('error', (error) => this.#fail(`the detector process could not be started: ${error.message}`));
-    child.on('exit', (code, signal) =>
-      this.#fail(`the detector process ended (${signal === null ? `exit code ${code}` : signal})`),
-    );
-    // A process that dies with frames in its pipe breaks the pipe; its exit says so already.
-    child.stdio[4]?.on('error', () => undefined);
+    child.on('exit', (code, signal) => {
+      const end = (): void =>
+        this.#fail(`the detector process ended (${signal === null ? `exit code ${code}` : signal})`);
+      // What it answered before it ended may still lie in the pipe.
+      if (answers.closed) end();
+      else answers.once('close', end);
+    });
     let timer: NodeJS.Timeout | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
@@ -157,11 +153,22 @@ export class Generation extends Emitter<GenerationEvents> {
     }
   }
 
+  #spawn(behind: boolean): DetectorChild {
+    const { script, args } = this.#options;
+    this.#shelf = FrameShelf.open();
+    try {
+      return spawnDetector(script, args, this.#shelf?.fd, behind);
+    } catch (error) {
+      this.#state = 'ended';
+      this.#clearFrames();
+      throw error;
+    }
+  }
+
   /** Gives the process a frame that it wants. Returns false, and takes nothing, when it wants none. */
   offer(frame: Frame): boolean {
-    const channel = this.#child?.stdio[4] as Writable | null | undefined;
-    if (!this.wants || channel === null || channel === undefined || this.#inFlight.has(frame.seq))
-      return false;
+    const channel = this.#frames;
+    if (!this.wants || channel === undefined || this.#inFlight.has(frame.seq)) return false;
     // What is refused is refused before anything is put down.
     encodeHeader(frame);
     const place = this.#shelf?.put(frame.seq, frame.data);
@@ -217,32 +224,41 @@ export class Generation extends Emitter<GenerationEvents> {
         this.#settleStart?.();
         this.emit('want', undefined);
         break;
-      case 'result': {
-        const frame = this.#takeInFlight(message.seq);
-        if (frame === undefined) return;
-        const { detections, nonFinite, timings } = message;
-        this.emit('result', {
-          generation: this.number,
-          artifactId: this.artifactId,
-          frame,
-          detections: toDetections(detections),
-          nonFinite,
-          timings,
-          totalMs: performance.now() - frame.receivedAtMs,
-        });
-        this.#pace.add(timings.preprocessMs, timings.inferenceMs + timings.postprocessMs);
-        this.#awaitNext();
-        break;
-      }
       case 'dropped':
         if (this.#takeInFlight(message.seq) === undefined) return;
         this.emit('dropped', { seq: message.seq, reason: message.reason });
         this.#awaitNext();
         break;
       case 'failed':
-        this.#fail(message.message);
+        // Its last answers went another way, and are read within this turn of the event loop.
+        setImmediate(() => this.#fail(message.message));
         break;
     }
+  }
+
+  #read(reader: SeenReader, chunk: Uint8Array): void {
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      this.#fail(messageOf(error));
+    }
+  }
+
+  #see({ seq, rows, nonFinite, timings }: Seen): void {
+    if (this.#state !== 'ready') return;
+    const frame = this.#takeInFlight(seq);
+    if (frame === undefined) return;
+    this.emit('result', {
+      generation: this.number,
+      artifactId: this.artifactId,
+      frame,
+      detections: toDetections(rows),
+      nonFinite,
+      timings,
+      totalMs: performance.now() - frame.receivedAtMs,
+    });
+    this.#pace.add(timings.preprocessMs, timings.inferenceMs + timings.postprocessMs);
+    this.#awaitNext();
   }
 
   /** The process begins with a frame, or has none: from here on counts when the next one is wanted. */

@@ -6,12 +6,8 @@ export {
   type GenerationOptions,
   type GenerationState,
 } from './generation.js';
-export {
-  type DetectorMessage,
-  detectorMessageSchema,
-  type GenerationFailure,
-  type Timings,
-} from './messages.js';
+export { type DetectorMessage, detectorMessageSchema, type GenerationFailure } from './messages.js';
+export { encodeSeen, ROW, type Seen, SeenReader, type Timings } from './result-wire.js';
 export { readShelf } from './frame-shelf.js';
 export { encodeHeader, FrameReader, HEADER_BYTES, MAX_PAYLOAD_BYTES, rawBytes } from './wire.js';
 export {

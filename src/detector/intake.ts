@@ -67,6 +67,15 @@ say({ type: 'warm' });
 const reader = new FrameReader(take, {
   // A frame is prepared before the next one is read.
   reuse: true,
+  room: (frame, bytes) => {
+    try {
+      const room = preprocessor.room(frame, input);
+      return room?.byteLength === bytes ? room : undefined;
+    } catch {
+      // What is wrong with the frame is said when it is taken.
+      return undefined;
+    }
+  },
   readShelf: (target, place) => readShelf(SHELF_FD, target, place),
 });
 /** One buffer for all reads: a large frame comes in many. The types of the constructor lack `onread`. */

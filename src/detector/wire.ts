@@ -14,6 +14,8 @@ const MAGIC = 0x314c_4e42;
 /** No picture from a camera is larger: 8K YUV420 is 50 MB. */
 export const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
 const MAX_SIDE = 16_384;
+/** Memory for a frame holds somewhat larger ones too. */
+const ROOM_TO_GROW = 1.5;
 
 const FORMATS: readonly PixelFormat[] = ['jpeg', 'yuv420', 'rgb24'];
 /** 0 in a header: the frame does not say. */
@@ -124,8 +126,10 @@ interface OpenFrame {
 export interface FrameReaderOptions {
   /** Fills `target` with what lies at `place` of the shared memory; without it such frames are refused. */
   readonly readShelf?: (target: Uint8Array, place: number) => void;
-  /** The bytes of a frame are only good until `onFrame` returns: the next frame of the same length takes their place. */
+  /** The bytes of a frame are only good until `onFrame` returns: the next frame takes their place. */
   readonly reuse?: boolean;
+  /** With `reuse`: memory of `bytes` bytes for a frame, where there is better memory than the reader's own. */
+  readonly room?: (frame: Omit<Frame, 'data'>, bytes: number) => Uint8Array | undefined;
 }
 
 /**
@@ -138,7 +142,7 @@ export class FrameReader {
   readonly #options: FrameReaderOptions;
   #filled = 0;
   #open: OpenFrame | undefined;
-  #last: Uint8Array | undefined;
+  #own: Uint8Array | undefined;
   #broken = false;
 
   constructor(onFrame: (frame: Frame) => void, options: FrameReaderOptions = {}) {
@@ -168,7 +172,7 @@ export class FrameReader {
     this.#filled = 0;
     try {
       const { frame, payload, place } = decodeHeader(this.#header);
-      const data = this.#room(payload);
+      const data = this.#room(frame, payload);
       if (place === FOLLOWS) this.#open = { frame, data, filled: 0 };
       else {
         if (this.#options.readShelf === undefined) {
@@ -185,10 +189,15 @@ export class FrameReader {
   }
 
   /** Every byte is written before anyone reads it. */
-  #room(bytes: number): Uint8Array {
-    if (this.#options.reuse === true && this.#last?.byteLength === bytes) return this.#last;
-    this.#last = Buffer.allocUnsafeSlow(bytes);
-    return this.#last;
+  #room(frame: Omit<Frame, 'data'>, bytes: number): Uint8Array {
+    const { reuse, room } = this.#options;
+    if (reuse !== true) return Buffer.allocUnsafeSlow(bytes);
+    const given = room?.(frame, bytes);
+    if (given !== undefined) return given;
+    // JPEGs differ in length: fresh memory for each would cost more than filling it.
+    if ((this.#own?.byteLength ?? 0) < bytes)
+      this.#own = Buffer.allocUnsafeSlow(Math.ceil(ROOM_TO_GROW * bytes));
+    return this.#own?.subarray(0, bytes) ?? new Uint8Array(bytes);
   }
 
   #takePayload(open: OpenFrame, chunk: Uint8Array, at: number): number {

@@ -5,12 +5,8 @@ import { decodeJpeg, isPlainJpeg, MAX_PIXELS } from './jpeg.js';
 import { yuv420Bytes, yuvMatrix } from './plan.js';
 import type { Picture, RgbImage } from './types.js';
 
-/**
- * Checks size and number of bytes (of a JPEG: only that there are some).
- * @throws BAD_FRAME
- */
-export const checkPicture = (picture: Picture): void => {
-  const { format, width, height, data } = picture;
+/** @throws BAD_FRAME where no frame can have this size */
+export const checkPictureSize = ({ width, height }: Pick<Picture, 'width' | 'height'>): void => {
   if (
     !Number.isInteger(width) ||
     !Number.isInteger(height) ||
@@ -20,6 +16,15 @@ export const checkPicture = (picture: Picture): void => {
   ) {
     throw new BitlaneError('BAD_FRAME', `a frame cannot have ${width} x ${height} pixels`);
   }
+};
+
+/**
+ * Checks size and number of bytes (of a JPEG: only that there are some).
+ * @throws BAD_FRAME
+ */
+export const checkPicture = (picture: Picture): void => {
+  const { format, width, height, data } = picture;
+  checkPictureSize(picture);
   const expected =
     format === 'rgb24'
       ? 3 * width * height

@@ -4,9 +4,12 @@ import type { InputSpec } from '../registry/index.js';
 import { type Engine, makeEngine } from './engine.js';
 import { checkJpeg, decodeJpegInto } from './jpeg.js';
 import type { LetterboxTransform } from './letterbox.js';
-import { checkPicture } from './picture.js';
+import { checkPicture, checkPictureSize } from './picture.js';
 import { fillPadding, makePlan, type Plan } from './plan.js';
 import type { Picture, YuvColour } from './types.js';
+
+const isSameMemory = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.buffer === b.buffer && a.byteOffset === b.byteOffset;
 
 /** Room for a decoded Full HD picture from the start; a larger one moves to larger memory. */
 const FIRST_CAPACITY = 3 * 1920 * 1088;
@@ -30,6 +33,8 @@ export class Preprocessor {
   #input: InputSpec | undefined;
   #engine: Engine | undefined;
   #prepared: Prepared | undefined;
+  /** What the tensor's padding was filled for: sampling leaves it alone. */
+  #padded: Plan | undefined;
 
   /** @param options `simd: false` forbids the WebAssembly kernels */
   constructor(options: { readonly simd?: boolean } = {}) {
@@ -61,11 +66,25 @@ export class Preprocessor {
     const jpeg = frame.format === 'jpeg' ? checkJpeg(frame.data, frame.width, frame.height) : undefined;
     const { plan, pixels, engine } = this.#prepare(frame, input);
     if (jpeg !== undefined) decodeJpegInto(frame.data, jpeg, pixels);
-    else pixels.set(frame.data);
-    fillPadding(plan, engine.tensor);
+    else if (!isSameMemory(frame.data, pixels)) pixels.set(frame.data);
+    if (this.#padded !== plan) {
+      fillPadding(plan, engine.tensor);
+      this.#padded = plan;
+    }
     engine.sample(plan);
     if (out !== engine.tensor) out.set(engine.tensor);
     return plan.transform;
+  }
+
+  /**
+   * Memory for the bytes of the next frame: {@link preprocess} need not copy a frame whose `data` lies there. It is good until the
+   * next frame. `undefined` for a JPEG, which is decoded from where it lies.
+   * @throws BAD_FRAME where no frame can have this size
+   */
+  room(frame: Omit<Picture, 'data'>, input: InputSpec): Uint8Array<ArrayBuffer> | undefined {
+    if (frame.format === 'jpeg') return undefined;
+    checkPictureSize(frame);
+    return this.#prepare(frame, input).pixels;
   }
 
   #engineFor(input: InputSpec, capacity: number): Engine {
@@ -76,7 +95,7 @@ export class Preprocessor {
     return this.#engine;
   }
 
-  #prepare(frame: Picture, input: InputSpec): Prepared {
+  #prepare(frame: Omit<Picture, 'data'>, input: InputSpec): Prepared {
     const { width, height } = frame;
     const colour = frame.format === 'yuv420' ? (frame.colour ?? 'bt601-full') : undefined;
     const last = this.#prepared;

@@ -1,10 +1,12 @@
 // A detector process without a model: speaks the real one's protocol and misbehaves on demand.
+import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { FrameReader, readShelf } from '../../src/detector/index.js';
+import { encodeSeen, FrameReader, readShelf, type Seen } from '../../src/detector/index.js';
 
 const mode = process.argv[2] ?? 'serve';
 const timings = { preprocessMs: 0, inferenceMs: mode === 'slow' ? 100 : 1, postprocessMs: 0 };
 let seen = 0;
+const answer = (seen: Seen): number => writeSync(6, encodeSeen(seen));
 const say = (message: unknown): void => void process.send?.(message);
 process.on('disconnect', () => process.exit(0));
 
@@ -18,12 +20,12 @@ const reader = new FrameReader(
     seen += 1;
     if (mode === 'crash' || (mode === 'crash-later' && seen > 3)) process.exit(9);
     if (mode === 'hang') return;
-    if (mode === 'wrong-frame') say({ type: 'result', seq: seq + 1, detections: [], nonFinite: 0, timings });
+    if (mode === 'wrong-frame') answer({ seq: seq + 1, rows: [], nonFinite: 0, timings });
     else if (mode === 'drop') say({ type: 'dropped', seq, reason: 'torn' });
     else {
       const sum = data.reduce((total, value) => total + value, 0);
       const nonFinite = mode === 'nan' ? 4 : 0;
-      say({ type: 'result', seq, detections: [0, 0, width, sum % 1000, 2, 0.5], nonFinite, timings });
+      answer({ seq, rows: [0, 0, width, sum % 1000, 2, 0.5], nonFinite, timings });
     }
   },
   { readShelf: (target, place) => readShelf(5, target, place) },

@@ -1,0 +1,41 @@
+// Starts a detector process and knows its pipes: 3 messages, 4 frames to it, 5 shared memory, 6 what it saw.
+import type { ChildProcess } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { BitlaneError } from '../errors.js';
+import { spawnOwned } from '../system/index.js';
+import { commandBehind } from './priority.js';
+
+export interface DetectorChild {
+  readonly child: ChildProcess;
+  readonly frames: Writable;
+  readonly answers: Readable;
+}
+
+/**
+ * @throws BitlaneError `DETECTOR_FAILED` where there are no file descriptors left for its pipes
+ * @param shelf file descriptor of the shared memory, where there is some
+ * @param behind the process gets what the processor has left over
+ */
+export const spawnDetector = (
+  script: string,
+  args: readonly string[],
+  shelf: number | undefined,
+  behind: boolean,
+): DetectorChild => {
+  const [command, commandArgs] = behind
+    ? commandBehind(process.execPath, [script, ...args])
+    : [process.execPath, [script, ...args]];
+  const child = spawnOwned(command, commandArgs, {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe', shelf ?? 'ignore', 'pipe'],
+  });
+  // The types of node know five pipes, and none of a process that could not be started for want of file descriptors.
+  const pipes = child.stdio as readonly unknown[] | undefined;
+  const [frames, answers] = [pipes?.[4] as Writable | undefined, pipes?.[6] as Readable | undefined];
+  if (frames === undefined || answers === undefined) {
+    child.on('error', () => undefined);
+    throw new BitlaneError('DETECTOR_FAILED', 'the detector process could not be started with its pipes');
+  }
+  // A process that dies with frames in its pipe breaks the pipe; its exit says so already.
+  for (const pipe of [frames, answers]) pipe.on('error', () => undefined);
+  return { child, frames, answers };
+};

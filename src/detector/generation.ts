@@ -1,6 +1,4 @@
 // One detector process serving one artifact: its start, its frames, its deadlines, its end.
-import type { ChildProcess } from 'node:child_process';
-import type { Writable } from 'node:stream';
 import { BitlaneError, messageOf } from '../errors.js';
 import { Emitter, hasExited, type Log, stopChild } from '../system/index.js';
 import type { Detection, Frame } from '../vision/index.js';
@@ -69,9 +67,10 @@ const toDetections = (rows: readonly number[]): Detection[] => {
 export class Generation extends Emitter<GenerationEvents> {
   readonly #options: GenerationOptions;
   readonly #inFlight = new Map<number, InFlight>();
-  #child: ChildProcess | undefined;
-  #frames: Writable | undefined;
+  #process: DetectorChild | undefined;
   #shelf: FrameShelf | undefined;
+  /** Frames given to the model's own thread. */
+  #directs = 0;
   #state: GenerationState = 'new';
   /** Whether one more frame is wanted while the process is busy with another. */
   #early = false;
@@ -101,7 +100,7 @@ export class Generation extends Emitter<GenerationEvents> {
   }
 
   get pid(): number | undefined {
-    return this.#child?.pid;
+    return this.#process?.child.pid;
   }
 
   /** Frames that the process holds. */
@@ -121,9 +120,8 @@ export class Generation extends Emitter<GenerationEvents> {
     if (this.#state !== 'new') throw new BitlaneError('INTERNAL', 'a generation starts once');
     this.#state = 'starting';
     const { startTimeoutMs, graceMs } = this.#options;
-    const { child, frames, answers } = this.#spawn(behind);
-    this.#child = child;
-    this.#frames = frames;
+    this.#process = this.#spawn(behind);
+    const { child, answers } = this.#process;
     const reader = new SeenReader((seen) => this.#see(seen));
     answers.on('data', (chunk: Buffer) => this.#read(reader, chunk));
     child.on('message', (message) => this.#receive(message));
@@ -167,12 +165,15 @@ export class Generation extends Emitter<GenerationEvents> {
 
   /** Gives the process a frame that it wants. Returns false, and takes nothing, when it wants none. */
   offer(frame: Frame): boolean {
-    const channel = this.#frames;
-    if (!this.wants || channel === undefined || this.#inFlight.has(frame.seq)) return false;
+    if (!this.wants || this.#process === undefined || this.#inFlight.has(frame.seq)) return false;
+    const { direct, early } = this.#process;
+    const isIdle = this.#inFlight.size === 0;
+    const channel = isIdle ? direct : early;
     // What is refused is refused before anything is put down.
     encodeHeader(frame);
     const place = this.#shelf?.put(frame.seq, frame.data);
-    const header = encodeHeader(frame, place);
+    const header = encodeHeader(frame, place, isIdle ? 0 : this.#directs);
+    if (isIdle) this.#directs += 1;
     const { data: _data, ...rest } = frame;
     const { frameTimeoutMs } = this.#options;
     const deadline = setTimeout(
@@ -197,9 +198,10 @@ export class Generation extends Emitter<GenerationEvents> {
     this.#settleStart?.(
       new BitlaneError('DETECTOR_FAILED', 'the detector process was stopped while it started'),
     );
-    if (this.#child !== undefined) {
-      if (this.pid !== undefined && !hasExited(this.#child)) leaveBehind(this.pid);
-      await stopChild(this.#child, this.#options.graceMs);
+    const child = this.#process?.child;
+    if (child !== undefined) {
+      if (child.pid !== undefined && !hasExited(child)) leaveBehind(child.pid);
+      await stopChild(child, this.#options.graceMs);
     }
     this.#state = 'ended';
   }
@@ -303,7 +305,8 @@ export class Generation extends Emitter<GenerationEvents> {
     this.#state = 'ended';
     const framesLost = this.#clearFrames();
     this.#options.log.warn(reason, { generation: this.number, artifact: this.artifactId.slice(0, 12) });
-    if (this.#child !== undefined && !hasExited(this.#child)) this.#child.kill('SIGKILL');
+    if (this.#process?.child !== undefined && !hasExited(this.#process?.child))
+      this.#process?.child.kill('SIGKILL');
     if (this.#settleStart === undefined)
       this.emit('failed', { code: 'DETECTOR_FAILED', message: reason, framesLost });
     else this.#settleStart(new BitlaneError('DETECTOR_FAILED', reason));

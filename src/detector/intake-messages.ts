@@ -15,6 +15,8 @@ export type IntakeMessage =
       readonly type: 'prepared';
       /** `undefined`: a grey picture that warms the model up. */
       readonly seq: number | undefined;
+      /** Frames that the model's thread was given itself, and that come before this one. */
+      readonly after: number;
       readonly tensor: Tensor;
       readonly preprocessMs: number;
     } & PreparedPicture)

@@ -1,10 +1,12 @@
-// The detector process: one artifact, one session. Frames come in through its intake thread, answers go out over a pipe.
+// The detector process: one artifact, one session. A frame that finds it idle is taken by the model's own thread; one that finds it
+// busy comes in through the intake thread. Answers go out over a pipe.
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { BitlaneError, messageOf } from '../errors.js';
 import { readArtifactFolder } from '../registry/index.js';
 import { openSession } from '../runtime/index.js';
-import { Pipeline } from '../vision/index.js';
+import { Pipeline, type Picture, Preprocessor } from '../vision/index.js';
+import { type PreparedFrame, prepareInto, readFrames, warmUpPictures } from './frame-input.js';
 import type { IntakeData, IntakeMessage } from './intake-messages.js';
 import type { DetectorMessage } from './messages.js';
 import { processOptionsSchema } from './options.js';
@@ -12,6 +14,7 @@ import { encodeSeen } from './result-wire.js';
 
 const MAX_MESSAGE = 2048;
 const RESULT_FD = 6;
+const DIRECT_FD = 7;
 
 /** Blocks where nobody reads, which only delays the next frame; the supervisor's end is gone with the supervisor. */
 const answer = (bytes: Uint8Array): void => {
@@ -50,25 +53,58 @@ intake.on('error', fail);
 const session = await openSession(artifact.modelPath, { threads, spinning });
 const pipeline = new Pipeline(session, spec, { ...options, ...(classes === undefined ? {} : { classes }) });
 
-const detect = async (message: Extract<IntakeMessage, { type: 'prepared' }>): Promise<void> => {
-  const { seq, tensor, preprocessMs } = message;
-  const { detections, nonFinite, timings } = await pipeline.detectPrepared(message);
-  if (seq !== undefined) {
-    const rows = detections.flatMap(({ x1, y1, x2, y2, classId, score }) => [x1, y1, x2, y2, classId, score]);
-    answer(encodeSeen({ seq, rows, nonFinite, timings: { ...timings, preprocessMs } }));
-  }
-  intake.postMessage(tensor, [tensor.buffer]);
+interface Prepared extends PreparedFrame {
+  /** `undefined`: a grey picture that warms the model up. */
+  readonly seq: number | undefined;
+  readonly tensor: Float32Array;
+}
+
+const detect = async (frame: Prepared): Promise<void> => {
+  const { detections, nonFinite, timings } = await pipeline.detectPrepared(frame);
+  const { seq, preprocessMs } = frame;
+  if (seq === undefined) return;
+  const rows = detections.flatMap(({ x1, y1, x2, y2, classId, score }) => [x1, y1, x2, y2, classId, score]);
+  answer(encodeSeen({ seq, rows, nonFinite, timings: { ...timings, preprocessMs } }));
+};
+
+let last = Promise.resolve();
+const inTurn = (work: () => Promise<void> | void): void => {
+  last = last.then(work).catch(fail);
+};
+
+const preprocessor = new Preprocessor();
+/** The supervisor gives a frame to this thread only when it holds no other: the tensor is free. */
+const take = (picture: Picture, seq: number | undefined): void => {
+  const tensor = preprocessor.tensor(spec.input);
+  const prepared = prepareInto(preprocessor, picture, spec.input, tensor);
+  inTurn(() => detect({ ...prepared, seq, tensor }));
 };
 
 const handle = async (message: IntakeMessage): Promise<void> => {
   switch (message.type) {
     case 'prepared':
       await detect(message);
+      intake.postMessage(message.tensor, [message.tensor.buffer]);
       break;
     case 'dropped':
       say(message);
       break;
     case 'warm':
+      readFrames({
+        fd: DIRECT_FD,
+        preprocessor,
+        input: spec.input,
+        take: (frame) => {
+          try {
+            take(frame, frame.seq);
+          } finally {
+            taken += 1;
+            inOrder();
+          }
+        },
+        dropped: (seq, reason) => say({ type: 'dropped', seq, reason }),
+        failed: (reason) => fail(new Error(reason)),
+      });
       say({ type: 'ready', warmUpMs: performance.now() - started });
       break;
     case 'failed':
@@ -77,7 +113,20 @@ const handle = async (message: IntakeMessage): Promise<void> => {
   }
 };
 
-let last = Promise.resolve();
+/** Frames that this thread took itself. */
+let taken = 0;
+/** What the intake prepared before this thread had read a frame that comes first: a process that was held up finds both. */
+let early: IntakeMessage[] = [];
+const inOrder = (): void => {
+  const messages = early;
+  early = [];
+  for (const message of messages) {
+    if (message.type === 'prepared' && message.after > taken) early.push(message);
+    else inTurn(() => handle(message));
+  }
+};
 intake.on('message', (message: IntakeMessage) => {
-  last = last.then(() => handle(message)).catch(fail);
+  early.push(message);
+  inOrder();
 });
+for (const picture of warmUpPictures(spec.input)) take(picture, undefined);

@@ -4,9 +4,9 @@ import type { Frame, PixelFormat, YuvColour } from '../vision/index.js';
 
 /**
  * Bytes of a header, little endian: magic u32, format u32, width u32, height u32, payload u32, colour u32, seq f64, times f64 f64,
- * place f64 (in the shared memory; -1: the payload follows).
+ * place f64 (in the shared memory; -1: the payload follows), after f64.
  */
-export const HEADER_BYTES = 56;
+export const HEADER_BYTES = 64;
 const FOLLOWS = -1;
 const MAX_PLACE = 2 ** 40;
 const MAGIC = 0x314c_4e42;
@@ -42,8 +42,9 @@ export const rawBytes = (format: PixelFormat, width: number, height: number): nu
 /**
  * The header of `frame`. Throws `BAD_FRAME` for a frame that {@link FrameReader} would refuse.
  * @param place where its bytes lie in the shared memory; left out, they follow the header
+ * @param after frames that this process was given through its other pipe, and that come before this one
  */
-export const encodeHeader = (frame: Frame, place: number = FOLLOWS): Uint8Array => {
+export const encodeHeader = (frame: Frame, place: number = FOLLOWS, after = 0): Uint8Array => {
   const problem = checkSize(frame.format, frame.width, frame.height, frame.data.byteLength);
   if (problem !== undefined) throw new BitlaneError('BAD_FRAME', problem);
   const bytes = new Uint8Array(HEADER_BYTES);
@@ -58,6 +59,7 @@ export const encodeHeader = (frame: Frame, place: number = FOLLOWS): Uint8Array 
   view.setFloat64(32, frame.receivedAtMs, true);
   view.setFloat64(40, frame.wallMs, true);
   view.setFloat64(48, place, true);
+  view.setFloat64(56, after, true);
   return bytes;
 };
 
@@ -88,6 +90,7 @@ interface Header {
   readonly frame: Omit<Frame, 'data'>;
   readonly payload: number;
   readonly place: number;
+  readonly after: number;
 }
 
 const decodeHeader = (bytes: Uint8Array): Header => {
@@ -112,13 +115,16 @@ const decodeHeader = (bytes: Uint8Array): Header => {
   if (!Number.isInteger(place) || place < FOLLOWS || place > MAX_PLACE) {
     return bad('the frame header names an impossible place');
   }
+  const after = view.getFloat64(56, true);
+  if (!Number.isSafeInteger(after) || after < 0) return bad('the frame header counts wrongly');
   const frame = { seq, receivedAtMs: receivedAtMs ?? 0, wallMs: wallMs ?? 0, format, width, height };
-  return { frame: colour === undefined ? frame : { ...frame, colour }, payload, place };
+  return { frame: colour === undefined ? frame : { ...frame, colour }, payload, place, after };
 };
 
 /** A frame whose bytes are still coming. */
 interface OpenFrame {
   readonly frame: Omit<Frame, 'data'>;
+  readonly after: number;
   readonly data: Uint8Array;
   filled: number;
 }
@@ -137,7 +143,7 @@ export interface FrameReaderOptions {
  * format cannot be found again, so the reader throws and is done.
  */
 export class FrameReader {
-  readonly #onFrame: (frame: Frame) => void;
+  readonly #onFrame: (frame: Frame, after: number) => void;
   readonly #header = new Uint8Array(HEADER_BYTES);
   readonly #options: FrameReaderOptions;
   #filled = 0;
@@ -145,7 +151,7 @@ export class FrameReader {
   #own: Uint8Array | undefined;
   #broken = false;
 
-  constructor(onFrame: (frame: Frame) => void, options: FrameReaderOptions = {}) {
+  constructor(onFrame: (frame: Frame, after: number) => void, options: FrameReaderOptions = {}) {
     this.#onFrame = onFrame;
     this.#options = options;
   }
@@ -171,15 +177,15 @@ export class FrameReader {
     if (this.#filled < HEADER_BYTES) return count;
     this.#filled = 0;
     try {
-      const { frame, payload, place } = decodeHeader(this.#header);
+      const { frame, payload, place, after } = decodeHeader(this.#header);
       const data = this.#room(frame, payload);
-      if (place === FOLLOWS) this.#open = { frame, data, filled: 0 };
+      if (place === FOLLOWS) this.#open = { frame, after, data, filled: 0 };
       else {
         if (this.#options.readShelf === undefined) {
           throw new BitlaneError('BAD_FRAME', 'the frame lies in shared memory, and there is none');
         }
         this.#options.readShelf(data, place);
-        this.#onFrame({ ...frame, data });
+        this.#onFrame({ ...frame, data }, after);
       }
     } catch (error) {
       this.#broken = true;
@@ -206,7 +212,7 @@ export class FrameReader {
     open.filled += count;
     if (open.filled === open.data.byteLength) {
       this.#open = undefined;
-      this.#onFrame({ ...open.frame, data: open.data });
+      this.#onFrame({ ...open.frame, data: open.data }, open.after);
     }
     return count;
   }

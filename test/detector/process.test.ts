@@ -191,6 +191,30 @@ t.test(
   },
 );
 
+t.test('a process that was held up answers its frames in their order', async (t) => {
+  const target = realGeneration(tinyArtifact(folder, { boxes: [BOX] }));
+  t.teardown(() => target.stop());
+  await target.start();
+  const { pid } = target;
+  if (pid === undefined) throw new Error('no process');
+  const order: number[] = [];
+  target.on('result', ({ frame }) => order.push(frame.seq));
+  const offered: number[] = [];
+  for (let round = 0; round < 20; round += 1) {
+    while (target.inFlight > 0) await sleep(1);
+    process.kill(pid, 'SIGSTOP');
+    for (let held = 0; held < 2; held += 1) {
+      const seq = offered.length;
+      while (!target.wants) await sleep(1);
+      t.ok(target.offer({ ...image(320, 240), seq, receivedAtMs: performance.now(), wallMs: 0 }));
+      offered.push(seq);
+    }
+    process.kill(pid, 'SIGCONT');
+  }
+  while (target.inFlight > 0) await sleep(1);
+  t.same(order, offered);
+});
+
 t.test('a supervisor that is killed leaves no detector behind', async (t) => {
   const artifact = tinyArtifact(folder, { boxes: [BOX] });
   const code = `

@@ -10,7 +10,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import Database from 'better-sqlite3';
 import { SingleBar } from 'cli-progress';
 import { connect, type MqttClient } from 'mqtt';
@@ -19,17 +18,15 @@ import { packageRoot, spawnOwned } from '../../src/system/index.js';
 import { callDaemon } from '../../src/telemetry/index.js';
 import { type Broker, startBroker } from '../../test/helpers/mosquitto.js';
 import { randomFrom } from '../../test/tracking/traffic.js';
-import { census, countOption, dataPath, printReport, runBench } from './lib.js';
+import { census, countOption, dataPath, printReport, runBench, readOptions } from './lib.js';
 import { nanoArtifact, twinOf } from './nano.js';
 
-const { values } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    model: { type: 'string' },
-    frames: { type: 'string' },
-    kills: { type: 'string', default: '200' },
-    seed: { type: 'string', default: '1' },
-  },
+const values = readOptions({
+  json: { type: 'boolean', default: false },
+  model: { type: 'string' },
+  frames: { type: 'string' },
+  kills: { type: 'string', default: '200' },
+  seed: { type: 'string', default: '1' },
 });
 
 const DEVICE = 'kill';

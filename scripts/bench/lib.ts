@@ -1,5 +1,6 @@
 // What the benchmarks share: figures with their uncertainty, one document or one table, where the data is.
 import { existsSync } from 'node:fs';
+import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { BitlaneError, messageOf } from '../../src/errors.js';
 import { describeDevice, medianInterval } from '../../src/evaluation/index.js';
 import { runBounded } from '../../src/system/index.js';
@@ -109,3 +110,16 @@ export const census = (name: string, unit: string, value: number, runs: number):
   high: value,
   runs,
 });
+
+/** The command line's options; a wrong one ends the benchmark with one sentence and exit code 2. */
+export const readOptions = <T extends NonNullable<ParseArgsConfig['options']>>(
+  options: T,
+): ReturnType<typeof parseArgs<{ options: T }>>['values'] => {
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    const known = Object.keys(options).map((name) => `--${name}`);
+    process.stderr.write(`${messageOf(error)}; known are ${known.join(', ')}\n`);
+    return process.exit(2);
+  }
+};

@@ -1,14 +1,21 @@
 // What everything around the model costs: `npm run bench:pipeline -- --json`.
 import { availableParallelism } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { parseArgs } from 'node:util';
 import { detectorSchema } from '../../src/config/index.js';
 import { createGeneration, type FrameResult, type Generation } from '../../src/detector/index.js';
 import type { Artifact } from '../../src/registry/index.js';
 import { silentLog } from '../../src/system/index.js';
 import type { Picture } from '../../src/vision/index.js';
 import { type BareModel, startBareModel } from './bare-model.js';
-import { countOption, dataPath, medianFigure, pinMainThread, printReport, runBench } from './lib.js';
+import {
+  countOption,
+  dataPath,
+  medianFigure,
+  pinMainThread,
+  printReport,
+  runBench,
+  readOptions,
+} from './lib.js';
 import { jpegFrames, nanoArtifact, toYuv420 } from './nano.js';
 
 const FRAMES = 100;
@@ -20,17 +27,15 @@ const BURST = 3;
 /** The histogram counts its own timer in. */
 const RESOLUTION_MS = 10;
 
-const { values } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    model: { type: 'string' },
-    frames: { type: 'string' },
-    rounds: { type: 'string', default: '4' },
-    pairs: { type: 'string', default: '75' },
-    blocks: { type: 'string', default: '8' },
-    'block-frames': { type: 'string', default: '40' },
-    threads: { type: 'string', default: '1' },
-  },
+const values = readOptions({
+  json: { type: 'boolean', default: false },
+  model: { type: 'string' },
+  frames: { type: 'string' },
+  rounds: { type: 'string', default: '8' },
+  pairs: { type: 'string', default: '40' },
+  blocks: { type: 'string', default: '4' },
+  'block-frames': { type: 'string', default: '40' },
+  threads: { type: 'string', default: '1' },
 });
 
 let seq = 0;

@@ -1,12 +1,20 @@
 // `npm run bench:profile`: the best plan of a profile against both uniform precisions, and how good its predictions are.
-import { parseArgs } from 'node:util';
 import { inTurns, pairedRatios, type Profiled, profileModel, Stopwatch } from '../../src/allocation/index.js';
 import { cloneModel, type Model, readModel, removeDeadNodes, runPasses } from '../../src/onnx/index.js';
 import type { FeedSource } from '../../src/quantization/index.js';
 import { hashFile } from '../../src/registry/index.js';
 import { floatTensor, type Tensors } from '../../src/runtime/index.js';
 import { median } from '../../src/system/index.js';
-import { census, countOption, dataPath, type Figure, medianFigure, printReport, runBench } from './lib.js';
+import {
+  census,
+  countOption,
+  dataPath,
+  type Figure,
+  medianFigure,
+  printReport,
+  runBench,
+  readOptions,
+} from './lib.js';
 
 const SIDE = 416;
 const OPENINGS = 6;
@@ -83,12 +91,10 @@ const figuresOf = async (profiled: Profiled, name: string): Promise<Figure[]> =>
 };
 
 await runBench(async () => {
-  const { values } = parseArgs({
-    options: {
-      json: { type: 'boolean', default: false },
-      model: { type: 'string' },
-      seconds: { type: 'string', default: '300' },
-    },
+  const values = readOptions({
+    json: { type: 'boolean', default: false },
+    model: { type: 'string' },
+    seconds: { type: 'string', default: '300' },
   });
   const path = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
   const seconds = countOption(values.seconds, '--seconds');

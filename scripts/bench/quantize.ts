@@ -1,7 +1,6 @@
 // `npm run bench:quantize`: what low bits cost and what they are worth, on YOLOX-nano and labelled road pictures.
-import { parseArgs } from 'node:util';
 import { BitlaneError } from '../../src/errors.js';
-import { countOption, dataPath, type Figure, printReport, runBench } from './lib.js';
+import { countOption, dataPath, type Figure, printReport, runBench, readOptions } from './lib.js';
 import { nanoArtifact } from './nano.js';
 import { int8Figures } from './quantize-int8.js';
 import { type BenchPart, openBench } from './quantize-lib.js';
@@ -17,15 +16,13 @@ const PARTS: Readonly<Record<string, BenchPart>> = {
 };
 
 await runBench(async () => {
-  const { values } = parseArgs({
-    options: {
-      json: { type: 'boolean', default: false },
-      model: { type: 'string' },
-      data: { type: 'string' },
-      pictures: { type: 'string', default: '64' },
-      limit: { type: 'string' },
-      parts: { type: 'string', default: Object.keys(PARTS).join(',') },
-    },
+  const values = readOptions({
+    json: { type: 'boolean', default: false },
+    model: { type: 'string' },
+    data: { type: 'string' },
+    pictures: { type: 'string', default: '64' },
+    limit: { type: 'string' },
+    parts: { type: 'string', default: Object.keys(PARTS).join(',') },
   });
   const names = values.parts.split(',');
   const parts = names.map((name) => {

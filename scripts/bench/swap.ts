@@ -2,7 +2,6 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { type Config, readConfig } from '../../src/config/index.js';
 import { Daemon } from '../../src/daemon/index.js';
@@ -12,18 +11,16 @@ import { withSession } from '../../src/runtime/index.js';
 import { median, RootLog } from '../../src/system/index.js';
 import { callDaemon } from '../../src/telemetry/index.js';
 import { type Detection, type Frame, Pipeline, readJpegSize } from '../../src/vision/index.js';
-import { census, countOption, dataPath, printReport, runBench } from './lib.js';
+import { census, countOption, dataPath, printReport, runBench, readOptions } from './lib.js';
 import { nanoArtifact, twinOf } from './nano.js';
 
-const { values } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    model: { type: 'string' },
-    frames: { type: 'string' },
-    swaps: { type: 'string', default: '200' },
-    canary: { type: 'string', default: '10' },
-    fps: { type: 'string', default: '30' },
-  },
+const values = readOptions({
+  json: { type: 'boolean', default: false },
+  model: { type: 'string' },
+  frames: { type: 'string' },
+  swaps: { type: 'string', default: '200' },
+  canary: { type: 'string', default: '10' },
+  fps: { type: 'string', default: '30' },
 });
 
 const PICTURES = 120;

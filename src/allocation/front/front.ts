@@ -15,16 +15,16 @@ export interface FrontPoint {
 }
 
 export interface FrontOptions {
-  /** Sizes of file (default 12). */
+  /** Sizes of file (default 10). */
   readonly sizes?: number;
-  /** Times of a run, where there is a profile (default 4). */
+  /** Times of a run, where there is a profile (default 3). */
   readonly times?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, all: number) => void;
 }
 
-const GAP = 1e-3;
-const SECONDS = 5;
+const GAP = 5e-3;
+const SECONDS = 3;
 
 /** `count` values from `low` to `high`, each by the same factor above the one before. */
 const geometric = (low: number, high: number, count: number): number[] =>
@@ -52,7 +52,7 @@ const isWorse = (a: FrontPoint, b: FrontPoint): boolean => {
  * @throws the reason of `signal`
  */
 export const frontOf = async (problem: Problem, options: FrontOptions = {}): Promise<FrontPoint[]> => {
-  const { sizes = 12, times = 4, signal, onProgress } = options;
+  const { sizes = 10, times = 3, signal, onProgress } = options;
   const exact = { gap: GAP, seconds: SECONDS };
   const { bytes } = problem;
   const least = (await leastUsage(problem, 'modelBytes', {}, exact)) ?? bytes.constant;

@@ -21,12 +21,15 @@ export interface Solution {
   readonly objective: number;
   /** No solution can be better than this. */
   readonly bound: number;
-  /** (objective - bound) / |objective|: 0 where the solution is proved to be the best. */
+  /** (objective - bound) / |objective|; 0 where the solution is proved to be the best. */
   readonly gap: number;
 }
 
 // The package's types describe a CommonJS module, where what Node imports is an ES module: its default is the loader itself.
 const loadHighs = loader as unknown as () => Promise<Highs>;
+
+/** What floats cannot tell apart in objectives of this room's scale. */
+const ABSOLUTE_GAP = 1e-7;
 
 let loaded: Promise<Highs> | undefined;
 
@@ -98,7 +101,7 @@ export class Program {
         model.options.set({
           output_flag: false,
           mip_rel_gap: gap,
-          mip_abs_gap: 1e-9,
+          mip_abs_gap: ABSOLUTE_GAP,
           mip_feasibility_tolerance: 1e-8,
           time_limit: seconds,
         });
@@ -116,7 +119,7 @@ export class Program {
           values: model.getSolution().colValue,
           objective,
           bound,
-          gap: Math.max(0, objective - bound) / Math.max(Math.abs(objective), 1e-12),
+          gap: objective - bound <= ABSOLUTE_GAP ? 0 : (objective - bound) / Math.abs(objective),
         };
       },
     );

@@ -38,7 +38,7 @@ export const solveLayers = async (
   }
   if (best === undefined) return undefined;
   const { damage } = best;
-  return { ...best, bound: Math.min(bound, damage), gap: damage === 0 ? 0 : Math.max(0, 1 - bound / damage) };
+  return { ...best, bound: Math.min(bound, damage), gap: bound >= damage ? 0 : 1 - bound / damage };
 };
 
 /** The least that one dimension can be within the limits of the others; `undefined` where those cannot be met. */

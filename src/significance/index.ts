@@ -10,3 +10,4 @@ export {
   type WeightMeasures,
   writeSignificance,
 } from './map.js';
+export { measureSignificance, type MeasuredSignificance, type SignificanceOptions, type SignificanceStep } from './measure.js';

@@ -9,7 +9,9 @@ import type { ChannelRanges } from './channels.js';
 import type { Component } from './components.js';
 import type { ChannelGrid } from './grid.js';
 import { setIntegerLayer, UNIT } from './integer-layer.js';
-import { addFloatWeights, type PackingPlace, SHORT, type WeightCodes } from './packing.js';
+import { SHORT } from './joined.js';
+import { addFloatWeights, type PackingPlace, type WeightCodes } from './packing.js';
+import { type HeldCodes, packCodes } from './parts.js';
 import { byPlanes, channelGridsOf, keptResults } from './planes.js';
 import { clamped, dataInputs, findRegions, isMover, outputOf, type Regions, resultOf } from './regions.js';
 
@@ -33,6 +35,7 @@ export class Rewriter {
   readonly regions: Regions;
   readonly #grids: ReadonlyMap<Value, ChannelGrid>;
   readonly #options: RewriteOptions;
+  readonly #held: HeldCodes[] = [];
   readonly #clamps: ReadonlyMap<Node, Node>;
   /** Of results whose channels have scales of their own; in between they are codes on {@link UNIT}. */
   readonly #channelGrids: ReadonlyMap<Value, readonly ChannelGrid[]>;
@@ -73,6 +76,7 @@ export class Rewriter {
         this.graph.replaceUses(value, this.dequantized(value), quantizer);
       }
     }
+    if (this.#options.unpacked !== true) packCodes(this.graph, this.#held);
   }
 
   /** What a component gives, and the grid where that is codes. */
@@ -248,7 +252,7 @@ export class Rewriter {
       component,
       bits: channelBits(component, allocationOf(this.#options.allocation, component)),
       weights: this.#options.weights.get(component.name),
-      unpacked: this.#options.unpacked === true,
+      held: this.#held,
     };
   }
 

@@ -4,6 +4,7 @@ import { type Model, type Node, readModel } from '../../src/onnx/index.js';
 import {
   allocate,
   type Allocation,
+  type BitWidth,
   componentsOf,
   prepareModel,
   type Quantized,
@@ -16,6 +17,8 @@ import { tinyNets } from './nets.js';
 
 const INTEGER = new Set(['QLinearConv', 'QGemm', 'QLinearMatMul']);
 const FLOAT = new Set(['Conv', 'FusedConv', 'Gemm', 'FusedGemm', 'MatMul']);
+
+const WIDTHS: readonly BitWidth[] = [4, 32, 2, 8, 4];
 
 /** The initializer type behind input `index`, through whatever is left before it. */
 const typeAt = (node: Node, index: number): string | undefined => node.input(index)?.tensor?.type;
@@ -64,6 +67,10 @@ t.test('uniform int8, mixed bits, fp32 with low bits, every second layer', async
     const allocations: Record<string, Allocation> = {
       int8: uniformAllocation(components, 8, 'int8'),
       mixed: randomMixture(model, 7),
+      mixedFloats: allocate(components, ({ outputChannels }) => ({
+        bits: Array.from({ length: outputChannels }, (_, c): BitWidth => WIDTHS[c % 5] ?? 32),
+        execution: 'fp32',
+      })),
       weights4: uniformAllocation(components, 4, 'fp32'),
       weights2: uniformAllocation(components, 2, 'fp32'),
       even: alternate(0),

@@ -2,7 +2,8 @@
 import { int, tensorOf, type Value } from '../onnx/index.js';
 import { constantFloats } from './components.js';
 import type { ChannelGrid } from './grid.js';
-import { addIntegerWeights, type PackingPlace, SHORT, type WeightCodes } from './packing.js';
+import { SHORT } from './joined.js';
+import { addIntegerWeights, type PackingPlace, type WeightCodes } from './packing.js';
 import { outputOf } from './regions.js';
 
 /** The grid of codes that stand for themselves: their channels have grids of their own, which are applied behind. */

@@ -11,7 +11,7 @@ import {
 import { type ChannelRanges, channelSites } from './channels.js';
 import { functionNodes } from './components.js';
 import { channelGrid, type ChannelGrid } from './grid.js';
-import { SHORT } from './packing.js';
+import { SHORT } from './joined.js';
 import { outputOf, type Regions } from './regions.js';
 
 /**

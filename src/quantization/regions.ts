@@ -112,11 +112,13 @@ const between = (nodes: readonly Node[], int8: ReadonlySet<Node>, kept: Readonly
 
 /**
  * Movers whose every user takes codes: codes are a quarter of the memory, so they are made before them. What a kept function gives
- * stays in floats until a component takes it: only there can each channel have a scale of its own.
+ * stays in floats until a component takes it: only there can each channel have a scale of its own. A MaxPool stays in floats: of
+ * codes that no integer kernel made it takes longer than of floats.
  */
 const addMoversBefore = (nodes: readonly Node[], int8: Set<Node>, kept: ReadonlySet<Node>): void => {
   for (const node of nodes.toReversed()) {
     if (int8.has(node) || !canJoin(node) || !(isMover(node) || node.is('Concat'))) continue;
+    if (node.is('MaxPool')) continue;
     if (dataInputs(node).some(({ producer }) => producer !== undefined && kept.has(producer))) continue;
     const wanted = node.outputs.every(
       (value) =>

@@ -1,6 +1,6 @@
 // The rewriting itself: codes and floats of every value, made where they are first needed.
 import { BitlaneError } from '../errors.js';
-import { float, type Graph, int, type Model, type Node, tensorOf, type Value } from '../onnx/index.js';
+import { float, type Graph, int, type Model, type Node, type Value } from '../onnx/index.js';
 import { activationGrids } from './activations.js';
 import { type Allocation, allocationOf, channelBits } from './allocation.js';
 import { balanceOf } from './balance.js';
@@ -9,7 +9,10 @@ import type { ChannelRanges } from './channels.js';
 import type { Component } from './components.js';
 import type { ChannelGrid } from './grid.js';
 import { setIntegerLayer, UNIT } from './integer-layer.js';
-import { addFloatWeights, type PackingPlace, SHORT, type WeightCodes } from './packing.js';
+import { SHORT } from './joined.js';
+import { addFloatWeights, type PackingPlace, type WeightCodes } from './packing.js';
+import { GridParameters } from './parameters.js';
+import { type HeldCodes, packCodes } from './parts.js';
 import { byPlanes, channelGridsOf, keptResults } from './planes.js';
 import { clamped, dataInputs, findRegions, isMover, outputOf, type Regions, resultOf } from './regions.js';
 
@@ -33,6 +36,7 @@ export class Rewriter {
   readonly regions: Regions;
   readonly #grids: ReadonlyMap<Value, ChannelGrid>;
   readonly #options: RewriteOptions;
+  readonly #held: HeldCodes[] = [];
   readonly #clamps: ReadonlyMap<Node, Node>;
   /** Of results whose channels have scales of their own; in between they are codes on {@link UNIT}. */
   readonly #channelGrids: ReadonlyMap<Value, readonly ChannelGrid[]>;
@@ -40,9 +44,7 @@ export class Rewriter {
   readonly #kept: ReadonlySet<Value>;
   readonly #codes = new Map<Value, Value>();
   readonly #dequantized = new Map<Value, Value>();
-  /** Scale and zero point of each grid, and zero points by their value. */
-  readonly #scales = new Map<ChannelGrid, Value>();
-  readonly #zeros = new Map<number, Value>();
+  readonly #parameters: GridParameters;
   /** Values that are quantized from another value, which stands for the same codes. */
   readonly #sources = new Map<Value, Value>();
   /** Values whose float form is gone: everybody takes the codes. */
@@ -51,6 +53,7 @@ export class Rewriter {
   constructor(model: Model, options: RewriteOptions) {
     this.graph = model.graph;
     this.#options = options;
+    this.#parameters = new GridParameters(model.graph);
     this.regions = findRegions(model, options.allocation, options.floatFunctions);
     this.#grids = activationGrids(this.regions, options.ranges);
     this.#clamps = new Map([...this.regions.absorbed].map(([clamp, node]) => [node, clamp]));
@@ -73,6 +76,7 @@ export class Rewriter {
         this.graph.replaceUses(value, this.dequantized(value), quantizer);
       }
     }
+    if (this.#options.unpacked !== true) packCodes(this.graph, this.#held);
   }
 
   /** What a component gives, and the grid where that is codes. */
@@ -89,40 +93,6 @@ export class Rewriter {
     const grid = this.#channelGrids.has(value) ? UNIT : this.#grids.get(value);
     if (grid === undefined) throw new BitlaneError('INTERNAL', `${value.name} has no grid`);
     return grid;
-  }
-
-  #parameters(grid: ChannelGrid): [Value, Value] {
-    const scale =
-      this.#scales.get(grid) ??
-      this.graph.addInitializer(SHORT, tensorOf('float32', [], Float32Array.of(grid.scale)));
-    this.#scales.set(grid, scale);
-    const zero =
-      this.#zeros.get(grid.zeroPoint) ??
-      this.graph.addInitializer(SHORT, tensorOf('uint8', [], Uint8Array.of(grid.zeroPoint)));
-    this.#zeros.set(grid.zeroPoint, zero);
-    return [scale, zero];
-  }
-
-  #channelParameters(grids: readonly ChannelGrid[]): [Value, Value] {
-    const dims = [grids.length];
-    return [
-      this.graph.addInitializer(
-        SHORT,
-        tensorOf(
-          'float32',
-          dims,
-          Float32Array.from(grids, ({ scale }) => scale),
-        ),
-      ),
-      this.graph.addInitializer(
-        SHORT,
-        tensorOf(
-          'uint8',
-          dims,
-          Uint8Array.from(grids, ({ zeroPoint }) => zeroPoint),
-        ),
-      ),
-    ];
   }
 
   /** The codes of a value; made from its floats where no node gives them. */
@@ -145,8 +115,8 @@ export class Rewriter {
     const grid = this.#gridOf(value);
     const parameters =
       factors === undefined
-        ? this.#parameters(grid)
-        : this.#channelParameters(
+        ? this.#parameters.of(grid)
+        : this.#parameters.ofChannels(
             Array.from(factors, (factor) => ({ ...grid, scale: Math.fround(grid.scale / factor) })),
           );
     if (factors !== undefined) return byPlanes(this.graph, from, 'QuantizeLinear', parameters, place);
@@ -171,7 +141,7 @@ export class Rewriter {
     const codes = this.#codesOf(value);
     const grids = this.#channelGrids.get(value);
     const parameters =
-      grids === undefined ? this.#parameters(this.#gridOf(value)) : this.#channelParameters(grids);
+      grids === undefined ? this.#parameters.of(this.#gridOf(value)) : this.#parameters.ofChannels(grids);
     if (grids !== undefined && this.#kept.has(value)) {
       const place = codes.producer === undefined ? undefined : { after: codes.producer };
       const planes = byPlanes(this.graph, codes, 'DequantizeLinear', parameters, place);
@@ -248,7 +218,7 @@ export class Rewriter {
       component,
       bits: channelBits(component, allocationOf(this.#options.allocation, component)),
       weights: this.#options.weights.get(component.name),
-      unpacked: this.#options.unpacked === true,
+      held: this.#held,
     };
   }
 
@@ -304,7 +274,7 @@ export class Rewriter {
     if (component !== undefined && input !== undefined) {
       setIntegerLayer(this.#place(node, component), {
         input: this.#gridOf(input),
-        inputScale: this.#parameters(this.#gridOf(input))[0],
+        inputScale: this.#parameters.of(this.#gridOf(input))[0],
         channels: result === undefined ? undefined : this.#channelGrids.get(result),
       });
     }

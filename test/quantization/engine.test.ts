@@ -1,21 +1,25 @@
 // What onnxruntime makes of our models: int8 components run as integer kernels, fp32 ones stay what they are.
 import t, { type Test } from 'tap';
-import { type Model, type Node, readModel } from '../../src/onnx/index.js';
+import { type Model, type Node, readModel, type Value } from '../../src/onnx/index.js';
 import {
   allocate,
   type Allocation,
+  type BitWidth,
   componentsOf,
   prepareModel,
   type Quantized,
   uniformAllocation,
 } from '../../src/quantization/index.js';
 import { requireData, skipWithout } from '../helpers/data.js';
+import { Net } from '../onnx/net.js';
 import { histogramOf, optimizedGraph } from './engine.js';
 import { layersOf, quantized, randomMixture } from './helpers.js';
 import { tinyNets } from './nets.js';
 
 const INTEGER = new Set(['QLinearConv', 'QGemm', 'QLinearMatMul']);
 const FLOAT = new Set(['Conv', 'FusedConv', 'Gemm', 'FusedGemm', 'MatMul']);
+
+const WIDTHS: readonly BitWidth[] = [4, 32, 2, 8, 4];
 
 /** The initializer type behind input `index`, through whatever is left before it. */
 const typeAt = (node: Node, index: number): string | undefined => node.input(index)?.tensor?.type;
@@ -64,6 +68,10 @@ t.test('uniform int8, mixed bits, fp32 with low bits, every second layer', async
     const allocations: Record<string, Allocation> = {
       int8: uniformAllocation(components, 8, 'int8'),
       mixed: randomMixture(model, 7),
+      mixedFloats: allocate(components, ({ outputChannels }) => ({
+        bits: Array.from({ length: outputChannels }, (_, c): BitWidth => WIDTHS[c % 5] ?? 32),
+        execution: 'fp32',
+      })),
       weights4: uniformAllocation(components, 4, 'fp32'),
       weights2: uniformAllocation(components, 2, 'fp32'),
       even: alternate(0),
@@ -110,6 +118,21 @@ t.test('a region is quantized once at its borders', async (t) => {
     const made = await quantized(model, allocation);
     t.same(histogramOf(await optimizedGraph(made.model)), wanted, name);
   }
+});
+
+t.test('a MaxPool takes codes only where an integer kernel made them', async (t) => {
+  const net = new Net(13);
+  const pool = (x: Value): Value => net.op('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] });
+  const layer = (x: Value): Value => net.op('Conv', [x, net.weights([8, 8, 1, 1], -1, 1)]);
+  const first = pool(layer(net.input('x', [1, 8, 16, 16])));
+  const second = pool(layer(first));
+  const model = net.model(layer(second));
+  const allocation = allocate(componentsOf(prepareModel(model)), (_, i) =>
+    i === 0 ? { bits: 32, execution: 'fp32' } : { bits: 8, execution: 'int8' },
+  );
+  const { graph } = (await quantized(model, allocation)).model;
+  const types = [...graph.nodes()].flatMap((node) => (node.is('MaxPool') ? [node.input(0)?.type] : []));
+  t.same(types, ['float32', 'uint8']);
 });
 
 t.test('YOLOX-nano', { skip: skipWithout('models', 'yolox-nano', 'yolox_nano.onnx') }, async (t) => {

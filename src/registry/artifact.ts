@@ -143,6 +143,8 @@ export interface ManifestParts {
   readonly allocation?: Manifest['allocation'];
   readonly calibration?: Manifest['calibration'];
   readonly validation?: Manifest['validation'];
+  readonly budget?: Manifest['budget'];
+  readonly significance?: Manifest['significance'];
 }
 
 /** The manifest of a model that was just made. */
@@ -162,6 +164,8 @@ export const createManifest = (model: Uint8Array, parts: ManifestParts): Manifes
       allocation: parts.allocation,
       calibration: parts.calibration,
       validation: parts.validation,
+      budget: parts.budget,
+      significance: parts.significance,
     },
     'the new manifest',
   );

@@ -128,6 +128,30 @@ export const calibrationSchema = z.strictObject({
   floatFunctions: z.array(z.string().max(1024)).max(100_000).optional(),
 });
 
+/** What the artifact had to stay within. */
+export const budgetSchema = z
+  .strictObject({
+    modelBytes: z.number().positive(),
+    latencyMs: z.number().positive(),
+    memoryMb: z.number().positive(),
+  })
+  .partial();
+
+const byBits = <T extends z.ZodType>(of: T) => z.partialRecord(z.enum(['2', '4', '8']), of);
+
+/** What the bits were given by: how far each layer's rounding alone moved the critical classes. */
+export const significanceSummarySchema = z.strictObject({
+  objective: z.string().max(64),
+  pairs: z.array(z.tuple([z.string().max(64), z.string().max(64)])).max(10_000),
+  objects: z.int().nonnegative(),
+  pictures: z.int().nonnegative(),
+  labelled: z.boolean(),
+  /** Split-half rank correlation of the divergence, by bits. */
+  reliability: byBits(z.number().min(-1).max(1).nullable()),
+  /** Mean divergence of each layer, by bits. */
+  divergence: z.record(z.string().max(1024), byBits(z.number().nonnegative())),
+});
+
 /** `manifest.json`. Parts that later steps fill in are optional. */
 export const manifestSchema = z.strictObject({
   schema: z.literal(1),
@@ -143,6 +167,8 @@ export const manifestSchema = z.strictObject({
   allocation: allocationSchema.optional(),
   calibration: calibrationSchema.optional(),
   validation: z.array(validationSchema).optional(),
+  budget: budgetSchema.optional(),
+  significance: significanceSummarySchema.optional(),
   /** Where the weights came from, and under which licence. */
   origin: z
     .strictObject({ source: z.string().max(512), licence: z.string().max(128) })

@@ -1,0 +1,174 @@
+// The report of an adaptation: one HTML page that holds everything it shows.
+import { plotFront } from '../allocation/index.js';
+import { describeDevice, type Interval } from '../evaluation/index.js';
+import type { Artifact } from '../registry/index.js';
+import { drawMap } from '../significance/index.js';
+import type { Adapted } from './adapt.js';
+import { drawAllocation, drawConfusion, escapeText } from './charts.js';
+
+const STYLE = `
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 1320px; margin: 2em auto; padding: 0 1em; color: #222; }
+h1 { font-size: 1.6em; } h2 { margin-top: 2em; border-bottom: 1px solid #ddd; }
+table { border-collapse: collapse; margin: 1em 0; } th, td { padding: .3em 1em .3em 0; text-align: left; border-bottom: 1px solid #eee; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; } figure { margin: 1em 0; overflow-x: auto; } svg { max-width: 100%; height: auto; }
+.pair { display: flex; flex-wrap: wrap; gap: 2em; } .note { color: #555; }
+`;
+
+const figure = (value: number | null | undefined, digits = 3): string =>
+  value === null || value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
+const interval = ({ value, low, high }: Interval): string =>
+  `${figure(value)} (${figure(low)} to ${figure(high)})`;
+
+const row = (cells: readonly string[], tag: 'td' | 'th' = 'td'): string =>
+  `<tr>${cells.map((cell, i) => `<${tag}${i > 0 && tag === 'td' ? ' class="n"' : ''}>${escapeText(cell)}</${tag}>`).join('')}</tr>`;
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  `<table>${row(head, 'th')}${rows.map((cells) => row(cells)).join('')}</table>`;
+const picture = (svg: string): string => `<figure>${svg}</figure>`;
+const paragraph = (text: string, kind = ''): string =>
+  `<p${kind === '' ? '' : ` class="${kind}"`}>${escapeText(text)}</p>`;
+
+/** Whether a change is more than chance, in words. */
+const verdict = ({ value, low, high }: Interval): string =>
+  !Number.isFinite(value)
+    ? 'not known'
+    : low > 0
+      ? 'better, outside chance'
+      : high < 0
+        ? 'worse, outside chance'
+        : 'no more than chance';
+
+const confusedSection = ({ significance, comparison }: Adapted): string[] => {
+  const { critical, data } = significance;
+  return [
+    '<h2>1. What the model confuses</h2>',
+    paragraph(
+      `Critical pairs: ${critical.pairs.map((pair) => pair.join(' and ')).join(', ')}. Significance was measured on ${critical.objects} objects of these classes in ${data.pictures} pictures of ${data.split}; the matrices are those of ${comparison.pictures} pictures of ${comparison.split}, which nothing was tuned on.`,
+    ),
+    '<div class="pair">',
+    picture(drawConfusion(comparison.before.confusion, 'before')),
+    picture(drawConfusion(comparison.after.confusion, 'after')),
+    '</div>',
+  ];
+};
+
+const significanceSection = ({ significance }: Adapted): string[] => {
+  const trust = (['2', '4', '8'] as const).flatMap((bits) => {
+    const value = significance.reliability.weights[bits]?.divergence;
+    return value === undefined || value === null ? [] : [`${value.toFixed(2)} at ${bits} bits`];
+  });
+  return [
+    '<h2>2. Which layers tell them apart</h2>',
+    paragraph(
+      `Each layer alone is rounded, everything else left as it was; the bars say how far that moves the model's word on the critical classes. The order of layers repeats itself on the other half of the objects to ${trust.join(', ')} (1: exactly).`,
+    ),
+    picture(drawMap(significance)),
+  ];
+};
+
+const allocationSection = ({ met, problem, front, manifest }: Adapted): string[] => {
+  const shares = new Map<number, number>();
+  for (const component of problem.components) {
+    const bits = met.allocation.components[component.name]?.bits;
+    if (typeof bits === 'number') {
+      shares.set(bits, (shares.get(bits) ?? 0) + component.weightBytes / 4);
+    }
+  }
+  const weights = [...shares.values()].reduce((sum, count) => sum + count, 0);
+  return [
+    '<h2>3. Where the bits went</h2>',
+    table(
+      ['bits', 'layers', 'share of the weights'],
+      [...shares]
+        .sort(([a], [b]) => a - b)
+        .map(([bits, count]) => [
+          bits === 32 ? 'FP32' : String(bits),
+          String(Object.values(met.allocation.components).filter((entry) => entry.bits === bits).length),
+          `${figure((100 * count) / weights, 1)} %`,
+        ]),
+    ),
+    picture(drawAllocation(problem.components, met.allocation, `${manifest.name}: bits of each layer`)),
+    paragraph('Damage over the size of the file, everything that is possible:', 'note'),
+    picture(
+      plotFront(front, 'what a budget buys', {
+        modelBytes: met.measured.modelBytes ?? met.usage.modelBytes ?? 0,
+        damage: met.damage,
+        label: 'chosen',
+      }),
+    ),
+  ];
+};
+
+const outcomeSection = (parent: Artifact, { comparison, quantized, manifest, met }: Adapted): string[] => {
+  const { before, after, map50Change, map5095Change, criticalChange } = comparison;
+  const { budget = {} } = manifest;
+  const limits = [
+    ...(budget.modelBytes === undefined
+      ? []
+      : [['file, bytes', String(budget.modelBytes), String(manifest.modelBytes)]]),
+    ...(budget.latencyMs === undefined
+      ? []
+      : [['one run, ms', figure(budget.latencyMs, 1), figure(met.measured.latencyMs, 1)]]),
+    ...(budget.memoryMb === undefined
+      ? []
+      : [['peak memory, MB', figure(budget.memoryMb, 0), figure(met.measured.memoryMb, 0)]]),
+  ];
+  return [
+    '<h2>4. What came of it</h2>',
+    table(
+      ['', 'before', 'after', 'change (95 %)', ''],
+      [
+        ['mAP50', figure(before.map50), figure(after.map50), interval(map50Change), verdict(map50Change)],
+        [
+          'mAP50-95',
+          figure(before.map5095),
+          figure(after.map5095),
+          interval(map5095Change),
+          verdict(map5095Change),
+        ],
+        [
+          `critical accuracy (${before.criticalObjects} and ${after.criticalObjects} objects)`,
+          figure(before.criticalAccuracy),
+          figure(after.criticalAccuracy),
+          interval(criticalChange),
+          verdict(criticalChange),
+        ],
+        [
+          'file, bytes',
+          String(parent.manifest.modelBytes),
+          String(manifest.modelBytes),
+          `ratio ${figure(quantized.bytesRatio)}`,
+          '',
+        ],
+        [
+          'one run, ms',
+          figure(quantized.latency.parentMs, 1),
+          figure(quantized.latency.ms, 1),
+          `ratio ${interval(quantized.latency.ratio)}`,
+          '',
+        ],
+      ],
+    ),
+    ...(limits.length === 0 ? [] : [table(['budget', 'at most', 'measured'], limits)]),
+  ];
+};
+
+/** A self-contained page: no script, nothing that is fetched. */
+export const adaptationReport = (parent: Artifact, adapted: Adapted): string => {
+  const { manifest } = adapted;
+  const title = `${parent.manifest.name}, adapted to what it confuses`;
+  return [
+    '<!doctype html>',
+    `<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeText(title)}</title><style>${STYLE}</style></head><body>`,
+    `<h1>${escapeText(title)}</h1>`,
+    paragraph(
+      `${manifest.name} (${manifest.id.slice(0, 12)}) from ${parent.manifest.name} (${parent.id.slice(0, 12)}), ${manifest.createdAt}, on ${describeDevice().name}.`,
+      'note',
+    ),
+    ...confusedSection(adapted),
+    ...significanceSection(adapted),
+    ...allocationSection(adapted),
+    ...outcomeSection(parent, adapted),
+    '</body></html>',
+    '',
+  ].join('\n');
+};

@@ -26,14 +26,18 @@ const conv = (
   x: Value,
   from: number,
   to: number,
-  options: { kernel?: number; stride?: number; group?: number } = {},
+  options: { kernel?: number; stride?: number; group?: number; gain?: number; bias?: number } = {},
 ): Value => {
-  const { kernel = 3, stride = 1, group = 1 } = options;
-  const scale = 1.7 / Math.sqrt((kernel * kernel * from) / group);
+  const { kernel = 3, stride = 1, group = 1, gain = 1.7, bias = 0 } = options;
+  const scale = gain / Math.sqrt((kernel * kernel * from) / group);
   const pad = (kernel - 1) / 2;
   return net.op(
     'Conv',
-    [x, net.weights([to, from / group, kernel, kernel], -scale, scale), net.weights([to], -0.3, 0.3)],
+    [
+      x,
+      net.weights([to, from / group, kernel, kernel], -scale, scale),
+      net.weights([to], bias - 0.3, bias + 0.3),
+    ],
     { pads: [pad, pad, pad, pad], strides: [stride, stride], kernel_shape: [kernel, kernel], group },
   );
 };
@@ -45,9 +49,9 @@ const head = (net: Net, x: Value, channels: number): Value => {
   const stem = silu(net, conv(net, x, channels, 8, { kernel: 1 }));
   const a = silu(net, conv(net, stem, 8, 8, { group: 8 }));
   const b = silu(net, conv(net, silu(net, conv(net, stem, 8, 8)), 8, 8, { kernel: 1 }));
-  const classes = net.op('Sigmoid', [conv(net, a, 8, CLASSES.length, { kernel: 1 })]);
-  const box = conv(net, b, 8, 4, { kernel: 1 });
-  const objectness = net.op('Sigmoid', [conv(net, b, 8, 1, { kernel: 1 })]);
+  const classes = net.op('Sigmoid', [conv(net, a, 8, CLASSES.length, { kernel: 1, gain: 12 })]);
+  const box = conv(net, b, 8, 4, { kernel: 1, bias: 0.3 });
+  const objectness = net.op('Sigmoid', [conv(net, b, 8, 1, { kernel: 1, gain: 8, bias: 0.5 })]);
   return net.op('Concat', [box, objectness, classes], { axis: 1 });
 };
 

@@ -22,3 +22,7 @@ export type { MeasuredBits } from './perturb.js';
 export { calibrationOf, labelledPictures } from './pictures.js';
 export { drawMap } from './svg.js';
 export { usualProcesses } from './workers.js';
+export { compareWithNaive, type CompareOptions, type Comparison, splitHalfOf } from './compare.js';
+export { makePerturbations } from './perturb.js';
+export { readRecord, writeRecord } from './record.js';
+export { keepPerturbations, keptPerturbations } from './cache.js';

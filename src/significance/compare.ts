@@ -1,5 +1,6 @@
 // Exact evaluation beside the naive one: one session per component over the whole network. For the benchmark.
 import { createHash } from 'node:crypto';
+import { BitlaneError } from '../errors.js';
 import { readPicture } from '../evaluation/index.js';
 import { cloneModel, type Model, type Node, tensorOf, writeModel } from '../onnx/index.js';
 import type { Component } from '../quantization/index.js';
@@ -19,7 +20,7 @@ import { meanOf, type PictureSums, randomNumbers, splitHalf } from './statistics
 export interface ComparedChunk {
   readonly exactMs: number;
   readonly naiveMs: number;
-  /** Largest difference of the change of an object's loss. */
+  /** Largest difference of the S_c, or of the divergence, of a component on these pictures. */
   readonly worst: number;
   /** Components that were evaluated naively, of how many. */
   readonly naiveRuns: number;
@@ -58,7 +59,7 @@ export interface Comparison {
   readonly components: number;
   /** Critical objects. */
   readonly objects: number;
-  /** Largest difference of S_c between the two, over chunks, components and variants. */
+  /** Largest difference of S_c, or of the divergence, between the two, over chunks, components and variants. */
   readonly worst: number;
   /** For each variant, what each component does. */
   readonly measured: readonly (readonly Measured[])[];
@@ -161,12 +162,13 @@ const compareChunk = async (
       const raw = new Float32Array(parts.flatMap((part) => [...part]));
       const rows = compact(raw);
       naiveMs += performance.now() - from;
-      const [one, other] = [
-        critical.measure(exact.get(component.name)?.[variant] ?? rows),
-        critical.measure(rows),
-      ];
-      if (critical.size > 0)
-        worst = Math.max(worst, apart(one.signed, other.signed), apart(one.divergence, other.divergence));
+      const own = exact.get(component.name)?.[variant];
+      if (own === undefined) {
+        throw new BitlaneError('INTERNAL', `${component.name} was not evaluated exactly`);
+      }
+      if (critical.size === 0) continue;
+      const [one, other] = [critical.measure(own), critical.measure(rows)];
+      worst = Math.max(worst, apart(one.signed, other.signed), apart(one.divergence, other.divergence));
     }
   }
   const rows = [...exact].flatMap(([component, all]) =>

@@ -165,13 +165,17 @@ export class Feedback {
       if (width !== 32) return;
       values.set(rows.subarray(channel * length, (channel + 1) * length), channel * length);
     });
-    const tensor = tensorOf('float32', component.weightDims, arranged(values, channels, component.axis));
-    node.setInput(1, this.#rounded.graph.addInitializer(`${component.weight}.rounded`, tensor));
+    const isAlone = this.#options.alone === true;
+    if (!isAlone) {
+      const tensor = tensorOf('float32', component.weightDims, arranged(values, channels, component.axis));
+      node.setInput(1, this.#rounded.graph.addInitializer(`${component.weight}.rounded`, tensor));
+    }
     if (seen === undefined || this.#options.biasCorrection === false) return;
     for (const [each, of] of [
       [node, this.#rounded],
       [kept, this.model],
     ] as const) {
+      if (isAlone && each === node) continue;
       const bias = constantFloats(each.input(2))?.data;
       if (bias === undefined) continue;
       const corrected = bias.map((value, channel) => {

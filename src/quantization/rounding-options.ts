@@ -22,6 +22,8 @@ export interface RoundingOptions extends TapOptions {
   readonly positions?: number;
   /** Of `gptq`: let the bias take back how far the mean of a channel has moved (default true). */
   readonly biasCorrection?: boolean;
+  /** Of `gptq`: round each layer as if no other were (default false): what rounding it alone does, not what a whole model needs. */
+  readonly alone?: boolean;
   /** Of `gptq`: layers that are done. */
   readonly onProgress?: (done: number, all: number) => void;
 }

@@ -1,6 +1,6 @@
 // Pictures and boxes: frames to tensors, tensors to detections, and the whole way through a session. No processes.
 export { boxArea, boxCentre, clipBox, intersection, iou } from './boxes.js';
-export { createHead, type Decoded, type Head, type Labels } from './heads/index.js';
+export { createHead, type Decoded, type Grid, type Head, type Labels, makeGrid } from './heads/index.js';
 export { decodeJpeg, encodeJpeg } from './jpeg.js';
 export { type JpegFault, type JpegSize, readJpegSize } from './jpegHeader.js';
 export { type LetterboxTransform, toFrame, toInput } from './letterbox.js';

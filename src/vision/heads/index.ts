@@ -6,6 +6,7 @@ import type { Head } from './head.js';
 import { YoloxHead } from './yolox.js';
 import { Yolov8Head } from './yolov8.js';
 
+export { type Grid, makeGrid } from './grid.js';
 export type { Decoded, Head, Labels } from './head.js';
 
 /**

@@ -14,3 +14,44 @@ export {
 } from './profile.js';
 export { type MemoryOf, type Profiled, profileModel, type ProfileOptions } from './profile-model.js';
 export { type Contender, inTurns, pairedRatios, Stopwatch } from './stopwatch.js';
+export { artifactBytes, buildArtifact } from './budget/artifact-builder.js';
+export { BudgetError, type Nearest } from './budget/budget-error.js';
+export { measureBytes } from './budget/bytes.js';
+export {
+  type MeasureArtifact,
+  type Measurements,
+  meetBudget,
+  type MeetOptions,
+  type Met,
+  type Round,
+} from './budget/meet.js';
+export { type ComponentDamage, type Damage, weightDamage } from './damage/damage.js';
+export { missingWidths } from './damage/measures.js';
+export { type Objective, type ObjectiveName, objectiveOf, OBJECTIVES } from './damage/objectives.js';
+export { SEMANTIC_WEIGHTS, semanticDamage, type SemanticWeights } from './damage/semantic.js';
+export { type FrontOptions, frontOf, type FrontPoint } from './front/front.js';
+export { plotFront, type PlotMark } from './front/plot.js';
+export {
+  type At,
+  type MeasurePair,
+  pairsToMeasure,
+  type Repaired,
+  repairInteractions,
+  type RepairOptions,
+} from './interactions.js';
+export { problemOf, type ProblemOptions } from './problem-of.js';
+export { type Choice, packChoices, type Packed } from './solver/knapsack.js';
+export { type LatencyTerms, latencyTerms, timeOf } from './solver/latency-terms.js';
+export {
+  type Budget,
+  damageOf,
+  type Dimension,
+  DIMENSIONS,
+  type ExecutionChoice,
+  type Interaction,
+  type Problem,
+  type Usage,
+  usageOf,
+} from './solver/problem.js';
+export type { SolveOptions } from './solver/program.js';
+export { leastUsage, type Solved, solveLayers } from './solver/solve.js';

@@ -1,6 +1,7 @@
 // The list of commands.
 import type { Command } from 'commander';
 import type { Cli } from './cli.js';
+import { addAllocate } from './allocate.js';
 import { addDoctor } from './doctor.js';
 import { addEval } from './eval.js';
 import { addModels } from './models.js';
@@ -20,4 +21,5 @@ export const COMMANDS: readonly AddCommand[] = [
   addProfile,
   addQuantize,
   addSignificance,
+  addAllocate,
 ];

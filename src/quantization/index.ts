@@ -67,12 +67,12 @@ export {
   uniformAllocation,
 } from './allocation.js';
 export { chooseInt8, type ChooseInt8Options, type Int8Candidate, type Int8Choice } from './choose-int8.js';
-export { type Activation, type Component, componentsOf } from './components.js';
+export { type Activation, type Component, componentNodes, componentsOf } from './components.js';
 export { type Divergence, openDivergence } from './divergence.js';
 export { type WeightCodes, weightRows } from './packing.js';
 export { arranged } from './parts.js';
 export { pictureFeeds } from './pictures.js';
-export { opsetFor, prepareModel } from './prepare.js';
+export { opsetFor, prepareFor, prepareModel } from './prepare.js';
 export { edgedAllocation, edgesOf } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
 export { measureRanges, measureRangesBy, type MeasureOptions, rangesNeeded } from './ranges.js';
@@ -93,3 +93,5 @@ export {
 export { latencyRatio, timeBytes, timeModels, type TimingOptions } from './timing.js';
 export { alongPlan, planInt8, type PlanInt8Options } from './plan-int8.js';
 export { checkKernels, integersSaturate, type KernelCheck } from './kernel-check.js';
+export { type Condition, holds } from './condition.js';
+export { type BorderConditions, type RegionConditions, regionConditions } from './region-conditions.js';

@@ -3,6 +3,7 @@ import {
   cloneModel,
   foldBatchNorm,
   foldConstants,
+  foldSlices,
   freezeInitializers,
   inferShapes,
   type Model,
@@ -25,6 +26,15 @@ export const opsetFor = (allocation: Allocation): number =>
     ),
     OPSET_OF_BITS[8],
   );
+
+/** {@link prepareModel} as an allocation wants it: with the opset of its bits, slices folded or not. */
+export const prepareFor = (model: Model, allocation: Allocation): Model => {
+  const prepared = prepareModel(model, opsetFor(allocation));
+  if (allocation.foldSlices !== true) return prepared;
+  runPasses(prepared, [foldSlices, removeDeadNodes, removeUnusedInitializers]);
+  inferShapes(prepared);
+  return prepared;
+};
 
 /**
  * A copy of `model` that computes the same (up to rounding where BatchNorm was folded), in the form that everything in this

@@ -7,7 +7,7 @@ import type { Range } from './calibration.js';
 import { type ChannelRanges, channelSites, measureChannelRanges } from './channels.js';
 import { componentsOf } from './components.js';
 import type { WeightCodes } from './packing.js';
-import { opsetFor, prepareModel } from './prepare.js';
+import { prepareFor } from './prepare.js';
 import { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
 import { findRegions } from './regions.js';
 import { type Rewritten, rewriteModel } from './rewrite.js';
@@ -52,7 +52,7 @@ export interface Quantized extends Rewritten {
  */
 export const quantizeModel = async (model: Model, options: QuantizeOptions): Promise<Quantized> => {
   const { allocation, feeds } = options;
-  const prepared = prepareModel(model, opsetFor(allocation));
+  const prepared = prepareFor(model, allocation);
   const components = componentsOf(prepared);
   checkAllocation(allocation, components);
   const channelRanges = await channelRangesOf(prepared, options);

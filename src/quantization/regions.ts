@@ -55,7 +55,7 @@ export const dataInputs = (node: Node): Value[] => {
 const isFloat = (value: Value | undefined): boolean => value !== undefined && value.type === 'float32';
 
 /** True for nodes that are no component and can run in integers. */
-const canJoin = (node: Node): boolean => {
+export const canJoin = (node: Node): boolean => {
   if (!node.is(...KERNELS) && !isMover(node)) return false;
   // Constants among the data are scale or shift by channel: those are few, and their grid would have to be a compromise.
   return dataInputs(node).every((value) => isFloat(value) && value.constant === undefined);

@@ -21,4 +21,8 @@ export const allocationSchema = z.strictObject({
   format: z.literal('bitlane-allocation'),
   version: z.literal(1),
   components: z.record(z.string().min(1).max(1024), componentAllocationSchema),
+  foldSlices: z
+    .boolean()
+    .optional()
+    .describe('whether slices in front of a layer are folded into it: faster where that layer runs in fp32'),
 });

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Cli } from '../../src/cli/cli.js';
+import { addAllocate } from '../../src/cli/allocate.js';
 import { addEval } from '../../src/cli/eval.js';
 import { addModels } from '../../src/cli/models.js';
 import { addQuantize } from '../../src/cli/quantize.js';
@@ -22,6 +23,7 @@ for (const args of commandLines) {
   process.exitCode = 0;
   const cli = new Cli();
   const program = new Command('bitlane').exitOverride();
+  addAllocate(program, cli);
   addEval(program, cli);
   addModels(program, cli);
   addQuantize(program, cli);

@@ -1,0 +1,248 @@
+// `bitlane allocate`: a bit-width and an execution precision for every layer, with the least damage within a budget.
+import { readFileSync } from 'node:fs';
+import {
+  type Budget,
+  checkProfile,
+  frontOf,
+  type FrontPoint,
+  meetBudget,
+  type Met,
+  missingWidths,
+  type ObjectiveName,
+  OBJECTIVES,
+  parseProfile,
+  plotFront,
+  type Problem,
+  problemOf,
+  type Profile,
+  profileDevice,
+} from '../allocation/index.js';
+import { BitlaneError, messageOf } from '../errors.js';
+import { readModel } from '../onnx/index.js';
+import { type Artifact, resolveModel } from '../registry/index.js';
+import { readSignificance, type SignificanceMap } from '../significance/index.js';
+import { writeFileAtomic } from '../system/index.js';
+import { artifactMeasure } from './allocate-measure.js';
+import { allocationText } from './allocate-text.js';
+import type { Cli, Progress } from './cli.js';
+import type { AddCommand } from './commands.js';
+import { findPlace, type PlaceOptions } from './place.js';
+import { choice, numberOption } from './values.js';
+
+interface Options extends PlaceOptions {
+  readonly model: string;
+  readonly significance?: string;
+  readonly budgetBytes?: string;
+  readonly budgetLatency?: string;
+  readonly budgetMemory?: string;
+  readonly bitsAverage?: string;
+  readonly profile?: string;
+  readonly objective: string;
+  readonly execution?: string;
+  readonly measure: boolean;
+  readonly front?: string;
+  readonly out?: string;
+}
+
+/** Seconds for one solution; one that is not proved by then is given with its gap. */
+const SECONDS = 30;
+
+const badUsage = (message: string): BitlaneError => new BitlaneError('BAD_USAGE', message);
+
+const budgetOf = (options: Options): Budget => {
+  const bytes = numberOption(
+    '--budget-bytes',
+    options.budgetBytes,
+    { min: 1, max: 1e12, integer: true },
+    undefined,
+  );
+  const budget = {
+    modelBytes: bytes,
+    latencyMs: numberOption('--budget-latency', options.budgetLatency, { min: 0, max: 1e6 }, undefined),
+    memoryMb: numberOption('--budget-memory', options.budgetMemory, { min: 0, max: 1e6 }, undefined),
+    averageBits: numberOption('--bits-average', options.bitsAverage, { min: 2, max: 32 }, undefined),
+  };
+  if (Object.values(budget).every((limit) => limit === undefined)) {
+    throw badUsage(
+      'an allocation needs a budget: give --budget-bytes, --budget-latency, --budget-memory or --bits-average',
+    );
+  }
+  return budget;
+};
+
+const profileFor = async (path: string | undefined, { id }: Artifact): Promise<Profile | undefined> => {
+  if (path === undefined) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw badUsage(`--profile: ${path} cannot be read: ${messageOf(error)}`);
+  }
+  const profile = parseProfile(text, path);
+  checkProfile(profile, { modelId: id, threads: profile.threads, device: await profileDevice() }, path);
+  return profile;
+};
+
+const mapFor = (path: string | undefined, { id, manifest }: Artifact): SignificanceMap | undefined => {
+  if (path === undefined) return undefined;
+  const map = readSignificance(path);
+  if (map.model !== id) {
+    throw new BitlaneError(
+      'BAD_CONFIG',
+      `${path} was measured on another model (${map.model.slice(0, 12)}; ${manifest.name} is ${id.slice(0, 12)}): measure this one with \`bitlane significance\``,
+    );
+  }
+  return map;
+};
+
+const notesOf = (map: SignificanceMap | undefined, objective: ObjectiveName, problem: Problem): string[] => {
+  if (map === undefined || objective === 'uniform') return [];
+  const widths = missingWidths(map);
+  const hasActivations = Object.values(map.components).some(
+    ({ activations }) => Object.keys(activations).length > 0,
+  );
+  const { divergence = null } = map.reliability.weights[4] ?? map.reliability.weights[2] ?? {};
+  return [
+    ...(widths.length === 0
+      ? []
+      : [
+          `the map has no measurement of ${widths.join(' and ')} bits: what they cost follows from its other widths`,
+        ]),
+    ...(hasActivations || problem.execution === 'fp32'
+      ? []
+      : ['the map has no activations: integer kernels count as if they cost nothing']),
+    ...(objective === 'semantic' && (divergence ?? 0) < 0.5
+      ? [
+          `the map's split-half correlation is ${divergence?.toFixed(2) ?? 'unknown'}: it counts for little against how layers' outputs change`,
+        ]
+      : []),
+  ];
+};
+
+const writeText = (path: string, text: string): void => {
+  try {
+    writeFileAtomic(path, text);
+  } catch (error) {
+    throw new BitlaneError('STORE_FAILED', `${path} cannot be written: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+};
+
+const front = async (
+  cli: Cli,
+  problem: Problem,
+  path: string,
+  met: Met,
+  title: string,
+): Promise<FrontPoint[]> => {
+  let bar: Progress | undefined;
+  try {
+    const points = await frontOf(problem, {
+      signal: cli.signal,
+      onProgress: (done, all) => (bar ??= cli.progress('front', all, 'points')).update(done),
+    });
+    const mark = { modelBytes: met.usage.modelBytes ?? 0, damage: met.damage, label: 'chosen' };
+    writeText(path, plotFront(points, title, mark));
+    return points;
+  } finally {
+    bar?.stop();
+  }
+};
+
+const work = async (cli: Cli, options: Options): Promise<void> => {
+  const budget = budgetOf(options);
+  const objective = choice('--objective', options.objective, OBJECTIVES);
+  const execution =
+    options.execution === undefined
+      ? undefined
+      : choice('--execution', options.execution, ['free', 'fp32', 'int8']);
+  const artifact = await resolveModel(options.model, findPlace(options));
+  const map = mapFor(options.significance, artifact);
+  const profile = await profileFor(options.profile, artifact);
+  for (const [option, limit] of [
+    ['--budget-latency', budget.latencyMs],
+    ['--budget-memory', budget.memoryMb],
+  ] as const) {
+    if (limit !== undefined && profile === undefined) {
+      throw badUsage(`${option} needs --profile with a file from \`bitlane profile\``);
+    }
+  }
+  const problem = await problemOf(readModel(artifact.modelPath), { objective, map, profile, execution });
+  if (problem.components.length === 0) {
+    throw new BitlaneError(
+      'BAD_MODEL',
+      `${artifact.manifest.name} has no layer with constant FP32 weights: there is nothing to allocate`,
+    );
+  }
+  if (budget.memoryMb !== undefined && problem.memory === undefined) {
+    throw badUsage('the profile has no memory in it: --budget-memory cannot be met with it');
+  }
+  const met = await meetBudget(problem, budget, {
+    measure: artifactMeasure(artifact, { budget, profile, isRun: options.measure, signal: cli.signal }),
+    seconds: SECONDS,
+    signal: cli.signal,
+  });
+  const title = `${artifact.manifest.name}, ${objective}`;
+  const points =
+    options.front === undefined ? undefined : await front(cli, problem, options.front, met, title);
+  if (options.out !== undefined) writeText(options.out, `${JSON.stringify(met.allocation)}\n`);
+  const notes = notesOf(map, objective, problem);
+  cli.print(
+    {
+      model: { id: artifact.id, name: artifact.manifest.name },
+      objective,
+      budget,
+      allocation: met.allocation,
+      damage: met.damage,
+      bound: met.bound,
+      gap: met.gap,
+      predicted: met.usage,
+      measured: met.measured,
+      rounds: met.rounds.map(({ solved, measured, missed }) => ({
+        damage: solved.damage,
+        predicted: solved.usage,
+        measured,
+        missed,
+      })),
+      ...(points !== undefined && { front: points }),
+      notes,
+    },
+    () => allocationText({ problem, met, budget, points, notes, title }),
+  );
+};
+
+export const addAllocate: AddCommand = (program, cli) => {
+  program
+    .command('allocate')
+    .description('give every layer a bit-width and an execution precision: the least damage within a budget')
+    .requiredOption(
+      '--model <model>',
+      'an artifact folder, an .onnx file with its manifest, or an installed id',
+    )
+    .option('--significance <file>', 'the significance map of that model (not for --objective uniform)')
+    .option('--budget-bytes <n>', 'most bytes of the model file')
+    .option('--budget-latency <ms>', 'most milliseconds of a run; with --profile')
+    .option('--budget-memory <mb>', "most MB of the detector's process; with --profile")
+    .option('--bits-average <b>', 'most bits of a stored weight on average')
+    .option('--profile <file>', 'what `bitlane profile` measured on this device')
+    .option('--objective <name>', `what counts as damage: ${OBJECTIVES.join(', ')}`, 'semantic')
+    .option(
+      '--execution <precision>',
+      'what kernels compute in: free (default with --profile), fp32 (default without), or int8',
+    )
+    .option(
+      '--no-measure',
+      'do not run the artifact: its bytes are counted, its time is what the profile says',
+    )
+    .option('--front <file>', 'draw the whole front, damage over bytes and time, as an SVG there')
+    .option('--out <file>', 'write the allocation there, for `bitlane quantize --bits`')
+    .option('--config <file>', "the daemon's configuration, for an installed id")
+    .option('--state <dir>', 'the state folder, instead of the one in the configuration')
+    .option('--json', 'print one JSON document')
+    .addHelpText(
+      'after',
+      '\nExample:\n  bitlane allocate --model ./yolox-nano --significance map.json --budget-bytes 600000 --out bits.json',
+    )
+    .action(cli.action((options: Options) => work(cli, options)));
+};

@@ -149,7 +149,7 @@ export const walk = async (
   const plan = cloneModel(original);
   const { graph } = plan;
   // Each session would keep memory of its own, and there are two a level.
-  const session = { arena: false, ...options.session };
+  const session = { arena: process.env["AR"]==="1", ...options.session };
   const pool = new Pool();
   const sides = [new Side(original, feeds, pool, session), new Side(rounded, feeds, pool, session)] as const;
   const computed = new Set<Node>();

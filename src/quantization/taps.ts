@@ -1,7 +1,7 @@
 // Runs a model and hands out values from inside it, a bounded amount at a time.
 import { BitlaneError } from '../errors.js';
 import { extract, isStatic, type Model, sizeOf, writeModel } from '../onnx/index.js';
-import { type SessionOptions, type Tensors, withSession } from '../runtime/index.js';
+import { type SessionOptions, type Tensor, type Tensors, withSession } from '../runtime/index.js';
 import { addSampling, Sampling } from './sampling.js';
 
 /** Inputs of one run each; asked for again for every pass over them. What one holds may be overwritten by the next. */
@@ -61,19 +61,15 @@ export const tapValues = async (
   }
 };
 
+/** The same with memory of its own. */
+export const copied = (tensor: Tensor): Tensor => ({ ...tensor, data: tensor.data.slice() }) as Tensor;
+
 /** All feeds at once, each with memory of its own. */
 export const heldFeeds = async (feeds: FeedSource, signal?: AbortSignal): Promise<Tensors[]> => {
   const held: Tensors[] = [];
   for await (const feed of feeds()) {
     signal?.throwIfAborted();
-    held.push(
-      Object.fromEntries(
-        Object.entries(feed).map(([name, tensor]) => [
-          name,
-          { ...tensor, data: tensor.data.slice() } as (typeof feed)[string],
-        ]),
-      ),
-    );
+    held.push(Object.fromEntries(Object.entries(feed).map(([name, tensor]) => [name, copied(tensor)])));
   }
   return held;
 };

@@ -1,0 +1,5 @@
+// The simulated road: rendered vehicles with exact ground truth. A machine without a camera watches it, models learn from it.
+export { makeBody, type Body } from './bodies/index.js';
+export { type Conditions, conditionsAt } from './drift.js';
+export { Scene, type SceneFrame } from './scene.js';
+export type { SceneObject } from './truth.js';

@@ -7,6 +7,7 @@ import { addModels } from './models.js';
 import { addProfile } from './profile.js';
 import { addQuantize } from './quantize.js';
 import { addRun } from './run.js';
+import { addScene } from './scene.js';
 
 /** Adds one command (with its subcommands) to the program. */
 export type AddCommand = (program: Command, cli: Cli) => void;
@@ -18,4 +19,5 @@ export const COMMANDS: readonly AddCommand[] = [
   addEval,
   addProfile,
   addQuantize,
+  addScene,
 ];

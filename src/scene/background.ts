@@ -113,7 +113,7 @@ export const renderBackground = (site: Site, light: Illumination, isNight: boole
       if (reach > FARTHEST) {
         skyAt(light, texture, site.surroundings, [dx, dy, Math.max(dz, 0)], ground);
         canvas.colour[at] = toColour(ground.red, ground.green, ground.blue);
-        shaded[at] = canvas.colour[at] as number;
+        shaded[at] = toColour(ground.red, ground.green, ground.blue);
         continue;
       }
       const x = eye[0] + dx * reach;
@@ -167,14 +167,13 @@ const furnishCanvas = (
 ): void => {
   const { trees, structures } = furnish(site, isNight);
   const hasSun = light.sunLight[0] > 0;
-  const shade = (from: number, to: number): void => canvas.colour.set(shaded.subarray(from, to), from);
   const r = new Random(site.seed, 404);
   if (hasSun) {
     for (const { x, y, hx, hy, shadow } of structures) {
       if (shadow === undefined) continue;
       const { half, side, height } = shadow;
       boxShadow(site.view, light.sun, { x, y, hx, hy }, [-half, half], side, [0, height], (outline) =>
-        canvas.ground(outline, STAMP, shade),
+        canvas.ground(outline, STAMP, shaded),
       );
     }
     for (const tree of trees) {
@@ -185,7 +184,7 @@ const furnishCanvas = (
         const size = r.between(0.25, 0.6);
         const z = tree.height * r.between(0.45, 0.9);
         const [x, y] = [tree.x + out * cos(angle), tree.y + out * sin(angle)];
-        boxShadow(site.view, light.sun, { x, y, hx: cos(angle), hy: sin(angle) }, [-size, size], size, [z - size, z + size], (outline) => canvas.ground(outline, STAMP, shade)); // prettier-ignore
+        boxShadow(site.view, light.sun, { x, y, hx: cos(angle), hy: sin(angle) }, [-size, size], size, [z - size, z + size], (outline) => canvas.ground(outline, STAMP, shaded)); // prettier-ignore
       }
     }
   }

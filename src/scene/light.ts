@@ -64,13 +64,13 @@ const HOURS: Readonly<Record<Light, Hour>> = {
   night: {
     sun: 0,
     colour: [0, 0, 0],
-    sky: [0.016, 0.018, 0.026],
+    sky: [0.022, 0.024, 0.032],
     zenith: [0.003, 0.004, 0.01],
     horizon: [0.03, 0.026, 0.024],
     lamps: 1,
-    street: 0.3,
+    street: 0.5,
     exposureSeconds: 1 / 60,
-    noise: 6,
+    noise: 5,
   },
 };
 
@@ -118,7 +118,8 @@ export const illuminate = (
   const bounce: Vec3 = [0, 1, 2].map(
     (i) => 0.16 * ((skyLight[i] ?? 0) + high * (sunLight[i] ?? 0)),
   ) as unknown as Vec3;
-  const dim = weather === 'rain' ? 0.7 : 1;
+  // Below clouds a sunset has no glow.
+  const dim = (weather === 'rain' ? 0.7 : 1) * (light === 'dusk' && weather !== 'clear' ? 0.5 : 1);
   return {
     sun: [cos(height) * sin(around), cos(height) * cos(around), high],
     sunLight,

@@ -9,7 +9,7 @@ import { dazzle, lightRoad } from './glow.js';
 import { halveSpan } from './halve.js';
 import type { Illumination } from './light.js';
 import { Random } from './random.js';
-import { Canvas, newOutline } from './raster.js';
+import { Canvas, newOutline, type Outline } from './raster.js';
 import { boxShadow, corners, onGround } from './shadow.js';
 import { type Site, streetLight } from './site.js';
 import { poseOf, type Vehicle } from './traffic.js';
@@ -96,71 +96,46 @@ const outline = newOutline();
 const drawShadows = (painter: Painter, { site, light, background }: Shot, seen: readonly Seen[]): void => {
   const { canvas } = painter;
   const { view } = site;
-  const { colour } = canvas;
   if (light.sunLight[0] > 0) {
     const stamp = painter.nextStamp();
-    const shade = (from: number, to: number): void => colour.set(background.shaded.subarray(from, to), from);
+    const draw = (shadow: Outline): void => canvas.ground(shadow, stamp, background.shaded);
     for (const { vehicle, pose } of seen) {
       const { length, width, height, waist, upper } = vehicle.body;
-      const put = (): void => canvas.ground(shadowOutline.current, stamp, shade);
-      const shadowOutline = { current: outline };
-      const draw = (o: typeof outline): void => {
-        shadowOutline.current = o;
-        put();
-      };
-      boxShadow(
-        view,
-        light.sun,
-        pose,
-        [-length / 2 + 0.1, length / 2 - 0.1],
-        width * 0.46,
-        [0.15, waist],
-        draw,
-      );
+      const along = [0.1 - length / 2, length / 2 - 0.1] as const;
+      boxShadow(view, light.sun, pose, along, width * 0.46, [0.15, waist], draw);
       boxShadow(view, light.sun, pose, upper, width * 0.37, [waist, height], draw);
     }
   }
   // Under a vehicle it is dark in any light: three quarters around it, half of that below it.
   const around = painter.nextStamp();
   const below = painter.nextStamp();
-  const quarter = (from: number, to: number): void => {
-    for (let at = from; at < to; at += 1) {
-      const c = colour[at] as number;
-      colour[at] = c - ((c >>> 2) & 0x3f3f3f);
-    }
-  };
-  const half = (from: number, to: number): void => {
-    for (let at = from; at < to; at += 1) colour[at] = ((colour[at] as number) >>> 1) & 0x7f7f7f;
-  };
   for (const { vehicle, pose } of seen) {
-    const { length, width } = vehicle.body;
-    const wide = vehicle.body.type === 'motorcycle' ? 0.15 : 0;
-    if (
-      onGround(view, corners(pose, [-length / 2 - 0.25, length / 2 + 0.25], width / 2 + 0.22 - wide), outline)
-    ) {
-      canvas.ground(outline, around, quarter);
+    const { length, width, type } = vehicle.body;
+    const side = width / 2 - (type === 'motorcycle' ? 0.15 : 0);
+    const half = length / 2;
+    if (onGround(view, corners(pose, [-half - 0.25, half + 0.25], side + 0.22), outline)) {
+      canvas.ground(outline, around, 'quarter');
     }
-    if (
-      onGround(view, corners(pose, [-length / 2 + 0.1, length / 2 - 0.1], width / 2 - 0.02 - wide), outline)
-    ) {
-      canvas.ground(outline, below, half);
+    if (onGround(view, corners(pose, [0.1 - half, half - 0.1], side - 0.02), outline)) {
+      canvas.ground(outline, below, 'half');
     }
   }
 };
 
 /** Brings the samples that were changed to the frame, and notes whose they are. */
 const toPixels = ({ canvas, pixels, ids }: Painter): void => {
-  const { width, height, colour, dirtyFrom, dirtyTo } = canvas;
+  const { width, height, colour, dirty } = canvas;
   ids.fill(0);
   for (let row = 0; row < height / 2; row += 1) {
-    const from = Math.min(dirtyFrom[2 * row] as number, dirtyFrom[2 * row + 1] as number) >> 1;
-    const to = (Math.max(dirtyTo[2 * row] as number, dirtyTo[2 * row + 1] as number) + 1) >> 1;
-    if (from >= to) continue;
-    halveSpan(colour, width, row, from, to, pixels);
-    let above = row * 2 * width + from * 2;
-    for (let at = (row * width) / 2 + from; at < (row * width) / 2 + to; at += 1, above += 2) {
-      ids[at] = (colour[above] as number) >>> 24;
-    }
+    const start = row * 2 * width;
+    canvas.eachDirty(((dirty[2 * row] as number) | (dirty[2 * row + 1] as number)) >>> 0, (from, to) => {
+      halveSpan(colour, width, row, from >> 1, to >> 1, pixels);
+      const end = (start >> 2) + (to >> 1);
+      let above = start + from;
+      for (let at = (start >> 2) + (from >> 1); at < end; at += 1, above += 2) {
+        ids[at] = (colour[above] as number) >>> 24;
+      }
+    });
   }
 };
 

@@ -29,9 +29,10 @@ export class Canvas {
   readonly inverse: Float32Array;
   /** The number of the last stamp that covered a sample, whatever stood in front of it. */
   readonly stamps: Uint32Array;
-  /** Of each row the samples that were changed: from (inclusive) and to (exclusive). */
-  readonly dirtyFrom: Int32Array;
-  readonly dirtyTo: Int32Array;
+  /** Of each row which of its 32 equal parts were changed, a bit each. */
+  readonly dirty: Uint32Array;
+  /** Samples in such a part. */
+  readonly part: number;
   readonly #left: Float64Array;
   readonly #right: Float64Array;
 
@@ -41,8 +42,8 @@ export class Canvas {
     this.colour = new Uint32Array(width * height);
     this.inverse = new Float32Array(width * height);
     this.stamps = new Uint32Array(width * height);
-    this.dirtyFrom = new Int32Array(height).fill(width);
-    this.dirtyTo = new Int32Array(height);
+    this.part = Math.ceil(width / 64) * 2;
+    this.dirty = new Uint32Array(height);
     this.#left = new Float64Array(height);
     this.#right = new Float64Array(height);
   }
@@ -82,8 +83,11 @@ export class Canvas {
   }
 
   #mark(row: number, from: number, to: number): void {
-    if (from < (this.dirtyFrom[row] as number)) this.dirtyFrom[row] = from;
-    if (to > (this.dirtyTo[row] as number)) this.dirtyTo[row] = to;
+    const { part } = this;
+    const first = (from / part) | 0;
+    const last = ((to - 1) / part) | 0;
+    // Ones from bit `first` to bit `last`.
+    this.dirty[row] = ((this.dirty[row] as number) | ((-1 << first) & (-1 >>> (31 - last)))) >>> 0;
   }
 
   /**
@@ -147,44 +151,51 @@ export class Canvas {
   }
 
   /**
-   * Calls `paint` for every sample of a polygon that shows the ground and does not carry `stamp` yet.
-   * @param paint gets the place of a run of samples: from (inclusive) and to (exclusive)
+   * Changes every sample of a polygon that shows the ground and does not carry `stamp` yet.
+   * @param shade a picture to take its colour from; `quarter` and `half` take away that much of its own
    */
-  ground(outline: Outline, stamp: number, paint: (from: number, to: number) => void): void {
+  ground(outline: Outline, stamp: number, shade: Uint32Array | 'quarter' | 'half'): void {
     const rows = this.#scan(outline);
     if (rows === 0) return;
-    const { width } = this;
+    const { width, colour, inverse, stamps } = this;
     for (let row = Math.floor(rows / 65_536); row < rows % 65_536; row += 1) {
       const from = Math.max(0, Math.ceil((this.#left[row] as number) - 0.5));
       const to = Math.min(width, Math.ceil((this.#right[row] as number) - 0.5));
       if (from >= to) continue;
       this.#mark(row, from, to);
-      let start = -1;
-      for (let at = row * width + from; at < row * width + to; at += 1) {
-        const free = this.inverse[at] === 0 && this.stamps[at] !== stamp;
-        if (free) {
-          this.stamps[at] = stamp;
-          if (start < 0) start = at;
-        } else if (start >= 0) {
-          paint(start, at);
-          start = -1;
-        }
+      const end = row * width + to;
+      for (let at = row * width + from; at < end; at += 1) {
+        if (inverse[at] !== 0 || stamps[at] === stamp) continue;
+        stamps[at] = stamp;
+        const old = colour[at] as number;
+        if (shade === 'quarter') colour[at] = old - ((old >>> 2) & 0x3f3f3f);
+        else if (shade === 'half') colour[at] = (old >>> 1) & 0x7f7f7f;
+        else colour[at] = shade[at] as number;
       }
-      if (start >= 0) paint(start, row * width + to);
+    }
+  }
+
+  /** Calls `visit` for every run of changed parts of a row: samples from (inclusive) and to (exclusive). */
+  eachDirty(bits: number, visit: (from: number, to: number) => void): void {
+    for (let rest = bits; rest !== 0;) {
+      const first = 31 - Math.clz32(rest & -rest);
+      const ones = ~(rest >>> first);
+      const length = ones === 0 ? 32 - first : 31 - Math.clz32(ones & -ones);
+      visit(first * this.part, Math.min(this.width, (first + length) * this.part));
+      const end = first + length;
+      rest = end > 31 ? 0 : rest & (-1 << end);
     }
   }
 
   /** Puts back what the background shows where something was drawn, and forgets that it was. */
   restore(colour: Uint32Array, inverse: Float32Array): void {
-    const { width, height } = this;
-    for (let row = 0; row < height; row += 1) {
-      const from = row * width + (this.dirtyFrom[row] as number);
-      const to = row * width + (this.dirtyTo[row] as number);
-      if (from >= to) continue;
-      this.colour.set(colour.subarray(from, to), from);
-      this.inverse.set(inverse.subarray(from, to), from);
+    for (let row = 0; row < this.height; row += 1) {
+      const start = row * this.width;
+      this.eachDirty(this.dirty[row] as number, (from, to) => {
+        this.colour.set(colour.subarray(start + from, start + to), start + from);
+        this.inverse.set(inverse.subarray(start + from, start + to), start + from);
+      });
     }
-    this.dirtyFrom.fill(width);
-    this.dirtyTo.fill(0);
+    this.dirty.fill(0);
   }
 }

@@ -51,18 +51,27 @@ export const takeCensus = (canvas: Canvas, census: Census): void => {
   y1.fill(canvas.height);
   x2.fill(-1);
   y2.fill(-1);
-  const { width, height, colour, dirtyFrom, dirtyTo } = canvas;
+  const { width, height, colour, dirty } = canvas;
   for (let row = 0; row < height; row += 1) {
-    const to = dirtyTo[row] as number;
-    for (let column = dirtyFrom[row] as number; column < to; column += 1) {
-      const id = (colour[row * width + column] as number) >>> 24;
-      if (id === 0) continue;
-      count[id] = (count[id] as number) + 1;
-      if (column < (x1[id] as number)) x1[id] = column;
-      if (column > (x2[id] as number)) x2[id] = column;
-      if (row < (y1[id] as number)) y1[id] = row;
-      y2[id] = row;
-    }
+    const start = row * width;
+    canvas.eachDirty(dirty[row] as number, (from, to) => {
+      let run = 0;
+      let since = from;
+      // Run by run: a vehicle's samples lie side by side.
+      for (let column = from; column <= to; column += 1) {
+        const id = column < to ? (colour[start + column] as number) >>> 24 : 0;
+        if (id === run) continue;
+        if (run !== 0) {
+          count[run] = (count[run] as number) + column - since;
+          if (since < (x1[run] as number)) x1[run] = since;
+          if (column - 1 > (x2[run] as number)) x2[run] = column - 1;
+          if (row < (y1[run] as number)) y1[run] = row;
+          y2[run] = row;
+        }
+        run = id;
+        since = column;
+      }
+    });
   }
 };
 

@@ -16,7 +16,7 @@ export interface SceneOrder {
 
 /** The part of a camera's configuration that describes its scene. */
 export const sceneOptionsOf = (config: CameraConfigOf<'scene'>): SceneOptions => {
-  const { kind, stallTimeoutMs, restartInitialMs, restartMaxMs, ...options } = config;
+  const { kind: _, stallTimeoutMs: _s, restartInitialMs: _i, restartMaxMs: _m, ...options } = config;
   return sceneSchema.parse(options);
 };
 

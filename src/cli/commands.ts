@@ -9,6 +9,7 @@ import { addProfile } from './profile.js';
 import { addQuantize } from './quantize.js';
 import { addRun } from './run.js';
 import { addSignificance } from './significance.js';
+import { addScene } from './scene.js';
 
 /** Adds one command (with its subcommands) to the program. */
 export type AddCommand = (program: Command, cli: Cli) => void;
@@ -22,4 +23,5 @@ export const COMMANDS: readonly AddCommand[] = [
   addQuantize,
   addSignificance,
   addAllocate,
+  addScene,
 ];

@@ -30,8 +30,8 @@ export interface GradientOptions {
   /** Further values that the model is to give, by name (default: the outputs of the forward model). */
   readonly outputs?: readonly string[];
   /**
-   * Whether initializers in `of` become graph inputs whose defaults they are (default true), so that a session can be given
-   * other weights at each run. Weights that stay constant let the engine arrange them once.
+   * Whether initializers in `of` become graph inputs (default true): a session is given the weights at each run. Weights that
+   * stay constant let the engine arrange them once.
    */
   readonly inputs?: boolean;
   /**
@@ -172,11 +172,17 @@ export const gradient = (model: Model, options: GradientOptions): GradientModel 
     const isShared = results.filter((other) => other.result === result).length > 1;
     graph.addOutput(lastOf(graph, result, gradients.get(value.name) ?? '', isShared));
   }
-  if (options.inputs !== false) {
-    for (const value of wanted) if (value.constant !== undefined) graph.addInput(value.name);
-  }
+  if (options.inputs !== false)
+    for (const value of wanted) if (value.constant !== undefined) open(graph, value);
   runPasses(copy, [removeDeadNodes, removeUnusedInitializers]);
   return { model: copy, gradients };
+};
+
+/** Makes a graph input of an initializer. It keeps no default: the engine's binding for Node would ignore what it is given. */
+const open = (graph: Graph, value: Value): void => {
+  const { name, type, shape } = value;
+  graph.rename(value, `${name}.constant`);
+  graph.replaceUses(value, graph.addInput(name, type, shape));
 };
 
 /**

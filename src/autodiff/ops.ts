@@ -10,7 +10,6 @@ import {
   ints,
   intsTensor,
   isStatic,
-  type Node,
   sizeOf,
   type Tensor,
   tensorOf,
@@ -65,6 +64,15 @@ export interface Cut {
   readonly start: number;
   readonly end: number;
   readonly step?: number;
+}
+
+/** A window: one number each a spatial axis. */
+export interface Window {
+  readonly kernel: Dims;
+  readonly strides: Dims;
+  readonly dilations: Dims;
+  readonly begin: Dims;
+  readonly end: Dims;
 }
 
 /** The same expression is built once: asking twice gives the same value. */
@@ -341,23 +349,28 @@ export class Ops {
     return this.op('MatMul', [a, b], dims);
   }
 
-  /** What a MaxPool node gives for `x`, and where in `x` (as one row) it was taken from. */
-  pooled(node: Node, x: Value): readonly [Value, Value] {
-    const attributes = new Map(node.attributes);
-    attributes.delete('storage_order');
-    const again = this.#graph.addNode({
-      opType: 'MaxPool',
-      name: this.#graph.uniqueName(`${this.scope}/MaxPool`),
-      inputs: [x],
-      outputs: 2,
-      attributes,
+  /**
+   * The largest of each window, and where in `x` (as one row) it is.
+   *
+   * @param dims of the result
+   * @param only the spatial axis that is pooled; all where it is left out
+   */
+  pooled(x: Value, dims: Dims, window: Window, ceil: number, only?: number): readonly [Value, Value] {
+    const pick = (list: Dims, otherwise: number): number[] =>
+      list.map((value, i) => (only === undefined || i === only ? value : otherwise));
+    const result = dimsOf(x).map((dim, i) =>
+      i < 2 || (only !== undefined && i - 2 !== only) ? dim : (dims[i] ?? 1),
+    );
+    const [values, places] = this.node('MaxPool', [x], [result, result], {
+      kernel_shape: pick(window.kernel, 1),
+      strides: pick(window.strides, 1),
+      dilations: pick(window.dilations, 1),
+      pads: [...pick(window.begin, 0), ...pick(window.end, 0)],
+      ceil_mode: ceil,
     });
-    const [values, places] = [again.output(0), again.output(1)];
     if (values === undefined || places === undefined)
       throw new BitlaneError('INTERNAL', 'MaxPool has two outputs');
-    values.type = x.type;
     places.type = 'int64';
-    values.shape = places.shape = node.output()?.shape;
     return [values, places];
   }
 

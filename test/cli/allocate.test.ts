@@ -203,7 +203,7 @@ t.test('budgets that cannot be met, and bad options, get one sentence', async (t
     [['--bits-average', '1', '--significance', map], /--bits-average takes a number from 2 to 32/],
     [['--bits-average', '4', '--significance', other], /was measured on another model/],
     [['--bits-average', '4', '--significance', broken], /broken\.json is not JSON/],
-    [['--bits-average', '4', '--significance', join(folder, 'gone')], /gone is no file/],
+    [['--bits-average', '4', '--significance', join(folder, 'gone')], /gone cannot be read/],
     [['--bits-average', '4', '--significance', map, '--objective', 'best'], /--objective takes semantic, /],
     [
       ['--bits-average', '4', '--significance', map, '--execution', 'fp16'],

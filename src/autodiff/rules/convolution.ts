@@ -1,4 +1,4 @@
-// Gradient rules of Conv and ConvTranspose. Which formulation is used where was measured; docs/autodiff.md has the times.
+// Gradient rules of Conv and ConvTranspose. Which formulation is used where was measured.
 import { sizeOf, type Value } from '../../onnx/index.js';
 import { dimsOf, type Ops } from '../ops.js';
 import type { Rule, Rules, Step } from '../step.js';
@@ -141,6 +141,24 @@ const depthwiseStrided = (layer: Layer, x: Value, g: Value): Value => {
   return ops.reshape(ops.sum(ops.reshape(products, [batch, ...weight]), [0]), weight);
 };
 
+/** A large picture with stride 1: as it lies, without turning it; one product a picture and element of the window. */
+const large = (layer: Layer, x: Value, g: Value): Value => {
+  const { ops, geometry, weight, result } = layer;
+  const [batch = 1, outputs = 1] = result;
+  const [, inputs = 1] = weight;
+  const area = sizeOf(result.slice(2));
+  const around = reached(layer, x);
+  const rows = ops.reshape(g, [batch, outputs, area]);
+  const products = tapsOf(geometry.kernel).map((tap) => {
+    const met = ops.reshape(metBy(layer, around, tap, 2), [batch, inputs, area]);
+    return ops.reshape(ops.sum(ops.matmul(rows, ops.flip(met)), [0]), [outputs, inputs, 1]);
+  });
+  return ops.reshape(ops.concat(products, 2), weight);
+};
+
+/** Places from which on a picture is large: turning it costs more than it saves. */
+const LARGE = 400;
+
 /** Any convolution: channels last, one matrix product an element of the window. */
 const general = (layer: Layer, x: Value, g: Value): Value => {
   const { ops, geometry, groups, weight, result } = layer;
@@ -178,7 +196,8 @@ export const weightGradient = (layer: Layer, x: Value, g: Value): Value => {
   if (groups > 1 && groups === input[1] && groups === weight[0]) {
     return isOne(strides) ? depthwise(layer, x, g) : depthwiseStrided(layer, x, g);
   }
-  return general(layer, x, g);
+  const isLarge = groups === 1 && isOne(strides) && sizeOf(layer.result.slice(2)) >= LARGE;
+  return isLarge ? large(layer, x, g) : general(layer, x, g);
 };
 
 const conv: Rule = (s) => {

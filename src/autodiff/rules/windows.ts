@@ -8,21 +8,30 @@ import { resizeMatrices } from './resize.js';
 
 type Dims = readonly number[];
 
-/** Each output's gradient goes to the element it was taken from; where windows overlap, they add up. */
+/**
+ * Each output's gradient goes to the element it was taken from; where windows overlap, they add up. Large windows are pooled along
+ * one axis after the other, which finds the same elements with a fraction of the comparisons.
+ */
 const maxPool: Rule = (s) => {
   const { ops, node } = s;
   const dims = s.dims();
+  const [result, count] = [s.result(), sizeOf(s.result())];
+  const geometry = geometryOf(node, node.ints('kernel_shape') ?? [], dims.slice(2), result.slice(2));
   // Asked for again, with the places: the forward node stays as it is, in whatever layout the engine likes best.
-  const [, places] = ops.pooled(node, s.x());
-  const count = sizeOf(s.result());
-  const sums = ops.scatterAdd(
-    ops.zeros([sizeOf(dims)]),
-    ops.reshape(places, [count]),
-    ops.reshape(s.g, [count]),
-    0,
-  );
+  let [x, places] = [s.x(), undefined as Value | undefined];
+  for (const only of sizeOf(geometry.kernel) > LARGE ? geometry.kernel.keys() : [undefined]) {
+    const [values, found] = ops.pooled(x, result, geometry, node.int('ceil_mode', 0), only);
+    const flat = ops.reshape(found, [sizeOf(dimsOf(found))]);
+    places = places === undefined ? flat : ops.op('Gather', [places, flat], dimsOf(flat), { axis: 0 });
+    x = values;
+  }
+  if (places === undefined) throw s.refuse('it has no window');
+  const sums = ops.scatterAdd(ops.zeros([sizeOf(dims)]), places, ops.reshape(s.g, [count]), 0);
   return [ops.reshape(sums, dims)];
 };
+
+/** Elements of a window from which on it pays to pool along one axis after the other. */
+const LARGE = 9;
 
 /** How many elements each window averages; one number where all average as many. */
 const countsOf = (

@@ -14,7 +14,7 @@ export {
 } from './profile.js';
 export { type MemoryOf, type Profiled, profileModel, type ProfileOptions } from './profile-model.js';
 export { type Contender, inTurns, pairedRatios, Stopwatch } from './stopwatch.js';
-export { buildArtifact } from './budget/artifact-builder.js';
+export { artifactBytes, buildArtifact } from './budget/artifact-builder.js';
 export { BudgetError, type Nearest } from './budget/budget-error.js';
 export { measureBytes } from './budget/bytes.js';
 export {

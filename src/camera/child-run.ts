@@ -2,10 +2,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { messageOf } from '../errors.js';
 import { spawnOwned, stopChild } from '../system/index.js';
-import type { YuvColour } from '../vision/index.js';
 import { howItEnded, LastLines } from './child-output.js';
 import type { Run, Sink } from './driver.js';
-import type { FrameCutter } from './frame-cutter.js';
+import type { FrameReader } from './frame-reader.js';
 import { pumpEvery, pumpNewest } from './pump.js';
 
 /** A camera program that is asked to end gets this long before it is killed. */
@@ -18,8 +17,8 @@ export interface ChildPlan {
   readonly command: string;
   readonly args: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
-  readonly cutter: FrameCutter;
-  readonly colour: YuvColour;
+  /** Makes frames of what comes on its stdout. */
+  readonly reader: FrameReader;
   readonly everyFrame: boolean;
   /** What the child reads on stdin; nothing when left out. */
   readonly input?: string;
@@ -54,7 +53,7 @@ const follow = async (child: ChildProcess, plan: ChildPlan, sink: Sink): Promise
     },
   };
   const pump = plan.everyFrame ? pumpEvery : pumpNewest;
-  if (child.stdout !== null) await pump(child.stdout, plan.cutter, plan.colour, counting);
+  if (child.stdout !== null) await pump(child.stdout, plan.reader, counting);
   const ended = await outcome;
   if (ended instanceof Error) sink.failed(`${plan.name} could not be started: ${ended.message}`);
   else if (plan.finite && ended[0] === 0 && frames > 0) sink.ended();

@@ -7,6 +7,7 @@ import { streamWidth } from './drivers/libcamera-options.js';
 import { nodeLibcameraDriver } from './drivers/node-libcamera.js';
 import { replayDriver } from './drivers/replay.js';
 import { rpicamVidDriver } from './drivers/rpicam-vid.js';
+import { sceneDriver } from './drivers/scene.js';
 import type { FrameSource } from './source.js';
 import { SupervisedSource } from './supervisor.js';
 
@@ -27,6 +28,8 @@ const driverOf = (config: CameraConfig, log: Log, environment: NodeJS.ProcessEnv
       return ffmpegDriver(config, environment);
     case 'replay':
       return replayDriver(config);
+    case 'scene':
+      return sceneDriver(config, environment);
   }
 };
 

@@ -1,6 +1,12 @@
 // The real artifact of an allocation, measured: its bytes, its time beside the original, the peak of a process that serves it.
 import { readFileSync } from 'node:fs';
-import { buildArtifact, type Budget, type MeasureArtifact, type Profile } from '../allocation/index.js';
+import {
+  artifactBytes,
+  buildArtifact,
+  type Budget,
+  type MeasureArtifact,
+  type Profile,
+} from '../allocation/index.js';
 import { readModel } from '../onnx/index.js';
 import { latencyRatio, timeBytes } from '../quantization/index.js';
 import type { Artifact } from '../registry/index.js';
@@ -28,9 +34,9 @@ export const artifactMeasure = (
   const source = readModel(artifact.modelPath);
   const { name, width, height } = artifact.manifest.detector.input;
   return async (allocation) => {
-    const bytes = await buildArtifact(source, allocation);
-    const modelBytes = bytes.length;
+    const modelBytes = await artifactBytes(source, allocation);
     if (!isRun || profile === undefined) return { modelBytes };
+    const bytes = await buildArtifact(source, allocation);
     const time = async (): Promise<number> => {
       const original = new Uint8Array(readFileSync(artifact.modelPath));
       const [first = [], second = []] = await timeBytes([original, bytes], {

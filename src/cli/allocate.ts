@@ -99,7 +99,7 @@ const notesOf = (map: SignificanceMap | undefined, objective: ObjectiveName, pro
   if (map === undefined || objective === 'uniform') return [];
   const widths = missingWidths(map);
   const hasActivations = Object.values(map.components).some(
-    ({ activations }) => activations['8'] !== undefined,
+    ({ activations }) => Object.keys(activations).length > 0,
   );
   const { divergence = null } = map.reliability.weights[4] ?? map.reliability.weights[2] ?? {};
   return [

@@ -8,6 +8,8 @@ import { addModels } from './models.js';
 import { addProfile } from './profile.js';
 import { addQuantize } from './quantize.js';
 import { addRun } from './run.js';
+import { addSignificance } from './significance.js';
+import { addScene } from './scene.js';
 
 /** Adds one command (with its subcommands) to the program. */
 export type AddCommand = (program: Command, cli: Cli) => void;
@@ -19,5 +21,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addEval,
   addProfile,
   addQuantize,
+  addSignificance,
   addAllocate,
+  addScene,
 ];

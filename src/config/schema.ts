@@ -25,6 +25,18 @@ export {
   zoneSchema,
 } from './schema/road.js';
 
+export {
+  type Light,
+  LIGHTS,
+  type SceneOptions,
+  sceneSchema,
+  type TrafficMix,
+  VEHICLE_TYPES,
+  type VehicleType,
+  type Weather,
+  WEATHERS,
+} from './schema/scene.js';
+
 export const configSchema = z.strictObject({
   device: slug.default('camera').describe('name of this device: part of every topic'),
   site: z.string().max(256).optional().describe('where the camera stands, for people'),

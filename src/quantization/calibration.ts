@@ -137,35 +137,30 @@ interface Extremes {
   readonly ignored: number;
 }
 
-/**
- * The extremes, starting from those known. Almost no value moves one: four are asked at once whether any does (or is NaN, which
- * answers no to every comparison), and only then is it looked at which.
- */
+/** Whether any value is outside, or NaN, which answers no to every comparison. */
+const anyOutside = (values: Float32Array, { min, max }: Range): boolean => {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? 0;
+    if (!(value >= min && value <= max)) return true;
+  }
+  return false;
+};
+
+/** The extremes, starting from those known. Few values move one: it is asked whether any does before it is looked at which. */
 const widened = (values: Float32Array, from: Range): Extremes => {
+  if (!anyOutside(values, from)) return { ...from, ignored: 0 };
   let { min, max } = from;
   let ignored = 0;
-  const take = (value: number): void => {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? 0;
+    if (value >= min && value <= max) continue;
     if (!Number.isFinite(value)) {
       ignored++;
-      return;
+      continue;
     }
-    min = Math.min(min, value);
-    max = Math.max(max, value);
-  };
-  const fours = values.length & ~3;
-  for (let i = 0; i < fours; i += 4) {
-    const a = values[i] ?? 0;
-    const b = values[i + 1] ?? 0;
-    const c = values[i + 2] ?? 0;
-    const d = values[i + 3] ?? 0;
-    const within =
-      a >= min && a <= max && b >= min && b <= max && c >= min && c <= max && d >= min && d <= max;
-    if (within) continue;
-    take(a);
-    take(b);
-    take(c);
-    take(d);
+    // The first one sets both.
+    if (value < min) min = value;
+    if (value > max) max = value;
   }
-  for (let i = fours; i < values.length; i++) take(values[i] ?? 0);
   return { min, max, ignored };
 };

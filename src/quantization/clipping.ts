@@ -143,7 +143,7 @@ interface PrefixSums {
   readonly entropy: Float64Array;
 }
 
-const prefixSums = (bins: Float64Array): PrefixSums => {
+const prefixSums = (bins: Uint32Array): PrefixSums => {
   const counts = new Float64Array(bins.length + 1);
   const filled = new Float64Array(bins.length + 1);
   const entropy = new Float64Array(bins.length + 1);
@@ -160,13 +160,13 @@ const prefixSums = (bins: Float64Array): PrefixSums => {
  * spread evenly over its bins that hold anything.
  */
 const divergence = (
-  bins: Float64Array,
+  bins: Uint32Array,
   sums: PrefixSums,
   from: number,
   to: number,
   levels: number,
 ): number => {
-  const at = (values: Float64Array, bin: number): number => values[bin] ?? 0;
+  const at = (values: ArrayLike<number>, bin: number): number => values[bin] ?? 0;
   const below = at(sums.counts, from);
   const inside = at(sums.counts, to) - below;
   const total = at(sums.counts, bins.length);

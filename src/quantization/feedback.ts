@@ -1,6 +1,6 @@
 // Rounds a model layer by layer, each by what it sees once those before it are rounded, towards what the original gives there.
 import { cloneModel, isStatic, type Model, type Node, tensorOf } from '../onnx/index.js';
-import type { Tensor, Tensors } from '../runtime/index.js';
+import type { Tensor } from '../runtime/index.js';
 import { adjustedRows } from './adjust.js';
 import { type Allocation, allocationOf, channelBits } from './allocation.js';
 import { type Component, componentNodes, constantFloats } from './components.js';
@@ -11,6 +11,7 @@ import { arranged } from './parts.js';
 import { PatchMatrix, patchOf, type PatchShape } from './patches.js';
 import { Products } from './products.js';
 import { codeBits, isRounded, type RoundingOptions, signed } from './rounding-options.js';
+import type { FeedSource } from './taps.js';
 import { walk, type WalkOptions } from './walk.js';
 import { weightGrids } from './weights.js';
 
@@ -56,7 +57,7 @@ export class Feedback {
     this.#options = options;
   }
 
-  async run(feeds: readonly Tensors[]): Promise<void> {
+  async run(feeds: FeedSource): Promise<void> {
     const { session, signal, onProgress } = this.#options;
     const components = [...componentNodes(this.#original).values()];
     const blind = components.filter((component, index) => this.#isBlind(component, index === 0));

@@ -12,7 +12,7 @@ const LEAST_LIMIT = 2 ** -100;
  */
 export class Histogram {
   /** [-limit, limit) in 2 x SIDE_BINS bins. */
-  readonly counts = new Float64Array(2 * SIDE_BINS);
+  readonly counts = new Uint32Array(2 * SIDE_BINS);
   #limit = 0;
   #zeros = 0;
   #total = 0;
@@ -52,17 +52,14 @@ export class Histogram {
     const perUnit = SIDE_BINS / this.#limit;
     let zeros = 0;
     let total = 0;
-    for (let i = first; i < values.length; i += step) {
+    for (let i = first; i < values.length; i += step, total++) {
       const value = values[i] ?? 0;
-      total++;
-      if (value === 0) {
-        zeros++;
-      } else {
-        // Rounded down before the sum, which would lose tiny negative values.
-        const bin = (Math.floor(value * perUnit) | 0) + SIDE_BINS;
-        counts[bin] = (counts[bin] ?? 0) + 1;
-      }
+      if (value === 0) zeros++;
+      // Rounded down before the sum, which would lose tiny negative values.
+      const bin = (Math.floor(value * perUnit) | 0) + SIDE_BINS;
+      counts[bin] = (counts[bin] ?? 0) + 1;
     }
+    counts[SIDE_BINS] = (counts[SIDE_BINS] ?? 0) - zeros;
     this.#zeros += zeros;
     this.#total += total;
   }
@@ -74,7 +71,7 @@ export class Histogram {
     this.#limit = limit;
     if (factor === 1) return;
     const counts = this.counts;
-    const merged = new Float64Array(counts.length);
+    const merged = new Uint32Array(counts.length);
     for (let bin = 0; bin < counts.length; bin++) {
       const to = Math.floor((bin - SIDE_BINS) / factor) + SIDE_BINS;
       merged[to] = (merged[to] ?? 0) + (counts[bin] ?? 0);

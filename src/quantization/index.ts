@@ -69,7 +69,8 @@ export {
 export { chooseInt8, type ChooseInt8Options, type Int8Candidate, type Int8Choice } from './choose-int8.js';
 export { type Activation, type Component, componentNodes, componentsOf } from './components.js';
 export { type Divergence, openDivergence } from './divergence.js';
-export { arranged, type WeightCodes, weightRows } from './packing.js';
+export { type WeightCodes, weightRows } from './packing.js';
+export { arranged } from './parts.js';
 export { pictureFeeds } from './pictures.js';
 export { opsetFor, prepareFor, prepareModel } from './prepare.js';
 export { edgedAllocation, edgesOf } from './edges.js';

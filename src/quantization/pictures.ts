@@ -2,7 +2,7 @@
 import { type DataSet, readPicture } from '../evaluation/index.js';
 import type { InputSpec } from '../registry/index.js';
 import { floatTensor, type Tensors } from '../runtime/index.js';
-import { Preprocessor } from '../vision/index.js';
+import { Preprocessor, type RgbImage } from '../vision/index.js';
 import type { FeedSource } from './taps.js';
 
 /**
@@ -18,10 +18,20 @@ export const pictureFeeds = (dataSet: DataSet, input: InputSpec, count: number):
   return async function* (): AsyncGenerator<Tensors> {
     const preprocessor = new Preprocessor();
     const { name, width, height } = input;
-    for (const image of chosen) {
-      if (image === undefined) continue;
+    // The next one is read while the model runs on this one, which blocks no other thread.
+    const read = (index: number): Promise<RgbImage> | undefined => {
+      const image = chosen[index];
+      const picture = image === undefined ? undefined : readPicture(image.path);
+      // Whoever stops before it is asked for does not hear that it cannot be read.
+      picture?.catch(() => undefined);
+      return picture;
+    };
+    let next = read(0);
+    for (let index = 1; next !== undefined; index++) {
+      const picture = await next;
+      next = read(index);
       const tensor = preprocessor.tensor(input);
-      preprocessor.preprocess(await readPicture(image.path), input, tensor);
+      preprocessor.preprocess(picture, input, tensor);
       yield { [name]: floatTensor([1, 3, height, width], tensor) };
     }
   };

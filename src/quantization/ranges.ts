@@ -12,7 +12,7 @@ export interface MeasureOptions extends RangeOptions, TapOptions {
 }
 
 /** Elements of a value and picture that go into a range where the method is not to see all of them. */
-const SAMPLES = 8_192;
+const SAMPLES = 4_096;
 
 /** Names of the values whose range an allocation needs, in topological order. */
 export const rangesNeeded = (

@@ -2,7 +2,7 @@
 import type { Model, Node, Value } from '../onnx/index.js';
 import { boundsOf, componentNodes } from './components.js';
 import { type Condition, Conditions } from './condition.js';
-import { canJoin, clamped, dataInputs, isMover } from './regions.js';
+import { canGoBefore, canJoin, clamped, dataInputs, isMover } from './regions.js';
 
 /** A value that may change its form. */
 export interface BorderConditions {
@@ -58,7 +58,7 @@ export const regionConditions = (model: Model): RegionConditions => {
   for (const node of nodes.toReversed()) {
     const between = own(node) ?? conditions.and([of(after, node), of(before, node)]);
     const wanted =
-      !components.has(node) && canJoin(node) && (isMover(node) || node.is('Concat'))
+      !components.has(node) && canGoBefore(node)
         ? conditions.and(
             node.outputs.map((value) =>
               value === undefined || value.isOutput || value.users.length === 0

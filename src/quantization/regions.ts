@@ -110,15 +110,17 @@ const between = (nodes: readonly Node[], int8: ReadonlySet<Node>, kept: Readonly
   return new Set(nodes.filter((node) => after.has(node) && before.has(node)));
 };
 
+/** True for nodes that may run on codes which no integer kernel made. Of such codes a MaxPool takes longer than of floats. */
+export const canGoBefore = (node: Node): boolean =>
+  canJoin(node) && (isMover(node) || node.is('Concat')) && !node.is('MaxPool');
+
 /**
  * Movers whose every user takes codes: codes are a quarter of the memory, so they are made before them. What a kept function gives
- * stays in floats until a component takes it: only there can each channel have a scale of its own. A MaxPool stays in floats: of
- * codes that no integer kernel made it takes longer than of floats.
+ * stays in floats until a component takes it: only there can each channel have a scale of its own.
  */
 const addMoversBefore = (nodes: readonly Node[], int8: Set<Node>, kept: ReadonlySet<Node>): void => {
   for (const node of nodes.toReversed()) {
-    if (int8.has(node) || !canJoin(node) || !(isMover(node) || node.is('Concat'))) continue;
-    if (node.is('MaxPool')) continue;
+    if (int8.has(node) || !canGoBefore(node)) continue;
     if (dataInputs(node).some(({ producer }) => producer !== undefined && kept.has(producer))) continue;
     const wanted = node.outputs.every(
       (value) =>

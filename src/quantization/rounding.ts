@@ -6,7 +6,7 @@ import { Feedback } from './feedback.js';
 import { quantizeChannels } from './grid.js';
 import { type WeightCodes, weightRows } from './packing.js';
 import { codeBits, isRounded, type RoundingOptions, signed } from './rounding-options.js';
-import { type FeedSource, heldFeeds } from './taps.js';
+import type { FeedSource } from './taps.js';
 import { weightGrids } from './weights.js';
 
 export interface RoundedWeights {
@@ -39,7 +39,7 @@ const nearestWeights = (
  * Codes for the weights of every component that has fewer than 32 bits somewhere.
  *
  * @param model from `prepareModel`; it is not changed
- * @param feeds of `gptq`: what the layers see; taken once, all of them held in memory
+ * @param feeds of `gptq`: what the layers see; taken once
  * @throws BitlaneError `BAD_CONFIG` when the allocation does not fit
  */
 export const roundWeights = async (
@@ -54,7 +54,7 @@ export const roundWeights = async (
       return { weights: nearestWeights(model, allocation, options), model };
     case 'gptq': {
       const feedback = new Feedback(model, allocation, options);
-      await feedback.run(await heldFeeds(feeds, options.signal));
+      await feedback.run(feeds);
       return { weights: feedback.weights, model: feedback.model };
     }
   }

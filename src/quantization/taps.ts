@@ -1,7 +1,8 @@
 // Runs a model and hands out values from inside it, a bounded amount at a time.
 import { BitlaneError } from '../errors.js';
-import { extract, intsTensor, isStatic, type Model, sizeOf, type Value, writeModel } from '../onnx/index.js';
-import { type SessionOptions, type Tensors, withSession } from '../runtime/index.js';
+import { extract, isStatic, type Model, sizeOf, writeModel } from '../onnx/index.js';
+import { type SessionOptions, type Tensor, type Tensors, withSession } from '../runtime/index.js';
+import { addSampling, Sampling } from './sampling.js';
 
 /** Inputs of one run each; asked for again for every pass over them. What one holds may be overwritten by the next. */
 export type FeedSource = () => AsyncIterable<Tensors> | Iterable<Tensors>;
@@ -60,56 +61,17 @@ export const tapValues = async (
   }
 };
 
+/** The same with memory of its own. */
+export const copied = (tensor: Tensor): Tensor => ({ ...tensor, data: tensor.data.slice() }) as Tensor;
+
 /** All feeds at once, each with memory of its own. */
 export const heldFeeds = async (feeds: FeedSource, signal?: AbortSignal): Promise<Tensors[]> => {
   const held: Tensors[] = [];
   for await (const feed of feeds()) {
     signal?.throwIfAborted();
-    held.push(
-      Object.fromEntries(
-        Object.entries(feed).map(([name, tensor]) => [
-          name,
-          { ...tensor, data: tensor.data.slice() } as (typeof feed)[string],
-        ]),
-      ),
-    );
+    held.push(Object.fromEntries(Object.entries(feed).map(([name, tensor]) => [name, copied(tensor)])));
   }
   return held;
-};
-
-/** Where sampling starts: an input that the sampled model has besides. */
-const PHASE = 'bitlane.phase';
-const PHASES = 31;
-const PHASE_STEP = 12;
-
-/**
- * Lets the model give samples in place of whole values: most of the time of a run with many outputs goes into their memory.
- * Returns the names of the samples, by the values' names.
- */
-const addSampling = ({ graph }: Model, samples: number): Map<string, string> => {
-  const phase = graph.addInput(PHASE, 'int64', [1]);
-  const [flat, end] = [[-1], [2 ** 31]].map((values) => graph.addInitializer('', intsTensor(values)));
-  const axis = graph.addInitializer('', intsTensor([0]));
-  const sampled = (value: Value): Value | undefined => {
-    const { shape } = value;
-    const size = shape !== undefined && isStatic(shape) ? sizeOf(shape) : 0;
-    if (size < 2 * samples) return undefined;
-    // An odd step does not keep hitting the same columns of a feature map.
-    const step = graph.addInitializer('', intsTensor([Math.ceil(size / samples) | 1]));
-    const row = graph.addNode({ opType: 'Reshape', inputs: [value, flat] }).output();
-    return graph.addNode({ opType: 'Slice', inputs: [row, phase, end, axis, step] }).output();
-  };
-  const names = new Map<string, string>();
-  for (const value of graph.outputs) {
-    const sample = sampled(value);
-    if (sample === undefined) continue;
-    sample.type = 'float32';
-    graph.removeOutput(value);
-    graph.addOutput(sample);
-    names.set(value.name, sample.name);
-  }
-  if (names.size === 0) graph.removeInput(phase);
-  return names;
 };
 
 const runBatch = async (
@@ -120,33 +82,28 @@ const runBatch = async (
   visit: (name: string, values: Float32Array, run: number) => void,
   options: TapOptions,
 ): Promise<void> => {
-  const show = (values: Tensors, names: readonly string[], run: number): void => {
-    for (const name of names) {
-      const tensor = values[sampled.get(name) ?? name];
-      if (tensor?.type !== 'float32') throw new BitlaneError('INTERNAL', `${name} is not an FP32 value`);
-      visit(name, tensor.data, run);
-    }
-  };
   const part = batch.length === 0 ? undefined : extract(model, model.graph.inputs, batch);
-  const sampled =
+  const sampling =
     part === undefined || options.samples === undefined
-      ? new Map<string, string>()
+      ? new Sampling([], '')
       : addSampling(part, options.samples);
-  const phased = (feed: Tensors, run: number): Tensors => {
-    if (sampled.size === 0) return feed;
-    const data = BigInt64Array.of(BigInt((run * PHASE_STEP) % PHASES));
-    return { ...feed, [PHASE]: { type: 'int64', dims: [1], data } };
+  const floatsOf = (values: Tensors, name: string): Float32Array => {
+    const tensor = values[name];
+    if (tensor?.type !== 'float32') throw new BitlaneError('INTERNAL', `${name} is not an FP32 value`);
+    return tensor.data;
   };
   const each = async (run: (feed: Tensors) => Promise<Tensors>): Promise<void> => {
     let count = 0;
     for await (const feed of feeds()) {
       options.signal?.throwIfAborted();
-      show(feed, given, count);
-      show(await run(phased(feed, count)), batch, count);
+      for (const name of given) visit(name, floatsOf(feed, name), count);
+      const values = await run(sampling.feed(feed, count));
+      const samples = sampling.split(values, count);
+      for (const name of batch) visit(name, samples.get(name) ?? floatsOf(values, name), count);
       count++;
     }
   };
-  if (part === undefined) await each(() => Promise.resolve({}));
+  if (part === undefined) await each(() => Promise.resolve<Tensors>({}));
   else {
     await withSession(writeModel(part), options.session ?? {}, (session) =>
       each((feed) => session.run(feed)),

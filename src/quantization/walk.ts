@@ -13,12 +13,14 @@ import {
 } from '../onnx/index.js';
 import {
   floatTensor,
+  type Session,
   type SessionOptions,
   type Tensor,
   type Tensors,
   withSession,
 } from '../runtime/index.js';
 import { type Component, componentNodes } from './components.js';
+import { copied, type FeedSource } from './taps.js';
 
 /** Components of `seen`, in the order of how many others of them stand before; those of one level cannot see each other. */
 export const levelsOf = (model: Model, seen: ReadonlySet<string>): Component[][] => {
@@ -55,66 +57,72 @@ class Pool {
   }
 }
 
+/** A step of both models over all pictures. */
+interface Step {
+  readonly outputs: readonly string[];
+  /** What they are computed from; graph inputs among them where it begins there. */
+  readonly needed: readonly string[];
+  /** Those of them that nothing needs afterwards. */
+  readonly last: ReadonlySet<string>;
+}
+
 /** What has been computed so far of one of the two, for each picture: only what is still needed. */
 class Side {
   readonly model: Model;
-  readonly values: Map<string, Tensor[]>;
-  readonly #options: SessionOptions;
+  readonly values = new Map<string, Tensor[]>();
   readonly #pool: Pool;
   /** Values whose memory is the pool's. */
   readonly #pooled = new Set<string>();
 
-  constructor(model: Model, feeds: readonly Tensors[], pool: Pool, options: SessionOptions) {
+  constructor(model: Model, pool: Pool) {
     this.model = model;
     this.#pool = pool;
-    this.#options = options;
-    this.values = new Map(
-      model.graph.inputs.map(({ name }) => [
-        name,
-        feeds.map((feed) => {
-          const tensor = feed[name];
-          if (tensor === undefined) throw new BitlaneError('INTERNAL', `a feed lacks the input ${name}`);
-          return tensor;
-        }),
-      ]),
-    );
   }
 
-  async compute(outputs: readonly string[], needed: readonly string[], pictures: number): Promise<void> {
-    const part = extract(this.model, needed, outputs);
-    const isPooled = (name: string): boolean => {
-      const value = this.model.graph.value(name);
-      return value?.type === 'float32' && value.shape !== undefined && isStatic(value.shape);
-    };
-    const pooled = outputs.filter(isPooled);
-    for (const name of pooled) this.#pooled.add(name);
-    const results = outputs.map((): Tensor[] => []);
-    await withSession(writeModel(part), this.#options, async (session) => {
-      for (let picture = 0; picture < pictures; picture++) {
-        const feed = Object.fromEntries(
-          needed.flatMap((name) => {
-            const tensor = this.values.get(name)?.[picture];
-            return tensor === undefined ? [] : [[name, tensor] as const];
-          }),
-        );
-        const into = Object.fromEntries(
-          pooled.map((name) => {
-            const shape = this.model.graph.value(name)?.shape ?? [];
-            return [name, this.#pool.take(isStatic(shape) ? shape : [])];
-          }),
-        );
-        const made = await session.run(feed, into);
-        outputs.forEach((name, index) => {
-          const tensor = made[name];
-          if (tensor !== undefined) results[index]?.push(tensor);
-        });
-      }
-    });
-    outputs.forEach((name, index) => this.values.set(name, results[index] ?? []));
+  part({ outputs, needed }: Step): Uint8Array {
+    for (const name of outputs) {
+      const { type, shape } = this.model.graph.value(name) ?? {};
+      if (type === 'float32' && shape !== undefined && isStatic(shape)) this.#pooled.add(name);
+    }
+    return writeModel(extract(this.model, needed, outputs));
   }
 
-  forget(name: string): void {
-    if (this.#pooled.has(name)) for (const tensor of this.values.get(name) ?? []) this.#pool.give(tensor);
+  /** @param given inputs of the graph, where they are not held */
+  async compute(session: Session, step: Step, picture: number, given: Tensors): Promise<void> {
+    const feed: Record<string, Tensor> = {};
+    for (const name of step.needed) {
+      const tensor = given[name] ?? this.values.get(name)?.[picture];
+      if (tensor === undefined) throw new BitlaneError('INTERNAL', `${name} was not computed`);
+      feed[name] = tensor;
+    }
+    const into: Record<string, Tensor> = {};
+    for (const name of step.outputs) {
+      const shape = this.#pooled.has(name) ? this.model.graph.value(name)?.shape : undefined;
+      if (shape !== undefined && isStatic(shape)) into[name] = this.#pool.take(shape);
+    }
+    const made = await session.run(feed, into);
+    for (const name of step.outputs) {
+      const tensor = made[name];
+      if (tensor !== undefined) this.hold(name, tensor);
+    }
+    // At once: the next picture finds this memory in the processor's caches, and all together take less of it.
+    for (const name of step.last) {
+      const tensor = feed[name];
+      if (tensor !== undefined && this.#pooled.has(name)) this.#pool.give(tensor);
+    }
+  }
+
+  hold(name: string, tensor: Tensor): void {
+    const tensors = this.values.get(name) ?? [];
+    this.values.set(name, tensors);
+    tensors.push(tensor);
+  }
+
+  /** @param isGiven whether its memory went back already */
+  forget(name: string, isGiven: boolean): void {
+    if (!isGiven && this.#pooled.has(name)) {
+      for (const tensor of this.values.get(name) ?? []) this.#pool.give(tensor);
+    }
     this.values.delete(name);
   }
 }
@@ -132,6 +140,65 @@ export interface Views {
   readonly rounded: ReadonlyMap<string, readonly Tensor[]>;
 }
 
+/** Both models, step by step over all pictures. */
+class Walkers {
+  readonly original: Side;
+  readonly rounded: Side;
+  readonly #feeds: FeedSource;
+  readonly #options: WalkOptions;
+  readonly #inputs: readonly string[];
+  /** Known once the feeds have been taken. */
+  #pictures: number | undefined;
+
+  constructor(original: Model, rounded: Model, feeds: FeedSource, options: WalkOptions) {
+    const pool = new Pool();
+    [this.original, this.rounded] = [new Side(original, pool), new Side(rounded, pool)];
+    this.#inputs = original.graph.inputs.map(({ name }) => name);
+    this.#feeds = feeds;
+    this.#options = options;
+  }
+
+  /** Takes the feeds, unless it was done. */
+  async start(): Promise<void> {
+    if (this.#pictures === undefined) await this.#eachFeed(() => Promise.resolve(), new Set());
+  }
+
+  async step(step: Step): Promise<void> {
+    const { session = {} } = this.#options;
+    const [first, second] = [this.original.part(step), this.rounded.part(step)];
+    await withSession(first, session, (one) =>
+      withSession(second, session, async (other) => {
+        const run = async (picture: number, given: Tensors): Promise<void> => {
+          await this.original.compute(one, step, picture, given);
+          await this.rounded.compute(other, step, picture, given);
+        };
+        if (this.#pictures === undefined) await this.#eachFeed(run, step.last);
+        else for (let picture = 0; picture < this.#pictures; picture++) await run(picture, {});
+      }),
+    );
+  }
+
+  /** @param last inputs that need not be held */
+  async #eachFeed(
+    run: (picture: number, given: Tensors) => Promise<void>,
+    last: ReadonlySet<string>,
+  ): Promise<void> {
+    let pictures = 0;
+    for await (const feed of this.#feeds()) {
+      this.#options.signal?.throwIfAborted();
+      await run(pictures++, feed);
+      for (const name of this.#inputs) {
+        const tensor = feed[name];
+        if (tensor === undefined) throw new BitlaneError('INTERNAL', `a feed lacks the input ${name}`);
+        if (last.has(name)) continue;
+        const own = copied(tensor);
+        for (const side of [this.original, this.rounded]) side.hold(name, own);
+      }
+    }
+    this.#pictures = pictures;
+  }
+}
+
 /**
  * Shows the inputs of each level of the layers in `seen`, in both models. Memory: all values of all pictures that cross one cut through both.
  *
@@ -141,29 +208,27 @@ export interface Views {
 export const walk = async (
   original: Model,
   rounded: Model,
-  feeds: readonly Tensors[],
+  feeds: FeedSource,
   seen: ReadonlySet<string>,
   visit: (level: readonly Component[], views: Views) => Promise<void>,
   options: WalkOptions = {},
 ): Promise<void> => {
   const plan = cloneModel(original);
   const { graph } = plan;
-  // Each session would keep memory of its own, and there are two a level.
-  const session = { arena: false, ...options.session };
-  const pool = new Pool();
-  const sides = [new Side(original, feeds, pool, session), new Side(rounded, feeds, pool, session)] as const;
+  const walkers = new Walkers(original, rounded, feeds, options);
+  const sides = [walkers.original, walkers.rounded];
   const computed = new Set<Node>();
   const known = new Set<Value>(graph.inputs);
+  const levels = levelsOf(plan, seen);
   const valueOf = (name: string): Value => {
     const value = graph.value(name);
     if (value === undefined) throw new BitlaneError('INTERNAL', `the graph has no value ${name}`);
     return value;
   };
-  for (const level of levelsOf(plan, seen)) {
+  for (const level of levels) {
     options.signal?.throwIfAborted();
-    const targets = [...new Set(level.map(({ input }) => valueOf(input)))].filter(
-      (value) => !known.has(value),
-    );
+    const views = new Set(level.map(({ input }) => valueOf(input)));
+    const targets = [...views].filter((value) => !known.has(value));
     const nodes = between(graph, [...known], targets);
     for (const node of nodes) computed.add(node);
     const isOpen = (value: Value): boolean => value.users.some((user) => !computed.has(user));
@@ -171,16 +236,19 @@ export const walk = async (
       .flatMap((node) => node.outputs)
       .filter((value): value is Value => value !== undefined && isOpen(value));
     const needed = [...known].filter((value) => value.users.some((user) => nodes.includes(user)));
+    const closed = [...known].filter((value) => !isOpen(value));
+    const last = new Set(closed.map(({ name }) => name));
     if (made.length > 0) {
       const [outputs, inputs] = [made.map(({ name }) => name), needed.map(({ name }) => name)];
-      for (const side of sides) await side.compute(outputs, inputs, feeds.length);
+      await walkers.step({ outputs, needed: inputs, last });
+    } else {
+      await walkers.start();
+    }
+    for (const value of closed) {
+      known.delete(value);
+      for (const side of sides) side.forget(value.name, made.length > 0 && needed.includes(value));
     }
     for (const value of made) known.add(value);
-    for (const value of known) {
-      if (isOpen(value)) continue;
-      known.delete(value);
-      for (const side of sides) side.forget(value.name);
-    }
-    await visit(level, { original: sides[0].values, rounded: sides[1].values });
+    await visit(level, { original: walkers.original.values, rounded: walkers.rounded.values });
   }
 };

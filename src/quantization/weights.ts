@@ -79,11 +79,16 @@ export const weightGrids = (
   });
 };
 
-/** What rounding `row` onto a grid costs. */
-const costOf = (row: Float32Array, costs: Float64Array | undefined, grid: ChannelGrid): number => {
+/** What rounding `row` onto a grid costs; some number from `most` on where it is as much as that. */
+const costOf = (
+  row: Float32Array,
+  costs: Float64Array | undefined,
+  grid: ChannelGrid,
+  most: number,
+): number => {
   const { scale, zeroPoint } = grid;
   let sum = 0;
-  for (let i = 0; i < row.length; i++) {
+  for (let i = 0; i < row.length && sum < most; i++) {
     const weight = row[i] ?? 0;
     const error = weight - (codeOnGrid(weight, grid) - zeroPoint) * scale;
     sum += error * error * (costs === undefined ? 1 : (costs[i] ?? 0));
@@ -100,11 +105,11 @@ const searched = (
   symmetric: boolean,
 ): ChannelGrid => {
   let best = gridOf(1, 1);
-  let bestCost = costOf(row, costs, best);
+  let bestCost = costOf(row, costs, best, Infinity);
   let [low, high] = [1, 1];
   const attempt = (l: number, h: number): void => {
     const grid = gridOf(l, h);
-    const cost = costOf(row, costs, grid);
+    const cost = costOf(row, costs, grid, bestCost);
     if (cost < bestCost) [best, bestCost, low, high] = [grid, cost, l, h];
   };
   const sweep = (at: (factor: number) => readonly [number, number], from: number): void => {

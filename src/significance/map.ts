@@ -144,14 +144,14 @@ export const parseSignificance = (text: string, what: string): SignificanceMap =
  * @throws BitlaneError `BAD_CONFIG` where there is none, or it breaks the schema
  */
 export const readSignificance = (path: string): SignificanceMap => {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found?.isFile() !== true) throw bad(`${path} is no file: a significance map is needed`);
-  if (found.size > MAX_BYTES) throw bad(`${path} is larger than ${MAX_BYTES} bytes`);
   let text: string;
   try {
+    const found = statSync(path);
+    if (!found.isFile()) throw new Error('it is no file');
+    if (found.size > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`);
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw bad(`${path} cannot be read: ${messageOf(error)}`, error);
+    throw bad(`the significance map ${path} cannot be read: ${messageOf(error)}`, error);
   }
   return parseSignificance(text, path);
 };

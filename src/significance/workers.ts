@@ -1,5 +1,6 @@
 // Processes that evaluate components: one chunk of pictures each at a time, watched, and replaced once where one breaks.
 import type { ChildProcess } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { BitlaneError, type ErrorCode } from '../errors.js';
 import { spawnOwned, stopChild } from '../system/index.js';
@@ -11,6 +12,9 @@ const STALL_MS = 600_000;
 const GRACE_MS = 500;
 /** A job that ends two processes is not tried again. */
 const ATTEMPTS = 2;
+
+/** Processes that measure where nothing else is said: a core is left for what else the device does. */
+export const usualProcesses = (): number => Math.max(1, availableParallelism() - 1);
 
 export interface WorkOptions {
   readonly processes: number;

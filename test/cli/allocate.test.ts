@@ -10,7 +10,7 @@ import { componentsOf, parseAllocation, prepareModel } from '../../src/quantizat
 import { readArtifactFolder } from '../../src/registry/index.js';
 import { floatTensor } from '../../src/runtime/index.js';
 import { runBounded } from '../../src/system/index.js';
-import { mapOf } from '../allocation/maps.js';
+import { type MapEntry, mapOf } from '../allocation/maps.js';
 import { tinyDetector } from '../helpers/tinyModel.js';
 
 const many = fileURLToPath(new URL('./many.js', import.meta.url));
@@ -87,7 +87,7 @@ t.before(async () => {
     outputError: value,
     weightError: value,
   });
-  const entries = names.map((name, i) => [
+  const entries = names.map((name, i): [string, MapEntry] => [
     name,
     {
       weights: { '2': entry(4 + i), '4': entry(1 + i / 2), '8': entry(0.01) },
@@ -203,7 +203,7 @@ t.test('budgets that cannot be met, and bad options, get one sentence', async (t
     [['--bits-average', '1', '--significance', map], /--bits-average takes a number from 2 to 32/],
     [['--bits-average', '4', '--significance', other], /was measured on another model/],
     [['--bits-average', '4', '--significance', broken], /broken\.json is not JSON/],
-    [['--bits-average', '4', '--significance', join(folder, 'gone')], /gone is no file/],
+    [['--bits-average', '4', '--significance', join(folder, 'gone')], /gone cannot be read/],
     [['--bits-average', '4', '--significance', map, '--objective', 'best'], /--objective takes semantic, /],
     [
       ['--bits-average', '4', '--significance', map, '--execution', 'fp16'],

@@ -6,6 +6,7 @@ import { addAllocate } from '../../src/cli/allocate.js';
 import { addEval } from '../../src/cli/eval.js';
 import { addModels } from '../../src/cli/models.js';
 import { addQuantize } from '../../src/cli/quantize.js';
+import { addSignificance } from '../../src/cli/significance.js';
 
 const [inputs = '', results = ''] = process.argv.slice(2);
 const commandLines = JSON.parse(readFileSync(inputs, 'utf8')) as string[][];
@@ -26,6 +27,7 @@ for (const args of commandLines) {
   addEval(program, cli);
   addModels(program, cli);
   addQuantize(program, cli);
+  addSignificance(program, cli);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

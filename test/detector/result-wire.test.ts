@@ -7,12 +7,19 @@ const milliseconds = fc.double({ min: 0, max: 1e9, noNaN: true });
 const row = fc
   .tuple(real, real, real, real, fc.nat(), fc.double({ min: 0, max: 1, noNaN: true }))
   .map((values): number[] => [...values]);
-const answers: fc.Arbitrary<Seen> = fc.record({
-  seq: fc.maxSafeNat(),
-  rows: fc.array(row, { maxLength: 8 }).map((rows) => rows.flat()),
-  nonFinite: fc.nat(),
-  timings: fc.record({ preprocessMs: milliseconds, inferenceMs: milliseconds, postprocessMs: milliseconds }),
-});
+const plain = { noNullPrototype: true };
+const answers: fc.Arbitrary<Seen> = fc.record(
+  {
+    seq: fc.maxSafeNat(),
+    rows: fc.array(row, { maxLength: 8 }).map((rows) => rows.flat()),
+    nonFinite: fc.nat(),
+    timings: fc.record(
+      { preprocessMs: milliseconds, inferenceMs: milliseconds, postprocessMs: milliseconds },
+      plain,
+    ),
+  },
+  plain,
+);
 
 const readAll = (stream: Uint8Array, cuts: readonly number[]): Seen[] => {
   const found: Seen[] = [];

@@ -65,7 +65,7 @@ t.test('a walk shows what whole runs of both models give', async (t) => {
     await walk(
       prepared,
       rounded,
-      feeds,
+      () => feeds,
       new Set(components.map((component) => component.name)),
       async (level, { original, rounded: now }) => {
         for (const { input } of level) {

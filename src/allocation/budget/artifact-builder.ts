@@ -1,5 +1,5 @@
 // The artifact that an allocation stands for, built for its size and time: the very file, but for the values of its weights.
-import { type Model, tensorOf, writeModel } from '../../onnx/index.js';
+import { type Model, readModel, tensorOf, writeModel } from '../../onnx/index.js';
 import {
   type Allocation,
   channelBits,
@@ -11,11 +11,14 @@ import {
   roundWeights,
 } from '../../quantization/index.js';
 
-/** Ranges of which no two make the same grid, so that nothing is shared that might not be. */
+/** Upper ends of ranges whose grids no Concat makes the same. */
+const ENDS = [0.4, 1.5, 5, 16];
+
+/** A range unlike the others: what shares a grid, or a zero point, makes a file smaller, and real ranges may not. */
 const unlike = (index: number): Range => {
-  const zero = (index % 254) + 1;
-  const scale = 2 ** (index % 5);
-  return { min: -zero * scale, max: (255 - zero) * scale };
+  const round = Math.floor(index / ENDS.length);
+  const max = (ENDS[index % ENDS.length] ?? 1) * (1 + 0.02 * (round % 30));
+  return { min: -(1.3 + 0.11 * (index % 97)), max };
 };
 
 const isLow = ({ components }: Allocation): boolean =>
@@ -24,8 +27,8 @@ const isLow = ({ components }: Allocation): boolean =>
   );
 
 /**
- * The model file of an allocation. It is as large as the one that `bitlane quantize` makes, or by some bytes larger where layers run
- * in int8 and `ranges` are not those of calibration; it takes as long to run, and computes nothing of use.
+ * The model file of an allocation. It is as large as the one that `bitlane quantize` makes, but for some bytes where layers run in
+ * int8 and `ranges` are not those of calibration; it takes as long to run, and computes nothing of use.
  *
  * @param source the FP32 model
  * @param ranges of activations, by the name of the value
@@ -60,4 +63,29 @@ export const buildArtifact = async (
     weights,
   });
   return writeModel(rewritten.model);
+};
+
+/** Bytes of a zero point and its name. */
+const ZERO_BYTES = 28;
+
+/**
+ * Bytes of the model file of an allocation: exact where `ranges` are those of calibration or nothing runs in int8, else no fewer than
+ * there will be: as many as if no two grids had the same zero point.
+ */
+export const artifactBytes = async (
+  source: Model,
+  allocation: Allocation,
+  ranges?: ReadonlyMap<string, Range>,
+): Promise<number> => {
+  const bytes = await buildArtifact(source, allocation, ranges);
+  if (ranges !== undefined) return bytes.length;
+  const [scales, zeros] = [new Set<string>(), new Set<string>()];
+  for (const node of readModel(bytes).graph.nodes()) {
+    const [scale, zero] = [node.input(1), node.input(2)];
+    const isGrid = node.is('QuantizeLinear', 'DequantizeLinear') && zero?.constant?.type === 'uint8';
+    if (!isGrid || zero.constant.dims.length > 0 || scale === undefined) continue;
+    scales.add(scale.name);
+    zeros.add(zero.name);
+  }
+  return bytes.length + ZERO_BYTES * Math.max(0, Math.min(scales.size, 256) - zeros.size);
 };

@@ -74,7 +74,8 @@ export const scaled = (damage: Damage): Damage => {
   const usual = mean(({ weights }) => weights[USUAL_BITS]);
   // All of it may lie at 2 bits only.
   const unit = usual > 0 ? usual : mean(({ weights }) => weights[2]);
-  const factor = unit > 0 ? 1 / unit : 0;
+  // What is too small to divide by is nothing.
+  const factor = unit > 1e-200 ? 1 / unit : 0;
   return damage.map(({ name, weights, int8 }) => ({
     name,
     weights: {

@@ -71,7 +71,7 @@ export const both = (growth: Growth, of: (measures: Measures) => number | undefi
   activations: of,
 });
 
-/** The damage that one measure says, as it stands in the map. */
+/** The damage that one measure says, as it stands in the map. Integer kernels take activations of 8 bits. */
 export const damageBy = (map: SignificanceMap, components: readonly Component[], reading: Reading): Damage =>
   components.map(({ name }) => {
     const entry = map.components[name];
@@ -80,8 +80,14 @@ export const damageBy = (map: SignificanceMap, components: readonly Component[],
       return measures === undefined ? undefined : reading.weights(measures, bits);
     };
     const [two = 0, four = 0, eight = 0] = fillIn({ 2: at('2'), 4: at('4'), 8: at('8') }, reading.growth);
-    const activations = entry?.activations['8'];
-    const int8 = activations === undefined ? 0 : (reading.activations(activations) ?? 0);
+    const activations = (bits: MapBits): number | undefined => {
+      const measures = entry?.activations[bits];
+      return measures === undefined ? undefined : reading.activations(measures);
+    };
+    const [, , int8 = 0] = fillIn(
+      { 2: activations('2'), 4: activations('4'), 8: activations('8') },
+      reading.growth,
+    );
     return {
       name,
       weights: weightDamage(two, four, eight),

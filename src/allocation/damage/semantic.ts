@@ -57,7 +57,7 @@ export const shrunk = (map: SignificanceMap, significance: Damage, generic: Dama
   };
   const [two, four, eight] = [at(2), at(4), at(8)];
   const int8 = mixer(
-    trustIn(activations['8'], 'divergence'),
+    trustIn(activations['8'] ?? activations['4'] ?? activations['2'], 'divergence'),
     significance.map((each) => each.int8),
     generic.map((each) => each.int8),
   );

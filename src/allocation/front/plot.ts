@@ -34,7 +34,7 @@ const ticks = (low: number, high: number): number[] => {
 /** A complete SVG document. */
 export const plotFront = (points: readonly FrontPoint[], title: string, mark?: PlotMark): string => {
   const sizes = [...points.map(({ modelBytes }) => modelBytes), ...(mark ? [mark.modelBytes] : [])];
-  const [low, high] = [Math.min(...sizes), Math.max(...sizes)];
+  const [low, high] = sizes.length === 0 ? [0, 1] : [Math.min(...sizes), Math.max(...sizes)];
   const worst = Math.max(...points.map(({ damage }) => damage), mark?.damage ?? 0) || 1;
   const bottom = HEIGHT - BOTTOM;
   const x = (bytes: number): number =>

@@ -5,6 +5,7 @@ import { BitlaneError } from '../../errors.js';
 import { type ChildPlan, runChild } from '../child-run.js';
 import type { Driver } from '../driver.js';
 import { FrameCutter } from '../frame-cutter.js';
+import { yuvReader } from '../frame-reader.js';
 import { childEnvironment, findProgram } from '../programs.js';
 import { ffmpegArguments, inputOf } from './ffmpeg-arguments.js';
 
@@ -38,8 +39,7 @@ export const ffmpegDriver = (config: CameraConfigOf<'ffmpeg'>, environment: Node
       command,
       args: ffmpegArguments(config, password),
       environment: childEnvironment(environment),
-      cutter: new FrameCutter(size),
-      colour: 'bt601-full',
+      reader: yuvReader(new FrameCutter(size), 'bt601-full'),
       everyFrame: kind === 'file' && config.pace === 'fast',
       secrets: password === undefined ? [] : [password, encodeURIComponent(password)],
       finite: kind === 'file' && !config.loop,

@@ -10,6 +10,7 @@ import { hasExited } from '../../system/index.js';
 import { howItEnded, LastLines } from '../child-output.js';
 import { GRACE_MS } from '../child-run.js';
 import type { Driver, Run, Sink } from '../driver.js';
+import { yuvReader } from '../frame-reader.js';
 import { isPeerInGroup } from '../peer.js';
 import { childEnvironment } from '../programs.js';
 import { pumpNewest } from '../pump.js';
@@ -103,7 +104,7 @@ class LoopbackRun implements Run {
     }
     this.#socket = socket;
     this.#server.close();
-    await pumpNewest(socket, cutterFor(this.#config), 'bt601-full', this.#sink);
+    await pumpNewest(socket, yuvReader(cutterFor(this.#config), 'bt601-full'), this.#sink);
   }
 
   async #endHost(host: ChildProcess): Promise<void> {

@@ -3,6 +3,7 @@ import type { CameraConfigOf } from '../../config/index.js';
 import { BitlaneError } from '../../errors.js';
 import { type ChildPlan, runChild } from '../child-run.js';
 import type { Driver } from '../driver.js';
+import { yuvReader } from '../frame-reader.js';
 import { childEnvironment, findProgram } from '../programs.js';
 import { cutterFor, judgeSize, videoArguments, videoOptions } from './libcamera-options.js';
 
@@ -27,9 +28,8 @@ export const rpicamVidDriver = (
     command: await findVideoProgram(environment),
     args: videoArguments(videoOptions(config, '-')),
     environment: childEnvironment(environment),
-    cutter: cutterFor(config),
     // It asks libcamera for sYCC when the codec is yuv420: BT.601, full range.
-    colour: 'bt601-full',
+    reader: yuvReader(cutterFor(config), 'bt601-full'),
     everyFrame: false,
     judgeLine: judgeSize(config),
     finite: false,

@@ -1,5 +1,6 @@
 // The section `camera`: where frames come from.
 import { z } from 'zod';
+import { sceneShape } from './scene.js';
 import { filePath, ms, ordered } from './values.js';
 
 const evenSide = z.int().min(64).max(7680).multipleOf(2);
@@ -100,6 +101,13 @@ export const cameraSchema = z.discriminatedUnion('kind', [
       fps: fps.default(30),
       pace: z.enum(['realtime', 'fast']).default('realtime'),
       loop: z.boolean().default(true),
+      ...cameraCommon,
+    })
+    .refine(...waits),
+  z
+    .strictObject({
+      kind: z.literal('scene').describe('a simulated road: no camera is needed'),
+      ...sceneShape,
       ...cameraCommon,
     })
     .refine(...waits),

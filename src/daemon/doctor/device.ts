@@ -125,6 +125,8 @@ const camera = (config: Config['camera']): Promise<Finding> => {
       return ffmpeg(config);
     case 'replay':
       return replay(config);
+    case 'scene':
+      return Promise.resolve(ok('the road is simulated: no camera is needed'));
   }
 };
 

@@ -1,0 +1,4 @@
+// Gradients: from an ONNX forward graph to one that computes its gradients too. Nothing here runs a model.
+export { gradient, GRADIENT_SESSION, type GradientModel, type GradientOptions } from './gradient.js';
+export { type Recompute, recomputeCheap } from './recompute.js';
+export { differentiable } from './rules.js';

@@ -1,0 +1,272 @@
+// `bitlane significance`: which layers of a model tell the critical classes apart, measured.
+import { mkdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { BitlaneError } from '../errors.js';
+import { type DataSet, mapClasses, openDataSet, parseClassOverrides } from '../evaluation/index.js';
+import { integersSaturate } from '../quantization/index.js';
+import { type Artifact, resolveModel } from '../registry/index.js';
+import {
+  calibrationOf,
+  drawMap,
+  labelledPictures,
+  type MeasuredBits,
+  measureSignificance,
+  parseCosts,
+  parsePairs,
+  type SignificanceMap,
+  type SignificanceStep,
+  usualProcesses,
+  writeSignificance,
+} from '../significance/index.js';
+import { writeFileAtomic } from '../system/index.js';
+import type { Cli, Progress } from './cli.js';
+import type { AddCommand } from './commands.js';
+import { findPlace, type PlaceOptions } from './place.js';
+import { alignColumns, choice, listOption, numberOption } from './values.js';
+
+interface Options extends PlaceOptions {
+  readonly model: string;
+  readonly data: string;
+  readonly split: string;
+  readonly pairs?: string;
+  readonly costs?: string;
+  readonly map?: string;
+  readonly bits: string;
+  readonly granularity: string;
+  readonly limit?: string;
+  readonly calibration?: string;
+  readonly processes?: string;
+  readonly rounding: string;
+  readonly labelFree?: boolean;
+  readonly cache?: string;
+  readonly out?: string;
+  readonly svg?: string;
+}
+
+const CALIBRATION_PICTURES = 64;
+const SHOWN = 10;
+const WIDTHS: Readonly<Record<string, MeasuredBits>> = { '2': 2, '4': 4, '8': 8 };
+
+const bitsOf = (text: string): MeasuredBits[] => {
+  const bits = [...new Set(listOption(text))].map((width) => {
+    const known = Object.hasOwn(WIDTHS, width) ? WIDTHS[width] : undefined;
+    if (known !== undefined) return known;
+    throw new BitlaneError('BAD_USAGE', `--bits takes 2, 4 and 8, not ${JSON.stringify(width)}`);
+  });
+  if (bits.length === 0) throw new BitlaneError('BAD_USAGE', '--bits takes 2, 4 and 8, and there is none');
+  return bits.sort((a, b) => a - b);
+};
+
+const layersOnly = (text: string): void => {
+  if (choice('--granularity', text, ['layer', 'channel']) === 'layer') return;
+  throw new BitlaneError(
+    'UNSUPPORTED',
+    'significance of single channels is not measured yet: leave --granularity out',
+  );
+};
+
+const cacheFolder = (given: string | undefined): string =>
+  given ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'bitlane', 'significance');
+
+const UNITS: Readonly<Record<SignificanceStep, string>> = {
+  'finding objects': 'pictures',
+  rounding: 'layers',
+  measuring: 'layers',
+};
+
+/** One bar a step. */
+const stepBars = (cli: Cli) => {
+  let bar: Progress | undefined;
+  let current: SignificanceStep | undefined;
+  const stop = (): void => {
+    bar?.stop();
+    bar = undefined;
+  };
+  const show = (step: SignificanceStep, done: number, all: number): void => {
+    if (step !== current) {
+      stop();
+      bar = cli.progress(step, all, UNITS[step]);
+      current = step;
+    }
+    bar?.update(done);
+  };
+  return { show, stop };
+};
+
+const three = (value: number | null | undefined): string =>
+  value === null || value === undefined ? '-' : value.toFixed(3);
+
+/** What people read. */
+const textOf = (map: SignificanceMap, artifact: Artifact, notes: readonly string[]): string => {
+  const { critical, reliability } = map;
+  const lines = [
+    `${artifact.manifest.name} (${artifact.id.slice(0, 12)}): ${critical.objects} critical objects of ${critical.allObjects}, in ${map.data.pictures} pictures`,
+    `  critical     ${critical.pairs.map((pair) => pair.join(' / ')).join(', ')}`,
+    `  temperature  ${three(map.temperature)}${critical.labelled ? ', fitted' : ''}`,
+  ];
+  for (const side of ['weights', 'activations'] as const) {
+    for (const bits of ['2', '4', '8'] as const) {
+      const trust = reliability[side][bits];
+      if (trust === undefined) continue;
+      const ranked = Object.entries(map.components)
+        .flatMap(([name, entry]) => {
+          const measures = entry[side][bits];
+          return measures === undefined ? [] : [{ name, measures }];
+        })
+        .sort((a, b) => b.measures.divergence.mean - a.measures.divergence.mean)
+        .slice(0, SHOWN);
+      lines.push(
+        '',
+        `${side} at ${bits} bits; split-half rank correlation: divergence ${three(trust.divergence)}` +
+          (trust.signed === undefined
+            ? ''
+            : `, signed ${three(trust.signed)}, absolute ${three(trust.absolute)}`),
+        ...alignColumns([
+          ['layer', 'divergence', '95 %', 'signed', 'objectness', 'box', 'others'],
+          ...ranked.map(({ name, measures: { divergence, signed, guards } }) => [
+            name,
+            divergence.mean.toFixed(4),
+            `${divergence.low.toFixed(4)} to ${divergence.high.toFixed(4)}`,
+            signed === undefined ? '-' : signed.mean.toFixed(4),
+            guards.objectness.toFixed(4),
+            guards.box.toFixed(4),
+            guards.others.toFixed(4),
+          ]),
+        ]),
+      );
+    }
+  }
+  return [...lines, ...notes.map((note) => `note: ${note}`)].join('\n');
+};
+
+/** Below this the order of layers is mostly chance. */
+const TRUSTED = 0.85;
+
+const notesOf = (dataSet: DataSet, mapNotes: readonly string[], map: SignificanceMap): string[] => {
+  const low = (['weights', 'activations'] as const).flatMap((side) =>
+    (['2', '4', '8'] as const).flatMap((bits) => {
+      const divergence = map.reliability[side][bits]?.divergence ?? 1;
+      return divergence < TRUSTED ? [`${side} at ${bits} bits`] : [];
+    }),
+  );
+  return [
+    ...dataSet.notes,
+    ...mapNotes,
+    ...(low.length === 0
+      ? []
+      : [
+          `the order of layers is not reliable (split-half rank correlation below ${TRUSTED}) for ${low.join(', ')}: take more pictures`,
+        ]),
+  ];
+};
+
+export const addSignificance: AddCommand = (program, cli) => {
+  program
+    .command('significance')
+    .description(
+      'measure which layers tell the critical classes apart: each layer rounded alone, all else FP32',
+    )
+    .requiredOption(
+      '--model <model>',
+      'an artifact folder, an .onnx file with its manifest, or an installed id',
+    )
+    .requiredOption(
+      '--data <data>',
+      'labelled pictures: a data.yaml, a COCO .json, or a folder that holds one',
+    )
+    .option('--split <split>', 'train, val or test', 'train')
+    .option('--pairs <pairs>', 'critical pairs a:b,... (default: what the model confuses on these pictures)')
+    .option('--costs <costs>', 'what confusions cost, truth:predicted=cost,... (default 1 each)')
+    .option('--map <map>', 'model-class=data-class,..., where names do not say it')
+    .option('--bits <bits>', 'bit-widths to measure: any of 2, 4, 8', '2,4')
+    .option('--granularity <granularity>', 'layer', 'layer')
+    .option('--limit <n>', 'take the first n pictures only')
+    .option(
+      '--calibration <n>',
+      `calibration pictures of the rounding, spread over the split (default ${CALIBRATION_PICTURES})`,
+    )
+    .option('--rounding <rounding>', 'gptq or nearest: as the artifact will be rounded', 'gptq')
+    .option(
+      '--label-free',
+      "take the model's own detections for the truth: no labels are read; needs --pairs",
+    )
+    .option('--processes <n>', 'processes that measure (default: one less than there are cores)')
+    .option('--cache <dir>', 'where measurements are kept (default: ~/.cache/bitlane/significance)')
+    .option('--out <file>', 'write the map to this file')
+    .option('--svg <file>', 'draw the map over the network to this file')
+    .option('--config <file>', "the daemon's configuration, for an installed id")
+    .option('--state <dir>', 'the state folder, instead of the one in the configuration')
+    .option('--json', 'print the map as one JSON document')
+    .addHelpText(
+      'after',
+      '\nExample:\n  bitlane significance --model ./yolox-nano --data ./highway --limit 250 --out map.json --svg map.svg',
+    )
+    .action(
+      cli.action(async (options: Options) => {
+        layersOnly(options.granularity);
+        const bits = bitsOf(options.bits);
+        const rounding = choice('--rounding', options.rounding, ['nearest', 'gptq']);
+        const whole = { min: 1, max: 1e9, integer: true };
+        const limit = numberOption('--limit', options.limit, whole, undefined);
+        const calibration = numberOption(
+          '--calibration',
+          options.calibration,
+          { ...whole, max: 10_000 },
+          CALIBRATION_PICTURES,
+        );
+        const processes = numberOption(
+          '--processes',
+          options.processes,
+          { ...whole, max: 256 },
+          usualProcesses(),
+        );
+        const labelFree = options.labelFree === true;
+        if (labelFree && options.pairs === undefined) {
+          throw new BitlaneError(
+            'BAD_USAGE',
+            '--label-free needs --pairs: without labels nobody knows what is confused',
+          );
+        }
+        const artifact = await resolveModel(options.model, findPlace(options));
+        const { detector } = artifact.manifest;
+        const dataSet = openDataSet(options.data, {
+          split: options.split,
+          ...(limit !== undefined && { limit }),
+        });
+        const whereFrom = openDataSet(options.data, { split: options.split });
+        const overrides = options.map === undefined ? [] : parseClassOverrides(options.map);
+        const classes = mapClasses(detector.classes, dataSet.classes, overrides);
+        const pairs = options.pairs === undefined ? undefined : parsePairs(options.pairs, classes.classes);
+        const costs = options.costs === undefined ? [] : parseCosts(options.costs, classes.classes);
+        const cache = cacheFolder(options.cache);
+        mkdirSync(cache, { recursive: true });
+        const bars = stepBars(cli);
+        try {
+          const { map } = await measureSignificance({
+            model: { id: artifact.id, path: artifact.modelPath, detector },
+            data: { name: dataSet.path, split: dataSet.split },
+            pictures: await labelledPictures(dataSet, classes, !labelFree),
+            space: { classes: classes.classes, fromModel: classes.fromModel },
+            ...(pairs && { pairs }),
+            costs,
+            bits,
+            rounding,
+            reduceRange: await integersSaturate(),
+            calibration: calibrationOf(whereFrom, detector.input, calibration),
+            cache,
+            processes,
+            signal: cli.signal,
+            onProgress: bars.show,
+          });
+          bars.stop();
+          if (options.out !== undefined) writeSignificance(options.out, map);
+          if (options.svg !== undefined) writeFileAtomic(options.svg, drawMap(map));
+          const notes = notesOf(dataSet, classes.notes, map);
+          cli.print({ ...map, notes }, () => textOf(map, artifact, notes));
+        } finally {
+          bars.stop();
+        }
+      }),
+    );
+};

@@ -1,8 +1,5 @@
 // `bitlane allocate`: a bit-width and an execution precision for every layer, with the least damage within a budget.
-import { readFileSync } from 'node:fs';
 import {
-  type Budget,
-  checkProfile,
   frontOf,
   type FrontPoint,
   meetBudget,
@@ -10,12 +7,9 @@ import {
   missingWidths,
   type ObjectiveName,
   OBJECTIVES,
-  parseProfile,
   plotFront,
   type Problem,
   problemOf,
-  type Profile,
-  profileDevice,
 } from '../allocation/index.js';
 import { BitlaneError, messageOf } from '../errors.js';
 import { readModel } from '../onnx/index.js';
@@ -26,17 +20,13 @@ import { artifactMeasure } from './allocate-measure.js';
 import { allocationText } from './allocate-text.js';
 import type { Cli, Progress } from './cli.js';
 import type { AddCommand } from './commands.js';
+import { type BudgetOptions, budgetOf, profileFor, withBudget } from './budget-options.js';
 import { findPlace, type PlaceOptions } from './place.js';
-import { choice, numberOption } from './values.js';
+import { choice } from './values.js';
 
-interface Options extends PlaceOptions {
+interface Options extends PlaceOptions, BudgetOptions {
   readonly model: string;
   readonly significance?: string;
-  readonly budgetBytes?: string;
-  readonly budgetLatency?: string;
-  readonly budgetMemory?: string;
-  readonly bitsAverage?: string;
-  readonly profile?: string;
   readonly objective: string;
   readonly execution?: string;
   readonly measure: boolean;
@@ -46,42 +36,6 @@ interface Options extends PlaceOptions {
 
 /** Seconds for one solution; one that is not proved by then is given with its gap. */
 const SECONDS = 30;
-
-const badUsage = (message: string): BitlaneError => new BitlaneError('BAD_USAGE', message);
-
-const budgetOf = (options: Options): Budget => {
-  const bytes = numberOption(
-    '--budget-bytes',
-    options.budgetBytes,
-    { min: 1, max: 1e12, integer: true },
-    undefined,
-  );
-  const budget = {
-    modelBytes: bytes,
-    latencyMs: numberOption('--budget-latency', options.budgetLatency, { min: 0, max: 1e6 }, undefined),
-    memoryMb: numberOption('--budget-memory', options.budgetMemory, { min: 0, max: 1e6 }, undefined),
-    averageBits: numberOption('--bits-average', options.bitsAverage, { min: 2, max: 32 }, undefined),
-  };
-  if (Object.values(budget).every((limit) => limit === undefined)) {
-    throw badUsage(
-      'an allocation needs a budget: give --budget-bytes, --budget-latency, --budget-memory or --bits-average',
-    );
-  }
-  return budget;
-};
-
-const profileFor = async (path: string | undefined, { id }: Artifact): Promise<Profile | undefined> => {
-  if (path === undefined) return undefined;
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw badUsage(`--profile: ${path} cannot be read: ${messageOf(error)}`);
-  }
-  const profile = parseProfile(text, path);
-  checkProfile(profile, { modelId: id, threads: profile.threads, device: await profileDevice() }, path);
-  return profile;
-};
 
 const mapFor = (path: string | undefined, { id, manifest }: Artifact): SignificanceMap | undefined => {
   if (path === undefined) return undefined;
@@ -159,15 +113,7 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
       : choice('--execution', options.execution, ['free', 'fp32', 'int8']);
   const artifact = await resolveModel(options.model, findPlace(options));
   const map = mapFor(options.significance, artifact);
-  const profile = await profileFor(options.profile, artifact);
-  for (const [option, limit] of [
-    ['--budget-latency', budget.latencyMs],
-    ['--budget-memory', budget.memoryMb],
-  ] as const) {
-    if (limit !== undefined && profile === undefined) {
-      throw badUsage(`${option} needs --profile with a file from \`bitlane profile\``);
-    }
-  }
+  const profile = await profileFor(options.profile, artifact, budget);
   const problem = await problemOf(readModel(artifact.modelPath), { objective, map, profile, execution });
   if (problem.components.length === 0) {
     throw new BitlaneError(
@@ -176,7 +122,10 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
     );
   }
   if (budget.memoryMb !== undefined && problem.memory === undefined) {
-    throw badUsage('the profile has no memory in it: --budget-memory cannot be met with it');
+    throw new BitlaneError(
+      'BAD_USAGE',
+      'the profile has no memory in it: --budget-memory cannot be met with it',
+    );
   }
   const met = await meetBudget(problem, budget, {
     measure: artifactMeasure(artifact, { budget, profile, isRun: options.measure, signal: cli.signal }),
@@ -213,19 +162,15 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
 };
 
 export const addAllocate: AddCommand = (program, cli) => {
-  program
+  const command = program
     .command('allocate')
     .description('give every layer a bit-width and an execution precision: the least damage within a budget')
     .requiredOption(
       '--model <model>',
       'an artifact folder, an .onnx file with its manifest, or an installed id',
     )
-    .option('--significance <file>', 'the significance map of that model (not for --objective uniform)')
-    .option('--budget-bytes <n>', 'most bytes of the model file')
-    .option('--budget-latency <ms>', 'most milliseconds of a run; with --profile')
-    .option('--budget-memory <mb>', "most MB of the detector's process; with --profile")
-    .option('--bits-average <b>', 'most bits of a stored weight on average')
-    .option('--profile <file>', 'what `bitlane profile` measured on this device')
+    .option('--significance <file>', 'the significance map of that model (not for --objective uniform)');
+  withBudget(command)
     .option('--objective <name>', `what counts as damage: ${OBJECTIVES.join(', ')}`, 'semantic')
     .option(
       '--execution <precision>',

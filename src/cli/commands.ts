@@ -1,6 +1,7 @@
 // The list of commands.
 import type { Command } from 'commander';
 import type { Cli } from './cli.js';
+import { addAdapt } from './adapt.js';
 import { addAllocate } from './allocate.js';
 import { addDoctor } from './doctor.js';
 import { addEval } from './eval.js';
@@ -23,5 +24,6 @@ export const COMMANDS: readonly AddCommand[] = [
   addQuantize,
   addSignificance,
   addAllocate,
+  addAdapt,
   addScene,
 ];

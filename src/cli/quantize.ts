@@ -21,9 +21,10 @@ import {
   validationOf,
 } from '../quantization/index.js';
 import { type Artifact, type Manifest, resolveModel } from '../registry/index.js';
-import type { Cli, Progress } from './cli.js';
+import type { Cli } from './cli.js';
 import { install } from './install.js';
 import { findPlace } from './place.js';
+import { StepBars } from './step-bars.js';
 import { alignColumns, choice, numberOption } from './values.js';
 
 interface Options {
@@ -171,31 +172,6 @@ const UNITS: Readonly<Record<Step, string>> = {
   validating: 'pictures',
 };
 
-/** One bar a step. */
-class StepBars {
-  readonly #cli: Cli;
-  #bar: Progress | undefined;
-  #step: Step | undefined;
-
-  constructor(cli: Cli) {
-    this.#cli = cli;
-  }
-
-  show(step: Step, done: number, all: number): void {
-    if (step !== this.#step) {
-      this.stop();
-      this.#bar = this.#cli.progress(step, all, UNITS[step]);
-      this.#step = step;
-    }
-    this.#bar?.update(done);
-  }
-
-  stop(): void {
-    this.#bar?.stop();
-    this.#bar = undefined;
-  }
-}
-
 export const addQuantize = (program: Command, cli: Cli): void => {
   program
     .command('quantize')
@@ -285,7 +261,7 @@ export const addQuantize = (program: Command, cli: Cli): void => {
             openDataSet(path, { split: options.validateSplit, ...(limit !== undefined && { limit }) }),
           ),
         );
-        const bars = new StepBars(cli);
+        const bars = new StepBars(cli, UNITS);
         try {
           const made = await quantizeArtifact(parent, {
             allocation,
@@ -297,7 +273,7 @@ export const addQuantize = (program: Command, cli: Cli): void => {
             ...(seek && { seek: { maxFloatLayers } }),
             ...(name !== undefined && { name }),
             signal: cli.signal,
-            onProgress: (step, done, all) => bars.show(step, done, all),
+            onProgress: bars.show,
           });
           bars.stop();
           const { bytes, manifest, report } = made;

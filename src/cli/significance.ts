@@ -20,9 +20,9 @@ import {
   writeSignificance,
 } from '../significance/index.js';
 import { writeFileAtomic } from '../system/index.js';
-import type { Cli, Progress } from './cli.js';
 import type { AddCommand } from './commands.js';
 import { findPlace, type PlaceOptions } from './place.js';
+import { StepBars } from './step-bars.js';
 import { alignColumns, choice, listOption, numberOption } from './values.js';
 
 interface Options extends PlaceOptions {
@@ -66,32 +66,14 @@ const layersOnly = (text: string): void => {
   );
 };
 
-const cacheFolder = (given: string | undefined): string =>
+/** Where measurements are kept. */
+export const cacheFolder = (given: string | undefined): string =>
   given ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'bitlane', 'significance');
 
 const UNITS: Readonly<Record<SignificanceStep, string>> = {
   'finding objects': 'pictures',
   rounding: 'layers',
   measuring: 'layers',
-};
-
-/** One bar a step. */
-const stepBars = (cli: Cli) => {
-  let bar: Progress | undefined;
-  let current: SignificanceStep | undefined;
-  const stop = (): void => {
-    bar?.stop();
-    bar = undefined;
-  };
-  const show = (step: SignificanceStep, done: number, all: number): void => {
-    if (step !== current) {
-      stop();
-      bar = cli.progress(step, all, UNITS[step]);
-      current = step;
-    }
-    bar?.update(done);
-  };
-  return { show, stop };
 };
 
 const three = (value: number | null | undefined): string =>
@@ -241,7 +223,7 @@ export const addSignificance: AddCommand = (program, cli) => {
         const costs = options.costs === undefined ? [] : parseCosts(options.costs, classes.classes);
         const cache = cacheFolder(options.cache);
         mkdirSync(cache, { recursive: true });
-        const bars = stepBars(cli);
+        const bars = new StepBars(cli, UNITS);
         try {
           const { map } = await measureSignificance({
             model: { id: artifact.id, path: artifact.modelPath, detector },

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Cli } from '../../src/cli/cli.js';
+import { addAdapt } from '../../src/cli/adapt.js';
 import { addAllocate } from '../../src/cli/allocate.js';
 import { addEval } from '../../src/cli/eval.js';
 import { addModels } from '../../src/cli/models.js';
@@ -23,6 +24,7 @@ for (const args of commandLines) {
   process.exitCode = 0;
   const cli = new Cli();
   const program = new Command('bitlane').exitOverride();
+  addAdapt(program, cli);
   addAllocate(program, cli);
   addEval(program, cli);
   addModels(program, cli);

@@ -55,8 +55,11 @@ t.test('every problem is a sentence with the key and the rule', async (t) => {
     [problems([]), ['the configuration must be a mapping of keys']],
     [problems(null), ['the configuration must be a mapping of keys']],
     [problems({ camera: 5 }), ['camera must be a mapping of keys, not 5']],
-    [problems({ camera: {} }), ['camera.kind must be one of libcamera, ffmpeg, replay']],
-    [problems({ camera: { kind: 'telescope' } }), ['camera.kind must be one of libcamera, ffmpeg, replay']],
+    [problems({ camera: {} }), ['camera.kind must be one of libcamera, ffmpeg, replay, scene']],
+    [
+      problems({ camera: { kind: 'telescope' } }),
+      ['camera.kind must be one of libcamera, ffmpeg, replay, scene'],
+    ],
     [problems({ camera: { kind: 'replay' } }), ['camera.path is missing']],
     [of({ detektor: {} }), ['unknown key detektor; did you mean "detector"?']],
     [of({ detector: { thread: 1 } }), ['unknown key detector.thread; did you mean "threads"?']],

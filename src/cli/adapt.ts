@@ -145,15 +145,21 @@ const textOf = ({ artifact, active, adapted, notes }: Outcome, report: string | 
   ].join('\n');
 };
 
-const notesOf = (tuning: Labelled, validation: Labelled): string[] => [
-  ...new Set([
-    ...(tuning.dataSet.path === validation.dataSet.path && tuning.dataSet.split === validation.dataSet.split
-      ? ['validation on the pictures that it was tuned on says too much good of the model']
-      : []),
-    ...tuning.dataSet.notes,
-    ...tuning.map.notes,
-  ]),
-];
+const notesOf = (tuning: Labelled, validation: Labelled): string[] => {
+  const tuned = new Set(tuning.dataSet.images.map(({ path }) => path));
+  const shared = validation.dataSet.images.filter(({ path }) => tuned.has(path)).length;
+  return [
+    ...new Set([
+      ...(shared === 0
+        ? []
+        : [
+            `${shared} of ${validation.dataSet.images.length} validation pictures were tuned on, which says too much good of the model`,
+          ]),
+      ...tuning.dataSet.notes,
+      ...tuning.map.notes,
+    ]),
+  ];
+};
 
 export const addAdapt: AddCommand = (program, cli) => {
   const command = program

@@ -191,7 +191,7 @@ t.test('pairs, groups and costs', (t) => {
 const spread = { mean: 0.1, low: 0.05, high: 0.2 };
 const map: SignificanceMap = {
   format: 'bitlane-significance',
-  version: 1,
+  version: 2,
   model: 'a'.repeat(64),
   data: { name: 'data.yaml', split: 'train', pictures: 2, fingerprint: 'b'.repeat(64) },
   granularity: 'layer',
@@ -212,6 +212,7 @@ const map: SignificanceMap = {
         '4': {
           divergence: spread,
           guards: { objectness: 0, box: 0.1, others: 0 },
+          robust: { divergence: spread, objectness: 0, box: 0.01, others: 0 },
           outputError: 0.1,
           relativeWeightError: 0.2,
         },
@@ -219,7 +220,7 @@ const map: SignificanceMap = {
       activations: {},
     },
   },
-  reliability: { weights: { '4': { divergence: 0.9 } }, activations: {} },
+  reliability: { weights: { '4': { divergence: 0.8, robust: 0.9 } }, activations: {} },
 };
 
 t.test('the file of a map', (t) => {

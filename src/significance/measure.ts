@@ -91,6 +91,8 @@ export interface MeasuredSignificance {
   /** Everything by object, for comparisons. */
   readonly rows: ComponentRows;
   readonly critical: CriticalSet;
+  /** Rounded layers, as they were measured. */
+  readonly perturbations: Perturbations;
 }
 
 /**
@@ -210,5 +212,13 @@ export const measureSignificance = async (options: SignificanceOptions): Promise
     rows,
     pictures: found.pictures.length,
   });
-  return { map, confusion: found.confusion, loss: critical.loss(), isWindowed: plan.windows, rows, critical };
+  return {
+    map,
+    confusion: found.confusion,
+    loss: critical.loss(),
+    isWindowed: plan.windows,
+    rows,
+    critical,
+    perturbations,
+  };
 };

@@ -2,7 +2,7 @@
 import type { Component } from '../../quantization/index.js';
 import type { Effects, SignificanceMap } from '../../significance/index.js';
 import { addDamage, type Damage, scaled, unitFactor, weightDamage } from './damage.js';
-import { both, damageBy, trustIn } from './measures.js';
+import { both, damageBy, type Reading, trustIn } from './measures.js';
 
 /** Shares of the damage model. Each term counts in units of its own average at 4 bits. */
 export interface SemanticWeights {
@@ -34,6 +34,12 @@ export const WEIGHT_ERROR = {
   weights: ({ relativeWeightError }: { readonly relativeWeightError: number }) => relativeWeightError,
   activations: ({ relativeInputError }: { readonly relativeInputError: number }) => relativeInputError,
 } as const;
+/** The same as a square: errors of layers add up as variances do, and so do the robust forms. */
+const WEIGHT_NOISE: Reading = {
+  growth: 'divergence',
+  weights: ({ relativeWeightError }) => relativeWeightError * relativeWeightError,
+  activations: ({ relativeInputError }) => relativeInputError * relativeInputError,
+};
 
 /** How far a map can be trusted at a bit-width; one that was not measured is as good as the one it follows from. */
 const trustAt = ({ reliability: { weights } }: SignificanceMap, bits: 2 | 4 | 8): number =>
@@ -72,13 +78,13 @@ export const shrunk = (map: SignificanceMap, significance: Damage, generic: Dama
 };
 
 const termsOf = (map: SignificanceMap, components: readonly Component[]) => {
-  const by = (reading: Parameters<typeof damageBy>[2]): Damage => damageBy(map, components, reading);
+  const by = (reading: Reading): Damage => damageBy(map, components, reading);
   return {
     significance: shrunk(map, by(SIGNIFICANCE), by(OUTPUT_NOISE)),
     objectness: by(OBJECTNESS),
     box: by(BOX),
     others: by(OTHERS),
-    weightError: by(WEIGHT_ERROR),
+    weightError: by(WEIGHT_NOISE),
   } satisfies Readonly<Record<keyof SemanticWeights, Damage>>;
 };
 

@@ -1,5 +1,6 @@
 // Random budgets that can be met, and whether the artifacts that are made for them meet them.
 import { readFileSync } from 'node:fs';
+import { BitlaneError } from '../../src/errors.js';
 import {
   buildArtifact,
   leastUsage,
@@ -40,6 +41,8 @@ const PICTURES = 2;
 const ROUNDS = { search: 50, report: 150 };
 /** What a measured time may be above the budget: other processes run, too. */
 const TOLERANCE = 0.05;
+/** What no plan was seen to take less than, the profile may be off by this: nearer to it a budget may be none that can be met. */
+const PROFILE_ERROR = 0.05;
 const SOLVER = { gap: 1e-3, seconds: 10 };
 
 interface Drawn {
@@ -78,8 +81,8 @@ const drawBudgets = async (
       [key, modelBytes],
       async () => (await leastUsage(problem, 'latencyMs', { modelBytes }, SOLVER)) ?? slowest,
     );
-    const latencyMs = fastest * (1 + (0.02 + 0.98 * time) * Math.max(0, slowest / fastest - 1));
-    budgets.push({ modelBytes, latencyMs });
+    const safe = fastest * (1 + PROFILE_ERROR);
+    budgets.push({ modelBytes, latencyMs: safe + time * Math.max(0, slowest - safe) });
   }
   return budgets;
 };
@@ -108,7 +111,7 @@ const measureBudget = async (
       const [first, second] = await time(bytes, ROUNDS.search);
       return {
         modelBytes: bytes.length,
-        latencyMs: latencyRatio(first, second).low * profile.uniform.fp32Ms,
+        latencyMs: latencyRatio(first, second).value * profile.uniform.fp32Ms,
       };
     },
   });
@@ -124,6 +127,12 @@ const measureBudget = async (
     rounds: met.rounds.length,
   };
 };
+
+/** A budget that no allocation met, which counts as missed. */
+interface Refused {
+  readonly budget: Drawn;
+  readonly refused: string;
+}
 
 /** What activations are coded by, whatever the allocation. */
 interface Calibration {
@@ -171,20 +180,28 @@ export const budgetFigures: AllocationPart = async (given) => {
   const key = [bench.parent.id, profile.measuredAt, map?.data.fingerprint ?? null];
   const budgets = await drawBudgets(problem, given, key);
   let calibration: Calibration | undefined;
-  const results: Result[] = [];
+  const outcomes: (Result | Refused)[] = [];
   for (const budget of budgets) {
-    const measure = async (): Promise<Result> =>
-      measureBudget(given, problem, budget, (calibration ??= await calibrate(bench)));
-    const result = await store.kept('budget', [key, budget], measure);
-    results.push(result);
-    process.stderr.write(`${results.length} of ${budgets.length}: ${JSON.stringify(result)}\n`);
+    const measure = async (): Promise<Result | Refused> => {
+      calibration ??= await calibrate(bench);
+      try {
+        return await measureBudget(given, problem, budget, calibration);
+      } catch (error) {
+        if (error instanceof BitlaneError && error.isInputError) return { budget, refused: error.message };
+        throw error;
+      }
+    };
+    const outcome = await store.kept('budget', [key, budget], measure);
+    outcomes.push(outcome);
+    process.stderr.write(`${outcomes.length} of ${budgets.length}: ${JSON.stringify(outcome)}\n`);
   }
+  const results = outcomes.filter((outcome) => 'bytes' in outcome);
   const small = results.filter(({ bytes, budget }) => bytes <= budget.modelBytes);
   const fast = results.filter(({ p95Ms, budget }) => p95Ms <= budget.latencyMs * (1 + TOLERANCE));
   return [
-    census('budgets.met', 'budgets', small.filter((each) => fast.includes(each)).length, results.length),
-    census('budgets.bytesMet', 'budgets', small.length, results.length),
-    census('budgets.latencyMet', 'budgets', fast.length, results.length),
+    census('budgets.met', 'budgets', small.filter((each) => fast.includes(each)).length, outcomes.length),
+    census('budgets.bytesMet', 'budgets', small.length, outcomes.length),
+    census('budgets.latencyMet', 'budgets', fast.length, outcomes.length),
     medianFigure(
       'budgets.bytesUsed',
       'ratio',

@@ -39,6 +39,10 @@ export interface GradientOptions {
    * for more time. Open such a model with {@link GRADIENT_SESSION}.
    */
   readonly recompute?: readonly string[] | Recompute;
+  /** Names of values that count as constants: no gradient goes into what computes them. */
+  readonly fixed?: readonly string[];
+  /** Names of values whose gradient goes to the first input of their node unchanged, whatever the operator (Round, Ceil). */
+  readonly straightThrough?: readonly string[];
 }
 
 export interface GradientModel {

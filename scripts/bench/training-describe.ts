@@ -120,7 +120,7 @@ export const describe = (folder: string, description: Description): void => {
     parameters: parameters.filter(({ kind }) => kind !== 'step-size').map(({ name }) => name),
     quantizers,
     rate,
-    clips: true,
+    norm: 10,
   };
   writeFileSync(join(folder, 'network.json'), JSON.stringify(network));
   writeFileSync(join(folder, 'numbers.bin'), Buffer.concat(chunks));

@@ -117,7 +117,7 @@ def main(folder, threads):
         values = {"images": batch["images"], **weights}
         loss = loss_of(forward(net, values, weights, scales), batch, places)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 10.0, foreach=True) if net["clips"] else None
+        torch.nn.utils.clip_grad_norm_(trained, net["norm"])
         optimizer.step()
         return loss.item()
 

@@ -10,3 +10,11 @@ export type {
   StepReport,
   TrainingGraph,
 } from './types.js';
+export {
+  detectionLoss,
+  type DetectionLossOptions,
+  LOSS_WEIGHTS,
+  type Target,
+  targetFeeds,
+  type Targets,
+} from './loss/index.js';

@@ -44,6 +44,8 @@ export interface Parameter {
   readonly value: Float32Array;
   /** What its gradient is multiplied by, element by element (LSQ's gradient scale); 1 where it is left out. */
   readonly gradientFactors?: Float32Array;
+  /** No element goes below its own here (a step size stays positive). */
+  readonly least?: Float32Array;
 }
 
 /** A graph that computes loss and gradients in one run. */

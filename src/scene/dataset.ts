@@ -14,8 +14,7 @@ import {
   WEATHERS,
 } from '../config/index.js';
 import { BitlaneError, messageOf } from '../errors.js';
-import { writeFileAtomic } from '../system/index.js';
-import { Random } from './random.js';
+import { Random, writeFileAtomic } from '../system/index.js';
 import { Scene } from './scene.js';
 import type { SceneObject } from './truth.js';
 

@@ -11,7 +11,14 @@ import {
   weightRows,
 } from '../../quantization/index.js';
 import type { Parameter } from '../types.js';
-import { type ChannelLevels, type FakeWeights, fakeWeights, learnedOf, levelsOfBits, type WeightMethod } from './weights.js';
+import {
+  type ChannelLevels,
+  type FakeWeights,
+  fakeWeights,
+  learnedOf,
+  levelsOfBits,
+  type WeightMethod,
+} from './weights.js';
 
 export interface WeightQuantization {
   readonly allocation: Allocation;
@@ -48,10 +55,15 @@ const firstScales = (
   bits: readonly number[],
   options: WeightQuantization,
 ): number[] =>
-  weightGrids(rows, component.outputChannels, bits.map((width) => (width === 32 ? 8 : width)), {
-    method: options.grids ?? 'mse',
-    reduceRange: options.reduceRange ?? false,
-  }).map(({ scale }, channel) => (bits[channel] === 32 ? 1 : scale));
+  weightGrids(
+    rows,
+    component.outputChannels,
+    bits.map((width) => (width === 32 ? 8 : width)),
+    {
+      method: options.grids ?? 'mse',
+      reduceRange: options.reduceRange ?? false,
+    },
+  ).map(({ scale }, channel) => (bits[channel] === 32 ? 1 : scale));
 
 /** LSQ's gradient scale, 1 / sqrt(weights of the channel x highest code). */
 const lsqFactors = ({ high }: ChannelLevels, length: number): Float32Array =>
@@ -79,7 +91,9 @@ export const addFakeWeights = (model: Model, ops: Ops, options: WeightQuantizati
     const levels = levelsOfBits(bits, reduceRange);
     const rows = weightRows(component, weight);
     const scales = firstScales(rows, component, bits, options);
-    const value = Float32Array.from(scales, (scale, channel) => learnedOf(method, scale, bits[channel] ?? 32));
+    const value = Float32Array.from(scales, (scale, channel) =>
+      learnedOf(method, scale, bits[channel] ?? 32),
+    );
     const tensor = tensorOf('float32', [value.length], value);
     const learned = model.graph.addInitializer(stepSizeName(component.name), tensor);
     ops.scope = `${component.name}/fake`;

@@ -23,7 +23,9 @@ export interface ChannelLevels {
 /** Codes of symmetric signed grids, as weights are packed. */
 export const levelsOfBits = (bits: readonly number[], reduceRange: boolean): ChannelLevels => {
   const levels = bits.map((width) =>
-    width === 32 ? { low: 0, high: 0 } : levelsOf({ bits: width, signed: true, symmetric: true, reduceRange }),
+    width === 32
+      ? { low: 0, high: 0 }
+      : levelsOf({ bits: width, signed: true, symmetric: true, reduceRange }),
   );
   return { bits, low: levels.map(({ low }) => low), high: levels.map(({ high }) => high) };
 };

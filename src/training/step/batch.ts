@@ -35,7 +35,8 @@ export const setBatch = (model: Model, batch: number): void => {
     }
     input.shape = [batch, ...input.shape.slice(1)];
   }
-  for (const node of graph.nodes()) for (const value of node.outputs) if (value !== undefined) value.shape = undefined;
+  for (const node of graph.nodes())
+    for (const value of node.outputs) if (value !== undefined) value.shape = undefined;
   inferShapes(model);
   const stuck = graph.outputs.find((output) => firstOf(output) !== batch);
   if (stuck !== undefined) {

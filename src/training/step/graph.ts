@@ -15,6 +15,7 @@ import type { BuildLoss, Parameter, ParameterKind, TrainingGraph } from '../type
 import { addFakeWeights, type WeightQuantization } from '../quantize/place.js';
 import { setBatch } from './batch.js';
 import { floatsOf } from './floats.js';
+import { learnNormalizations } from './normalization.js';
 
 /** What gradients and losses are built in. */
 const OPSET = 18;
@@ -27,17 +28,22 @@ export interface TrainingOptions {
   readonly weights?: WeightQuantization;
   /** What is not trained, by the name of the initializer (default nothing). */
   readonly frozen?: (name: string) => boolean;
+  /** What a BatchNormalization normalizes by: the `batch` (and keeps running statistics), or the statistics it has (default). */
+  readonly normalization?: 'batch' | 'given';
   /** Forward values that are computed again in the backward part. */
   readonly recompute?: Recompute;
 }
 
 /** Kinds by the operator and the input that a float initializer goes into; others are no parameters. */
 const kindOf = (node: Node, index: number): ParameterKind | undefined => {
-  if (node.is('Conv', 'ConvTranspose', 'Gemm')) return index === 1 ? 'weight' : index === 2 ? 'bias' : undefined;
+  if (node.is('Conv', 'ConvTranspose', 'Gemm'))
+    return index === 1 ? 'weight' : index === 2 ? 'bias' : undefined;
   if (node.is('MatMul')) return 'weight';
   if (node.is('BatchNormalization')) return index === 1 || index === 2 ? 'norm' : undefined;
   // A bias behind a MatMul.
-  return node.is('Add') && node.inputs.some((value) => value?.producer?.is('MatMul') === true) ? 'bias' : undefined;
+  return node.is('Add') && node.inputs.some((value) => value?.producer?.is('MatMul') === true)
+    ? 'bias'
+    : undefined;
 };
 
 /** The trained initializers of a model, in the order of its layers. */
@@ -65,6 +71,7 @@ export const buildTraining = (model: Model, options: TrainingOptions): TrainingG
   runPasses(copy, [freezeInitializers, foldConstants, upgradeOpset(OPSET)]);
   setBatch(copy, options.batch);
   const { graph } = copy;
+  const statistics = options.normalization === 'batch' ? learnNormalizations(copy) : [];
   const trained = parametersOf(copy, options.frozen ?? (() => false));
   if (trained.size === 0) throw new BitlaneError('BAD_MODEL', 'the model has nothing to train');
   const ops = new Ops(graph);
@@ -84,7 +91,7 @@ export const buildTraining = (model: Model, options: TrainingOptions): TrainingG
   const differentiated = gradient(copy, {
     loss: loss.name,
     of: all.map(({ name }) => name),
-    outputs: shown.map(([, value]) => value.name),
+    outputs: [...shown.map(([, value]) => value.name), ...statistics.map(({ output }) => output)],
     fixed: [...fixed, ...(fake?.fixed ?? [])].map(({ name }) => name),
     straightThrough: (fake?.straightThrough ?? []).map(({ name }) => name),
     ...(options.recompute !== undefined && { recompute: options.recompute }),
@@ -96,6 +103,6 @@ export const buildTraining = (model: Model, options: TrainingOptions): TrainingG
     gradients: differentiated.gradients,
     loss: loss.name,
     parts: new Map(shown.map(([name, value]) => [name, value.name])),
-    statistics: [],
+    statistics,
   };
 };

@@ -3,7 +3,7 @@ export { boxArea, boxCentre, clipBox, intersection, iou } from './boxes.js';
 export { createHead, type Decoded, type Grid, type Head, type Labels, makeGrid } from './heads/index.js';
 export { decodeJpeg, encodeJpeg } from './jpeg.js';
 export { type JpegFault, type JpegSize, readJpegSize } from './jpegHeader.js';
-export { type LetterboxTransform, toFrame, toInput } from './letterbox.js';
+export { type LetterboxTransform, type Placement, placeFrame, toFrame, toInput } from './letterbox.js';
 export { applyMasks, type MaskPolygon } from './mask.js';
 export { decodeImage, decodeImageFile, frameToRgb } from './picture.js';
 export { Pipeline, type PipelineOptions, type PipelineResult, type PreparedPicture } from './pipeline.js';

@@ -1,15 +1,9 @@
 // What the room deals in: hard examples, what is presumed or known of them, observations of confusion.
+import type { REASONS, SOURCES } from '../config/index.js';
 import type { Box } from '../vision/index.js';
 
-/**
- * Why an example is hard. `margin`: the best two classes score nearly the same; `flip`: the class changed along the track;
- * `uncertain`: a low score on a long, stable track; `teacher`: the FP32 model says another class.
- */
-export const REASONS = ['margin', 'flip', 'uncertain', 'teacher'] as const;
+export { REASONS, SOURCES } from '../config/index.js';
 export type Reason = (typeof REASONS)[number];
-
-/** Whose word a presumed class is. */
-export const SOURCES = ['operator', 'track', 'teacher'] as const;
 export type Source = (typeof SOURCES)[number];
 
 /** Class names, never indices: models change. `null` is the background: no vehicle at all. */

@@ -1,6 +1,7 @@
 // Finds what the model is unsure about while frames go by. Pure: no clock, no files; pictures are taken by whoever asks it.
 import type { ExamplesConfig } from '../config/index.js';
 import type { Box, Detection } from '../vision/index.js';
+import { observeTrack } from './observed.js';
 import type { ClassFrames, ExampleTrack, Observation, Presumption, Reason, SeenObject } from './types.js';
 
 /** A track in one frame, as tracking tells it. */
@@ -49,6 +50,13 @@ export interface Candidate {
   readonly others: readonly SeenObject[];
 }
 
+/** A picture that should be taken now. */
+export interface Wish {
+  readonly candidate: Candidate;
+  /** The earlier one of the same track that is not wanted any more. */
+  readonly instead: Candidate | null;
+}
+
 /** What comes of a track that is over. */
 export interface Harvest {
   readonly track: ExampleTrack;
@@ -56,6 +64,8 @@ export interface Harvest {
   readonly presumed: Presumption | null;
   /** Hardest first. */
   readonly candidates: readonly Candidate[];
+  /** Candidates of this track that are not wanted any more. */
+  readonly left: readonly Candidate[];
   readonly observations: readonly Observation[];
 }
 
@@ -136,8 +146,8 @@ export class Miner {
   }
 
   /** Takes in one frame; returns what a picture should be taken of, now. */
-  see(frame: SeenFrame): Candidate[] {
-    const wanted: Candidate[] = [];
+  see(frame: SeenFrame): Wish[] {
+    const wanted: Wish[] = [];
     for (const sight of frame.tracks) {
       const detection = sight.detection === null ? undefined : frame.detections[sight.detection];
       if (detection === undefined) continue;
@@ -162,14 +172,24 @@ export class Miner {
     const presumed = this.#presume(ended);
     const isWrong = ({ object }: Candidate): number =>
       Number(presumed !== null && object.className !== presumed.className);
+    const candidates = [...memory.kept.values()]
+      .map(({ candidate }) => candidate)
+      .sort((a, b) => isWrong(b) - isWrong(a) || b.hardness - a.hardness);
     return {
       track,
       presumed,
-      candidates: [...memory.kept.values()]
-        .map(({ candidate }) => candidate)
-        .sort((a, b) => isWrong(b) - isWrong(a) || b.hardness - a.hardness)
-        .slice(0, MAX_CANDIDATES),
-      observations: presumed === null ? [] : observe(track, presumed, memory.model, ended.lastSeenMs),
+      candidates: candidates.slice(0, MAX_CANDIDATES),
+      left: candidates.slice(MAX_CANDIDATES),
+      observations:
+        presumed === null
+          ? []
+          : observeTrack(track, {
+              presumed: presumed.className,
+              source: presumed.source,
+              weight: presumed.confidence,
+              seenMs: ended.lastSeenMs,
+              model: memory.model,
+            }),
     };
   }
 
@@ -190,7 +210,7 @@ export class Miner {
     return memory;
   }
 
-  #look(sight: TrackSight, object: SeenObject, memory: Memory, frame: SeenFrame): Candidate[] {
+  #look(sight: TrackSight, object: SeenObject, memory: Memory, frame: SeenFrame): Wish[] {
     const { reasons, margin, uncertainScore, stableFrames, stableShare } = this.#rules;
     const { className, score, rival } = object;
     const before = memory.last;
@@ -219,7 +239,7 @@ export class Miner {
         const { wallMs: takenMs, model } = frame;
         const candidate = { takenMs, reason, hardness, rivalName, model, object, others };
         memory.kept.set(reason, { candidate, taken: (kept?.taken ?? 0) + 1 });
-        return [candidate];
+        return [{ candidate, instead: kept?.candidate ?? null }];
       });
   }
 
@@ -235,23 +255,3 @@ const isWorth = (kept: Kept | undefined, hardness: number, nowMs: number): boole
   (kept.taken < MAX_PICTURES &&
     hardness >= kept.candidate.hardness + HARDER &&
     nowMs - kept.candidate.takenMs >= LATER_MS);
-
-/**
- * What a track says: its frames are no independent looks, so that together they weigh what the vote's share says, at most 1,
- * divided by how often each class was predicted.
- */
-const observe = (
-  { key, frames, votes }: ExampleTrack,
-  { className, source, confidence }: Presumption,
-  model: string,
-  seenMs: number,
-): Observation[] =>
-  votes.map((vote) => ({
-    seenMs,
-    source,
-    predicted: vote.className,
-    presumed: className,
-    weight: (confidence * vote.frames) / frames,
-    model,
-    about: key,
-  }));

@@ -17,6 +17,7 @@ import type { CountRow } from '../tracking/index.js';
 import type { Frame } from '../vision/index.js';
 import { Changes } from './changes.js';
 import { addCommands } from './commands.js';
+import { Examples } from './examples.js';
 import { Eye } from './eye.js';
 import { HealthProbe } from './health.js';
 import { LatencyWindow, Rate } from './latency.js';
@@ -185,6 +186,8 @@ export class Daemon {
     this.#parts = parts;
     await parts.telemetry.start();
     this.#undo.add('telemetry', () => parts.telemetry.stop());
+    parts.examples.start();
+    this.#undo.add('examples', () => parts.examples.stop());
     parts.road.start();
     this.#undo.add('road', () => parts.road.stop());
     await parts.models.start();
@@ -216,12 +219,20 @@ export class Daemon {
     });
     const models = new ModelService({ registry: this.#registry, config, log: rootLog.part('detector') });
     const eye = new Eye(config.camera, rootLog.part('camera'));
+    const examples = new Examples({
+      config,
+      store,
+      telemetry,
+      bootId,
+      log: rootLog.part('examples'),
+    });
     const road = new Road({
       config,
       store: store.keyValue,
       lastSeq: () => store.outbox.lastSeq,
       outlet: telemetry,
       log: rootLog.part('road'),
+      watcher: examples,
     });
     const probe = new HealthProbe(config.stateDir);
     const reporter = new Reporter({
@@ -235,7 +246,10 @@ export class Daemon {
       startedMs: this.#startedMs,
       config: () => this.#config,
     });
-    const changes = new Changes(takersOf({ telemetry, models, eye, road, rootLog }), rootLog.part('config'));
+    const changes = new Changes(
+      takersOf({ telemetry, models, eye, road, examples, rootLog }),
+      rootLog.part('config'),
+    );
     telemetry.on('desired', (change) => {
       if (this.#parts !== undefined) void this.#takeUp(this.#parts, change);
     });
@@ -263,8 +277,9 @@ export class Daemon {
       if (step.step === 'warm') this.#watchdog.tellReady('watching the road');
       reporter.modelSoon();
     });
+    examples.addCommands(commands, () => models.artifact?.manifest.detector.classes);
     addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
-    return { telemetry, models, eye, road, changes, probe, reporter, twin, shown: new Rate() };
+    return { telemetry, models, eye, road, examples, changes, probe, reporter, twin, shown: new Rate() };
   }
 
   async #takeUp(parts: Parts, change: DesiredChange): Promise<void> {
@@ -285,6 +300,7 @@ interface Parts {
   readonly models: ModelService;
   readonly eye: Eye;
   readonly road: Road;
+  readonly examples: Examples;
   readonly changes: Changes;
   readonly probe: HealthProbe;
   readonly reporter: Reporter;

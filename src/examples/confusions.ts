@@ -70,11 +70,7 @@ const forSources = <T>(make: (source: Source) => T): Record<Source, T> => ({
 });
 
 /** What an observation counts for now: its own weight, that of its source, halved with every half-life. 0 outside the window. */
-const weightNow = (
-  { weight, source, seenMs }: Observation,
-  config: ConfusionsConfig,
-  nowMs: number,
-): number => {
+const weightNow = ({ weight, source, seenMs }: Looks, config: ConfusionsConfig, nowMs: number): number => {
   const ageMs = Math.max(0, nowMs - seenMs);
   if (ageMs > config.windowDays * DAY_MS) return 0;
   return weight * config.weights[source] * 0.5 ** (ageMs / (config.halfLifeDays * DAY_MS));

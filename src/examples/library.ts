@@ -135,7 +135,15 @@ export class ExampleLibrary {
    * that is full: nothing is stored then, and it is counted.
    */
   add(items: readonly NewExample[]): Promise<Example[]> {
-    return this.#inTurn(() => this.#add(items));
+    return this.#inTurn(async () => {
+      try {
+        return await this.#add(items);
+      } catch (error) {
+        this.counters.failed += items.length;
+        this.#log.warn(`${items.length} examples could not be stored: ${messageOf(error)}`);
+        return [];
+      }
+    });
   }
 
   /** Newest first. */
@@ -310,9 +318,7 @@ export class ExampleLibrary {
       );
     } catch (error) {
       for (const { row } of rows) await rm(join(this.folder, `${row.id}.jpg`), { force: true });
-      this.counters.failed += items.length;
-      this.#log.warn(`${items.length} examples could not be stored: ${messageOf(error)}`);
-      return [];
+      throw error;
     }
     this.counters.stored += rows.length;
     for (const { row } of rows) {

@@ -53,7 +53,7 @@ const sectionsOf = (options: PlaceOptions): Pick<Config, 'examples' | 'confusion
 const classesOf = async (cli: Cli, place: Place): Promise<readonly string[] | undefined> => {
   if (!existsSync(join(place.stateDir, 'models'))) return undefined;
   return look(cli, place, async (registry) =>
-    registry.active === null ? undefined : (await registry.verify(registry.active)).manifest.detector.classes,
+    registry.active === null ? undefined : (await registry.get(registry.active)).manifest.detector.classes,
   );
 };
 

@@ -26,6 +26,7 @@ import { ModelService } from './models.js';
 import { Reporter } from './reporter.js';
 import { Road } from './road.js';
 import { takersOf } from './takers.js';
+import { Teacher } from './teacher.js';
 import { Undo } from './undo.js';
 import { Watchdog } from './watchdog.js';
 
@@ -190,6 +191,7 @@ export class Daemon {
     this.#undo.add('examples', () => parts.examples.stop());
     parts.road.start();
     this.#undo.add('road', () => parts.road.stop());
+    this.#undo.add('teacher', () => parts.teacher.stop());
     await parts.models.start();
     this.#undo.add('models', () => parts.models.stop());
     parts.probe.start();
@@ -225,6 +227,13 @@ export class Daemon {
       telemetry,
       bootId,
       log: rootLog.part('examples'),
+    });
+    const teacher = new Teacher({
+      registry: this.#registry,
+      config: () => this.#config,
+      isFree: () => models.status === 'serving',
+      hear: (frame, serving, word) => examples.keeper.hear(frame, serving, word),
+      log: rootLog.part('teacher'),
     });
     const road = new Road({
       config,
@@ -271,6 +280,7 @@ export class Daemon {
       this.#watchdog.inference();
       this.#options.observer?.result?.(result);
       road.see(result, classes);
+      teacher.offer(result, classes);
     });
     models.on('step', (step) => {
       telemetry.enqueue('event/model', step);
@@ -279,7 +289,19 @@ export class Daemon {
     });
     examples.addCommands(commands, () => models.artifact?.manifest.detector.classes);
     addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
-    return { telemetry, models, eye, road, examples, changes, probe, reporter, twin, shown: new Rate() };
+    return {
+      telemetry,
+      models,
+      eye,
+      road,
+      examples,
+      teacher,
+      changes,
+      probe,
+      reporter,
+      twin,
+      shown: new Rate(),
+    };
   }
 
   async #takeUp(parts: Parts, change: DesiredChange): Promise<void> {
@@ -301,6 +323,7 @@ interface Parts {
   readonly eye: Eye;
   readonly road: Road;
   readonly examples: Examples;
+  readonly teacher: Teacher;
   readonly changes: Changes;
   readonly probe: HealthProbe;
   readonly reporter: Reporter;

@@ -1,6 +1,6 @@
 // Finds what the model is unsure about while frames go by. Pure: no clock, no files; pictures are taken by whoever asks it.
 import type { ExamplesConfig } from '../config/index.js';
-import type { Box, Detection } from '../vision/index.js';
+import { type Box, type Detection, iou } from '../vision/index.js';
 import { observeTrack } from './observed.js';
 import type { ClassFrames, ExampleTrack, Observation, Presumption, Reason, SeenObject } from './types.js';
 
@@ -83,6 +83,8 @@ const LATER_MS = 500;
 const MAX_CANDIDATES = 2;
 /** A change between classes that both score less than this is noise. */
 const FLIP_SCORE = 0.3;
+/** Boxes that overlap at least this much are one object: suppression in the detector works class by class. */
+const SAME_OBJECT = 0.7;
 /** Nobody can tell what a smaller thing is. */
 const MIN_SIDE = 16;
 /** A box nearer to the edge of the frame than this share of it may be cut. */
@@ -108,7 +110,7 @@ export const pairOf = (a: string, b: string): string => [a, b].sort().join(':');
 
 const nameOf = (classes: readonly string[], id: number): string => classes[id] ?? String(id);
 
-export const toSeen = (detection: Detection, classes: readonly string[]): SeenObject => {
+const toSeen = (detection: Detection, classes: readonly string[]): SeenObject => {
   const { x1, y1, x2, y2, classId, score, rival } = detection;
   return {
     x1,
@@ -121,6 +123,27 @@ export const toSeen = (detection: Detection, classes: readonly string[]): SeenOb
       ? {}
       : { rival: { className: nameOf(classes, rival.classId), score: rival.score } }),
   };
+};
+
+/**
+ * A detection as an object, and the other objects of its frame. The next best class is the best of what the model says of the same place
+ * and of what it says of the same object with another class in a detection of its own.
+ */
+export const inView = (
+  { detections, classes }: Pick<SeenFrame, 'detections' | 'classes'>,
+  detection: Detection,
+): readonly [object: SeenObject, others: readonly SeenObject[]] => {
+  const others: SeenObject[] = [];
+  let object = toSeen(detection, classes);
+  for (const other of detections) {
+    if (other === detection) continue;
+    const seen = toSeen(other, classes);
+    if (iou(detection, other) < SAME_OBJECT) others.push(seen);
+    else if (seen.className !== object.className && seen.score > (object.rival?.score ?? 0)) {
+      object = { ...object, rival: { className: seen.className, score: seen.score } };
+    }
+  }
+  return [object, others];
 };
 
 const isClear = (box: Box, { width, height }: SeenFrame): boolean =>
@@ -151,9 +174,9 @@ export class Miner {
     for (const sight of frame.tracks) {
       const detection = sight.detection === null ? undefined : frame.detections[sight.detection];
       if (detection === undefined) continue;
-      const object = toSeen(detection, frame.classes);
+      const [object, others] = inView(frame, detection);
       const memory = this.#remember(sight.id, object, frame);
-      if (isClear(object, frame)) wanted.push(...this.#look(sight, object, memory, frame));
+      if (isClear(object, frame)) wanted.push(...this.#look(sight, object, others, memory, frame));
       memory.last = object;
     }
     return wanted;
@@ -210,7 +233,13 @@ export class Miner {
     return memory;
   }
 
-  #look(sight: TrackSight, object: SeenObject, memory: Memory, frame: SeenFrame): Wish[] {
+  #look(
+    sight: TrackSight,
+    object: SeenObject,
+    others: readonly SeenObject[],
+    memory: Memory,
+    frame: SeenFrame,
+  ): Wish[] {
     const { reasons, margin, uncertainScore, stableFrames, stableShare } = this.#rules;
     const { className, score, rival } = object;
     const before = memory.last;
@@ -233,9 +262,6 @@ export class Miner {
       .flatMap(({ reason, hardness, rivalName }) => {
         const kept = memory.kept.get(reason);
         if (!isWorth(kept, hardness, frame.wallMs)) return [];
-        const others = frame.detections
-          .filter((_, index) => index !== sight.detection)
-          .map((other) => toSeen(other, frame.classes));
         const { wallMs: takenMs, model } = frame;
         const candidate = { takenMs, reason, hardness, rivalName, model, object, others };
         memory.kept.set(reason, { candidate, taken: (kept?.taken ?? 0) + 1 });

@@ -2,7 +2,7 @@
 import { pairPicture } from '../evaluation/index.js';
 import { foldName } from '../registry/index.js';
 import type { Detection } from '../vision/index.js';
-import { type Candidate, toSeen } from './miner.js';
+import { type Candidate, inView } from './miner.js';
 import type { Observation, Presumption } from './types.js';
 
 /** What the teacher is less sure of is no word. */
@@ -61,7 +61,7 @@ export const hearTeacher = (
       agreed += 1;
       continue;
     }
-    const others = serving.detections.filter((other) => other !== detection);
+    const [seen, others] = inView(serving, detection);
     candidates.push({
       candidate: {
         takenMs,
@@ -69,8 +69,8 @@ export const hearTeacher = (
         hardness: confidence,
         rivalName: presumed,
         model: serving.model,
-        object: toSeen(detection, serving.classes),
-        others: others.map((other) => toSeen(other, serving.classes)),
+        object: seen,
+        others,
       },
       presumed: { className: presumed, source: 'teacher', confidence },
     });

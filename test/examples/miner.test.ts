@@ -188,3 +188,23 @@ t.test('a track that ended is forgotten; one that was never seen is nothing', as
   );
   t.equal(pairOf('truck', 'car'), 'car:truck');
 });
+
+t.test('an object that comes twice, as two classes, is one with a rival', async (t) => {
+  const miner = minerOf();
+  const place = { x1: 100, y1: 100, x2: 160, y2: 140 };
+  const [wish] = miner.see({
+    wallMs: 0,
+    width: 640,
+    height: 360,
+    model: MODEL,
+    classes: CLASSES,
+    detections: [
+      { ...place, classId: 0, score: 0.6, rival: { classId: 2, score: 0.3 } },
+      { ...place, x2: 162, classId: 1, score: 0.55 },
+      { x1: 300, y1: 100, x2: 360, y2: 140, classId: 0, score: 0.9 },
+    ],
+    tracks: [{ id: 1, detection: 0, className: 'car', share: 0.6, framesSeen: 3 }],
+  });
+  t.match(wish?.candidate, { reason: 'margin', rivalName: 'truck', object: { rival: { score: 0.55 } } });
+  t.equal(wish?.candidate.others.length, 1);
+});

@@ -6,11 +6,12 @@ import { BitlaneError, messageOf } from '../errors.js';
 import type { PairRow, Store } from '../store/index.js';
 import type { Log } from '../system/index.js';
 import { afterLabel } from './observed.js';
-import { isAdmitted, overflowOf, oneMore, type Stub, victimOf } from './reservoir.js';
+import type { Stub } from './reservoir.js';
 import { fromRow, ID_PATTERN, newId, type NewExample, toRow } from './rows.js';
+import { type Newcomer, Stock, type StockRules } from './stock.js';
 import type { Example, OperatorLabel } from './types.js';
 
-export type LibraryRules = Pick<ExamplesConfig, 'maxMb' | 'maxAgeDays' | 'perPair' | 'perHour' | 'reserveMb'>;
+export type LibraryRules = StockRules & Pick<ExamplesConfig, 'reserveMb'>;
 
 export interface LibraryCounters {
   stored: number;
@@ -56,10 +57,6 @@ export interface LibraryOptions {
 }
 
 const MB = 1e6;
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
-/** A pair's count of candidates halves in this share of the longest age: the reservoir follows the seasons. */
-const HALF_LIFE = 0.25;
 
 /** Where the pictures of a state folder lie. */
 export const examplesFolder = (stateDir: string): string => join(stateDir, 'examples');
@@ -78,11 +75,8 @@ export class ExampleLibrary {
   readonly #store: LibraryOptions['store'];
   readonly #log: Log;
   readonly #now: () => number;
-  readonly #random: () => number;
-  readonly #stubs = new Map<string, Stub>();
-  readonly #flows = new Map<string, PairRow>();
+  readonly #stock: Stock;
   #rules: LibraryRules;
-  #bytes = 0;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor({ stateDir, store, rules, log, now, random }: LibraryOptions) {
@@ -91,13 +85,11 @@ export class ExampleLibrary {
     this.#rules = rules;
     this.#log = log;
     this.#now = now ?? Date.now;
-    this.#random = random ?? Math.random;
-    for (const stub of store.examples.stubs()) this.#keep(stub);
-    for (const row of store.examples.pairs()) this.#flows.set(row.pair, row);
+    this.#stock = new Stock(store.examples.stubs(), store.examples.pairs(), random ?? Math.random);
   }
 
   get size(): { readonly examples: number; readonly bytes: number } {
-    return { examples: this.#stubs.size, bytes: this.#bytes };
+    return this.#stock.size;
   }
 
   /**
@@ -111,10 +103,10 @@ export class ExampleLibrary {
       for (const name of await readdir(this.folder)) {
         const id = name.replace(/\.jpg$/, '');
         const path = join(this.folder, name);
-        if (!this.#stubs.has(id) || id === name) await rm(path, { recursive: true, force: true });
+        if (!this.#stock.has(id) || id === name) await rm(path, { recursive: true, force: true });
         else sizes.set(id, (await stat(path)).size);
       }
-      await this.#remove([...this.#stubs.values()].filter(({ id, bytes }) => sizes.get(id) !== bytes));
+      await this.#remove(this.#stock.all.filter(({ id, bytes }) => sizes.get(id) !== bytes));
       await this.#prune();
     });
   }
@@ -204,8 +196,7 @@ export class ExampleLibrary {
     const before = this.get(id);
     const label = said === null ? null : { ...said, wallMs: this.#now() };
     this.#store.examples.setLabel(id, label === null ? null : JSON.stringify(label));
-    const stub = this.#stubs.get(id);
-    if (stub !== undefined) this.#stubs.set(id, { ...stub, labelled: label !== null });
+    this.#stock.setLabelled(id, label !== null);
     const after = { ...before, label };
     const { rows, instead } = afterLabel(after, this.#now());
     this.#store.observations.add(rows, [instead]);
@@ -221,7 +212,7 @@ export class ExampleLibrary {
   }: PurgeOptions): Promise<{ examples: number; bytes: number }> {
     return this.#inTurn(async () => {
       const named = ids === undefined ? undefined : new Set(ids);
-      const gone = [...this.#stubs.values()].filter(
+      const gone = this.#stock.all.filter(
         (stub) =>
           (named === undefined ? labelled || !stub.labelled : named.has(stub.id)) &&
           (pair === undefined || stub.pair === pair) &&
@@ -243,58 +234,30 @@ export class ExampleLibrary {
     return result;
   }
 
-  #keep(stub: Stub): void {
-    this.#stubs.set(stub.id, stub);
-    this.#bytes += stub.bytes;
-  }
-
-  #group(pair: string): Stub[] {
-    return [...this.#stubs.values()].filter((stub) => stub.pair === pair);
-  }
-
   async #add(items: readonly NewExample[]): Promise<Example[]> {
     if (items.length === 0) return [];
-    await this.#expire();
+    const nowMs = this.#now();
+    await this.#remove(this.#stock.expired(this.#rules, nowMs));
     if (!(await this.#hasRoom(items))) {
       this.counters.refusedByReserve += items.length;
       return [];
     }
     const admitted: NewExample[] = [];
-    const flows = new Map<string, PairRow>();
-    for (const item of items) if (await this.#admit(item, admitted, flows)) admitted.push(item);
-    this.counters.passedOver += items.length - admitted.length;
-    return this.#write(admitted, [...flows.values()]);
-  }
-
-  /** Whether the reservoir of its pair lets it in; makes the room that it needs. */
-  async #admit(
-    item: NewExample,
-    admitted: readonly NewExample[],
-    flows: Map<string, PairRow>,
-  ): Promise<boolean> {
-    const { perPair, perHour, maxMb, maxAgeDays } = this.#rules;
-    const { pair } = item;
-    const nowMs = this.#now();
-    const flow = oneMore(this.#flows.get(pair), nowMs, HALF_LIFE * maxAgeDays * DAY_MS);
-    this.#flows.set(pair, { pair, ...flow });
-    flows.set(pair, { pair, ...flow });
-    const group = this.#group(pair);
-    const waiting = admitted.filter((other) => other.pair === pair).length;
-    const lately = group.filter(({ takenMs }) => takenMs > nowMs - HOUR_MS).length + waiting;
-    if (lately >= perHour) return false;
-    const held = group.filter(({ labelled }) => !labelled).length + waiting;
-    if (!isAdmitted(flow, held, perPair, this.#random)) return false;
-    if (held >= perPair) {
-      const victim = victimOf(group, this.#random);
-      if (victim === undefined) return false;
-      await this.#remove([victim]);
+    const coming: Newcomer[] = [];
+    for (const item of items) {
+      const newcomer = { pair: item.pair, bytes: item.jpeg.length };
+      const gone = this.#stock.admit(newcomer, coming, this.#rules, nowMs);
+      if (gone === undefined) continue;
+      await this.#remove(gone);
+      coming.push(newcomer);
+      admitted.push(item);
     }
-    const coming = admitted.reduce((sum, { jpeg }) => sum + jpeg.length, item.jpeg.length);
-    if (coming > maxMb * MB) return false;
-    const gone = overflowOf(this.#stubs.values(), this.#bytes + coming - maxMb * MB, this.#random);
-    if (gone.some(({ labelled }) => labelled)) return false;
-    await this.#remove(gone);
-    return true;
+    this.counters.passedOver += items.length - admitted.length;
+    const pairs = new Set(items.map(({ pair }) => pair));
+    return this.#write(
+      admitted,
+      [...pairs].flatMap((pair) => this.#stock.flow(pair) ?? []),
+    );
   }
 
   async #hasRoom(items: readonly NewExample[]): Promise<boolean> {
@@ -323,7 +286,7 @@ export class ExampleLibrary {
     this.counters.stored += rows.length;
     for (const { row } of rows) {
       const { id, takenMs, pair, bytes } = row;
-      this.#keep({ id, takenMs, pair, bytes, labelled: false });
+      this.#stock.keep({ id, takenMs, pair, bytes, labelled: false });
     }
     return rows.flatMap(({ row }) => fromRow({ ...row, label: null }) ?? []);
   }
@@ -332,26 +295,15 @@ export class ExampleLibrary {
   async #remove(gone: readonly Stub[]): Promise<void> {
     if (gone.length === 0) return;
     this.#store.examples.remove(gone.map(({ id }) => id));
-    for (const { id, bytes } of gone) {
-      if (!this.#stubs.delete(id)) continue;
-      this.#bytes -= bytes;
+    for (const { id } of gone) {
+      if (!this.#stock.drop(id)) continue;
       this.counters.removed += 1;
       await rm(join(this.folder, `${id}.jpg`), { force: true });
     }
   }
 
-  async #expire(): Promise<void> {
-    const oldest = this.#now() - this.#rules.maxAgeDays * DAY_MS;
-    await this.#remove([...this.#stubs.values()].filter(({ takenMs }) => takenMs < oldest));
-  }
-
   async #prune(): Promise<void> {
-    await this.#expire();
-    const { maxMb, perPair } = this.#rules;
-    for (const pair of new Set([...this.#stubs.values()].map((stub) => stub.pair))) {
-      const free = this.#group(pair).filter(({ labelled }) => !labelled);
-      if (free.length > perPair) await this.#remove(free.slice(0, free.length - perPair));
-    }
-    await this.#remove(overflowOf(this.#stubs.values(), this.#bytes - maxMb * MB, this.#random));
+    await this.#remove(this.#stock.expired(this.#rules, this.#now()));
+    await this.#remove(this.#stock.excess(this.#rules));
   }
 }

@@ -6,9 +6,9 @@ import { BitlaneError, messageOf } from '../errors.js';
 import type { PairRow, Store } from '../store/index.js';
 import type { Log } from '../system/index.js';
 import { afterLabel } from './observed.js';
-import type { Stub } from './reservoir.js';
+import type { Newcomer, Stub } from './reservoir.js';
 import { fromRow, ID_PATTERN, newId, type NewExample, toRow } from './rows.js';
-import { type Newcomer, Stock, type StockRules } from './stock.js';
+import { Stock, type StockRules } from './stock.js';
 import type { Example, OperatorLabel } from './types.js';
 
 export type LibraryRules = StockRules & Pick<ExamplesConfig, 'reserveMb'>;

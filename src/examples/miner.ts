@@ -248,7 +248,7 @@ export class Miner {
       const hardness = 1 - (score - rival.score) / margin;
       found.push({ reason: 'margin', hardness, rivalName: rival.className });
     }
-    if (before !== undefined && before.className !== className) {
+    if (before !== undefined && before.className !== className && className !== sight.className) {
       const hardness = Math.min(before.score, score);
       if (hardness >= FLIP_SCORE) found.push({ reason: 'flip', hardness, rivalName: before.className });
     }

@@ -39,19 +39,38 @@ export const victimOf = (group: readonly Stub[], random: () => number): Stub | u
     random,
   );
 
+/** What is known of one that is to be stored. */
+export type Newcomer = Pick<Stub, 'pair' | 'bytes'>;
+
 /**
  * Who goes so that the pictures take at least `excess` bytes less: again and again one without a label, by chance, of the pair with
  * the most bytes. When only labelled ones are left, the oldest of these.
+ * @param coming are about to be stored and count with their pairs: where theirs is the largest, and nothing else of it could go, no more
+ *   goes than that
  */
-export const overflowOf = (stubs: Iterable<Stub>, excess: number, random: () => number): Stub[] => {
-  const groups = new Map<string, { bytes: number; free: Stub[] }>();
+export const overflowOf = (
+  stubs: Iterable<Stub>,
+  excess: number,
+  random: () => number,
+  coming: readonly Newcomer[] = [],
+): Stub[] => {
+  const groups = new Map<string, { bytes: number; free: Stub[]; isComing: boolean }>();
+  const groupOf = (pair: string) => {
+    const group = groups.get(pair) ?? { bytes: 0, free: [], isComing: false };
+    groups.set(pair, group);
+    return group;
+  };
   const labelled: Stub[] = [];
   for (const stub of stubs) {
-    const group = groups.get(stub.pair) ?? { bytes: 0, free: [] };
+    const group = groupOf(stub.pair);
     group.bytes += stub.bytes;
     if (stub.labelled) labelled.push(stub);
     else group.free.push(stub);
-    groups.set(stub.pair, group);
+  }
+  for (const { pair, bytes } of coming) {
+    const group = groupOf(pair);
+    group.bytes += bytes;
+    group.isComing = true;
   }
   const gone: Stub[] = [];
   let over = excess;
@@ -60,12 +79,12 @@ export const overflowOf = (stubs: Iterable<Stub>, excess: number, random: () => 
     over -= stub.bytes;
   };
   while (over > 0) {
-    let largest: { bytes: number; free: Stub[] } | undefined;
-    for (const group of groups.values()) {
-      if (group.free.length > 0 && (largest === undefined || group.bytes > largest.bytes)) largest = group;
-    }
-    const victim = pick(largest?.free ?? [], random);
-    if (largest === undefined || victim === undefined) break;
+    const [largest] = [...groups.values()]
+      .filter(({ free, isComing }) => free.length > 0 || isComing)
+      .sort((a, b) => b.bytes - a.bytes);
+    if (largest === undefined) break;
+    const victim = pick(largest.free, random);
+    if (victim === undefined) return gone;
     largest.free.splice(largest.free.indexOf(victim), 1);
     largest.bytes -= victim.bytes;
     take(victim);

@@ -1,15 +1,9 @@
 // What is stored, and who has to go for whom. Pure: knows no disk, no clock.
 import type { ExamplesConfig } from '../config/index.js';
 import type { PairRow } from '../store/index.js';
-import { isAdmitted, oneMore, overflowOf, type Stub, victimOf } from './reservoir.js';
+import { isAdmitted, type Newcomer, oneMore, overflowOf, type Stub, victimOf } from './reservoir.js';
 
 export type StockRules = Pick<ExamplesConfig, 'maxMb' | 'maxAgeDays' | 'perPair' | 'perHour'>;
-
-/** What is known of a newcomer. */
-export interface Newcomer {
-  readonly pair: string;
-  readonly bytes: number;
-}
 
 const MB = 1e6;
 const HOUR_MS = 3_600_000;
@@ -84,11 +78,11 @@ export class Stock {
     const flow = { pair, ...oneMore(this.#flows.get(pair), nowMs, HALF_LIFE * maxAgeDays * DAY_MS) };
     this.#flows.set(pair, flow);
     const group = this.all.filter((stub) => stub.pair === pair);
-    const coming = before.filter((other) => other.pair === pair).length;
+    const ahead = before.filter((other) => other.pair === pair).length;
     const lately = (this.#lately.get(pair) ?? []).filter((takenMs) => takenMs > nowMs - HOUR_MS);
     this.#lately.set(pair, lately);
-    if (lately.length + coming >= perHour) return undefined;
-    const held = group.filter(({ labelled }) => !labelled).length + coming;
+    if (lately.length + ahead >= perHour) return undefined;
+    const held = group.filter(({ labelled }) => !labelled).length + ahead;
     if (!isAdmitted(flow, held, perPair, this.#random)) return undefined;
     const gone: Stub[] = [];
     if (held >= perPair) {
@@ -96,13 +90,16 @@ export class Stock {
       if (victim === undefined) return undefined;
       gone.push(victim);
     }
-    const bytes = before.reduce((sum, other) => sum + other.bytes, newcomer.bytes);
+    const coming = [...before, newcomer];
+    const bytes = coming.reduce((sum, other) => sum + other.bytes, 0);
     if (bytes > maxMb * MB) return undefined;
     const freed = gone.reduce((sum, stub) => sum + stub.bytes, 0);
+    const excess = this.#bytes - freed + bytes - maxMb * MB;
     const others = this.all.filter((stub) => !gone.includes(stub));
-    gone.push(...overflowOf(others, this.#bytes - freed + bytes - maxMb * MB, this.#random));
-    // What somebody labelled does not make room for what nobody did.
-    return gone.some(({ labelled }) => labelled) ? undefined : gone;
+    const more = overflowOf(others, excess, this.#random, coming);
+    // What somebody labelled does not make room for what nobody did, nor a small pair for a large one.
+    if (more.some(({ labelled }) => labelled)) return undefined;
+    return more.reduce((sum, stub) => sum + stub.bytes, 0) < excess ? undefined : [...gone, ...more];
   }
 
   expired({ maxAgeDays }: StockRules, nowMs: number): Stub[] {

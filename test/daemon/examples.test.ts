@@ -147,7 +147,7 @@ t.test('bad command lines get one sentence and exit code 2', async (t) => {
     cases.map(([args]) => ['examples', ...args, '--state', state]),
   );
   for (const [index, { code, stderr }] of printed.entries()) {
-    t.equal(code, 2, cases[index]?.[0].join(' '));
+    t.equal(code, 2, (cases[index]?.[0] ?? []).join(' '));
     t.match(stderr, cases[index]?.[1] ?? /never/);
   }
 });

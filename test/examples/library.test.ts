@@ -50,7 +50,8 @@ t.test('the caps hold at every moment: bytes, examples of a pair, age', async (t
   }
   t.equal(countOf('bus:car'), 3, 'a busy pair does not push out a rare one');
   await add('bus:truck', 15);
-  t.ok(countOf('bus:car') === 3 && countOf('bus:truck') >= 7, 'and gives way to another');
+  t.equal(countOf('bus:car'), 3, 'nor does another busy one');
+  t.ok(Math.abs(countOf('car:truck') - countOf('bus:truck')) <= 1, 'these two share what is left');
   t.equal(library.size.bytes, bytesIn(library.folder));
   nowMs += 3 * DAY_MS;
   await library.prune();

@@ -119,9 +119,12 @@ export const calibrationSchema = z.strictObject({
   data: z.string().max(4096),
   split: z.string().max(64),
   pictures: z.int().positive(),
-  /** How ranges of activations were found; absent where none were needed. */
+  /** How ranges of activations were found, or `dynamic`; absent where none were needed. */
   ranges: z.string().max(64).optional(),
   rounding: z.string().max(64),
+  /** Ranges of channels were evened out between layers; biases take back what rounding does to means. */
+  equalized: z.boolean().optional(),
+  biasCorrected: z.boolean().optional(),
   /** 8-bit weights hold 7 bits: exact on processors without 8-bit dot products. */
   reduceRange: z.boolean(),
   /** Layers of int8 execution whose function is computed in FP32. */

@@ -1,10 +1,15 @@
 // `bitlane adapt`: from what a model confuses on labelled pictures to an artifact that keeps its bits for that, in one go.
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   type Adapted,
   adaptationReport,
   adaptModel,
   type AdaptStep,
+  artifactMeasure,
+  Checkpoints,
+  type Comparison,
   type Labelled,
 } from '../adaptation/index.js';
 import { OBJECTIVES } from '../allocation/index.js';
@@ -21,7 +26,6 @@ import { integersSaturate } from '../quantization/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
 import { parseCosts, parsePairs, usualProcesses } from '../significance/index.js';
 import { writeFileAtomic } from '../system/index.js';
-import { artifactMeasure } from './allocate-measure.js';
 import { type BudgetOptions, budgetOf, profileFor, withBudget } from './budget-options.js';
 import type { AddCommand } from './commands.js';
 import { install } from './install.js';
@@ -73,8 +77,15 @@ interface Outcome {
   readonly notes: readonly string[];
 }
 
+/** This command judges by labels only. */
+const comparisonOf = ({ evidence }: Adapted): Comparison => {
+  if (evidence.kind === 'labels') return evidence.comparison;
+  throw new BitlaneError('INTERNAL', 'the candidate was not judged by labels');
+};
+
 const documentOf = ({ artifact, active, adapted, notes }: Outcome) => {
-  const { comparison, significance, met, quantized, manifest } = adapted;
+  const { significance, allocated: met, made: quantized } = adapted;
+  const comparison = comparisonOf(adapted);
   const { before, after, pictures, split, data } = comparison;
   const judged = ({ map50, map5095, criticalAccuracy, criticalObjects, confusion }: typeof before) => ({
     map50: finite(map50),
@@ -85,13 +96,13 @@ const documentOf = ({ artifact, active, adapted, notes }: Outcome) => {
   });
   return {
     id: artifact.id,
-    name: manifest.name,
+    name: artifact.manifest.name,
     model: artifact.modelPath,
     active,
-    parentId: manifest.parentId,
+    parentId: artifact.manifest.parentId,
     critical: significance.critical,
     reliability: significance.reliability,
-    budget: manifest.budget,
+    budget: artifact.manifest.budget,
     allocation: met.allocation,
     damage: met.damage,
     gap: met.gap,
@@ -120,7 +131,9 @@ const change = ({ value, low, high }: Interval): string =>
   `${value >= 0 ? '+' : ''}${three(value)} (95 %: ${three(low)} to ${three(high)})`;
 
 const textOf = ({ artifact, active, adapted, notes }: Outcome, report: string | undefined): string => {
-  const { comparison, significance, quantized, manifest } = adapted;
+  const { significance, made: quantized } = adapted;
+  const comparison = comparisonOf(adapted);
+  const { manifest } = artifact;
   const { before, after, map50Change, map5095Change, criticalChange } = comparison;
   return [
     `${manifest.name} is artifact ${artifact.id.slice(0, 12)}${active ? ', and active' : ''}`,
@@ -232,10 +245,13 @@ export const addAdapt: AddCommand = (program, cli) => {
         const cache = cacheFolder(options.cache);
         mkdirSync(cache, { recursive: true });
         const bars = new StepBars<AdaptStep>(cli, UNITS);
+        const work = mkdtempSync(join(tmpdir(), 'bitlane-adapt-'));
         try {
           const adapted = await adaptModel(parent, {
+            folder: work,
+            checkpoints: new Checkpoints(join(work, 'steps'), {}),
             tuning,
-            validation,
+            judgedBy: { kind: 'labels', validation },
             ...(options.pairs !== undefined && { pairs: parsePairs(options.pairs, classes) }),
             ...(options.costs !== undefined && { costs: parseCosts(options.costs, classes) }),
             budget,
@@ -251,8 +267,9 @@ export const addAdapt: AddCommand = (program, cli) => {
             onProgress: bars.show,
           });
           bars.stop();
-          const { bytes, manifest, quantized } = adapted;
-          const model = { bytes, manifest, inferenceMs: quantized.latency.ms };
+          const { modelPath, manifest } = adapted.artifact;
+          const bytes = readFileSync(modelPath);
+          const model = { bytes, manifest, inferenceMs: adapted.made.latency.ms };
           const { artifact, active, notices } =
             out === undefined
               ? await install(cli, place, model, options.state === undefined)
@@ -263,6 +280,7 @@ export const addAdapt: AddCommand = (program, cli) => {
           cli.print(documentOf(outcome), () => textOf(outcome, report));
         } finally {
           bars.stop();
+          rmSync(work, { recursive: true, force: true });
         }
       }),
     );

@@ -7,7 +7,7 @@ import { type DetectorMessage, detectorMessageSchema, type GenerationFailure } f
 import { Pace } from './pace.js';
 import { FrameShelf } from './frame-shelf.js';
 import { bringForward, leaveBehind } from './priority.js';
-import { ROW, type Seen, SeenReader, type Timings } from './result-wire.js';
+import { type Seen, SeenReader, type Timings, toDetections } from './result-wire.js';
 import { encodeHeader } from './wire.js';
 
 export interface GenerationOptions {
@@ -30,7 +30,7 @@ export interface GenerationOptions {
 export interface FrameResult {
   readonly generation: number;
   readonly artifactId: string;
-  readonly frame: Omit<Frame, 'data'>;
+  readonly frame: Frame;
   readonly detections: readonly Detection[];
   readonly nonFinite: number;
   readonly timings: Timings;
@@ -50,18 +50,9 @@ export interface GenerationEvents {
 export type GenerationState = 'new' | 'starting' | 'ready' | 'stopping' | 'ended';
 
 interface InFlight {
-  readonly frame: Omit<Frame, 'data'>;
+  readonly frame: Frame;
   readonly deadline: NodeJS.Timeout;
 }
-
-const toDetections = (rows: readonly number[]): Detection[] => {
-  const detections: Detection[] = [];
-  for (let at = 0; at < rows.length; at += ROW) {
-    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, classId = 0, score = 0] = rows.slice(at, at + ROW);
-    detections.push({ x1, y1, x2, y2, classId, score });
-  }
-  return detections;
-};
 
 /** Owns the process. Emits `failed` at most once; after `stop` it emits nothing. */
 export class Generation extends Emitter<GenerationEvents> {
@@ -174,13 +165,12 @@ export class Generation extends Emitter<GenerationEvents> {
     const place = this.#shelf?.put(frame.seq, frame.data);
     const header = encodeHeader(frame, place, isIdle ? 0 : this.#directs);
     if (isIdle) this.#directs += 1;
-    const { data: _data, ...rest } = frame;
     const { frameTimeoutMs } = this.#options;
     const deadline = setTimeout(
       () => this.#fail(`frame ${frame.seq} was not done after ${frameTimeoutMs} ms`),
       frameTimeoutMs,
     );
-    this.#inFlight.set(frame.seq, { frame: rest, deadline });
+    this.#inFlight.set(frame.seq, { frame, deadline });
     this.#awaitNext();
     // Together, so that the process wakes up once.
     channel.cork();
@@ -277,7 +267,7 @@ export class Generation extends Emitter<GenerationEvents> {
     }
   }
 
-  #takeInFlight(seq: number): Omit<Frame, 'data'> | undefined {
+  #takeInFlight(seq: number): Frame | undefined {
     const entry = this.#inFlight.get(seq);
     if (entry === undefined) {
       this.#fail(`the detector process answered frame ${seq}, which it does not hold`);

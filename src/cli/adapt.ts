@@ -26,6 +26,7 @@ import { integersSaturate } from '../quantization/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
 import { parseCosts, parsePairs, usualProcesses } from '../significance/index.js';
 import { writeFileAtomic } from '../system/index.js';
+import { addAdaptLoop } from './adapt-loop.js';
 import { type BudgetOptions, budgetOf, profileFor, withBudget } from './budget-options.js';
 import type { AddCommand } from './commands.js';
 import { install } from './install.js';
@@ -35,8 +36,8 @@ import { StepBars } from './step-bars.js';
 import { alignColumns, choice, numberOption } from './values.js';
 
 interface Options extends PlaceOptions, BudgetOptions {
-  readonly model: string;
-  readonly data: string;
+  readonly model?: string;
+  readonly data?: string;
   readonly split: string;
   readonly validateSplit: string;
   readonly limit?: string;
@@ -174,20 +175,23 @@ const notesOf = (tuning: Labelled, validation: Labelled): string[] => {
   ];
 };
 
+const demanded = (option: string, value: string | undefined): string => {
+  if (value !== undefined) return value;
+  throw new BitlaneError('BAD_USAGE', `${option} is missing: an adaptation at hand needs --model and --data`);
+};
+
 export const addAdapt: AddCommand = (program, cli) => {
   const command = program
     .command('adapt')
+    .enablePositionalOptions()
     .description(
       'find what a model confuses, measure which layers tell it apart, give them the bits, within a budget; no fine-tuning',
     )
-    .requiredOption(
+    .option(
       '--model <model>',
       'an FP32 model: an artifact folder, an .onnx file with its manifest, or an installed id',
     )
-    .requiredOption(
-      '--data <data>',
-      'labelled pictures: a data.yaml, a COCO .json, or a folder that holds one',
-    );
+    .option('--data <data>', 'labelled pictures: a data.yaml, a COCO .json, or a folder that holds one');
   withBudget(command)
     .option('--split <split>', 'what it is tuned on: train, val or test', 'train')
     .option('--validate-split <split>', 'what it is judged on', 'val')
@@ -225,6 +229,7 @@ export const addAdapt: AddCommand = (program, cli) => {
           { ...whole, max: 256 },
           usualProcesses(),
         );
+        const [model, data] = [demanded('--model', options.model), demanded('--data', options.data)];
         const budget = budgetOf(options);
         const objective = choice('--objective', options.objective, OBJECTIVES);
         const { out, report, name } = options;
@@ -232,11 +237,11 @@ export const addAdapt: AddCommand = (program, cli) => {
           throw new BitlaneError('BAD_USAGE', `${out} is there already: an artifact goes into a new folder`);
         }
         const place = findPlace(options);
-        const parent = await resolveModel(options.model, place);
+        const parent = await resolveModel(model, place);
         const profile = await profileFor(options.profile, parent, budget);
         const overrides = parseClassOverrides(options.map ?? '');
         const labelled = (split: string, most: number | undefined): Labelled => {
-          const dataSet = openDataSet(options.data, { split, ...(most !== undefined && { limit: most }) });
+          const dataSet = openDataSet(data, { split, ...(most !== undefined && { limit: most }) });
           return { dataSet, map: mapClasses(parent.manifest.detector.classes, dataSet.classes, overrides) };
         };
         const tuning = labelled(options.split, limit);
@@ -284,6 +289,7 @@ export const addAdapt: AddCommand = (program, cli) => {
         }
       }),
     );
+  addAdaptLoop(command, cli);
 };
 
 const writeReport = (path: string, page: string): void => {

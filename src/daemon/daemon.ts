@@ -1,5 +1,6 @@
 // The daemon: wires camera, detector, road and telemetry, and owns their start and stop.
 import { join } from 'node:path';
+import { AdaptationService, dataSetMaterial } from '../adaptation/index.js';
 import { type Config, loadConfig, type LocalConfig } from '../config/index.js';
 import type { FeedCounters, FrameResult } from '../detector/index.js';
 import { messageOf } from '../errors.js';
@@ -16,6 +17,7 @@ import {
 import type { CountRow } from '../tracking/index.js';
 import type { Frame } from '../vision/index.js';
 import { Changes } from './changes.js';
+import { addAdaptCommands } from './adapt-commands.js';
 import { addCommands } from './commands.js';
 import { Eye } from './eye.js';
 import { HealthProbe } from './health.js';
@@ -191,6 +193,8 @@ export class Daemon {
     this.#undo.add('models', () => parts.models.stop());
     parts.probe.start();
     this.#undo.add('probe', () => parts.probe.stop());
+    parts.loop.start();
+    this.#undo.add('loop', () => parts.loop.stop());
     parts.reporter.start();
     this.#undo.add('reports', () => parts.reporter.stop());
     parts.eye.start();
@@ -221,9 +225,21 @@ export class Daemon {
       store: store.keyValue,
       lastSeq: () => store.outbox.lastSeq,
       outlet: telemetry,
+      onTrack: (track) => this.#parts?.loop.track(track),
       log: rootLog.part('road'),
     });
     const probe = new HealthProbe(config.stateDir);
+    const loop = new AdaptationService({
+      stateDir: config.stateDir,
+      config: () => this.#config,
+      registry: this.#registry,
+      serving: models,
+      store,
+      material: dataSetMaterial,
+      critical: () => [],
+      throttled: () => probe.isThrottled(),
+      log: rootLog.part('adaptation'),
+    });
     const reporter = new Reporter({
       telemetry,
       models,
@@ -257,14 +273,21 @@ export class Daemon {
       this.#watchdog.inference();
       this.#options.observer?.result?.(result);
       road.see(result, classes);
+      loop.result(result);
     });
+    loop.on('state', (state) => telemetry.publishState('adapt/state', state));
+    loop.on('event', (event) =>
+      telemetry.enqueue('event/model', { ...event, generation: models.generations }),
+    );
     models.on('step', (step) => {
       telemetry.enqueue('event/model', step);
+      loop.step(step);
       if (step.step === 'warm') this.#watchdog.tellReady('watching the road');
       reporter.modelSoon();
     });
     addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
-    return { telemetry, models, eye, road, changes, probe, reporter, twin, shown: new Rate() };
+    addAdaptCommands(commands, loop);
+    return { telemetry, models, loop, eye, road, changes, probe, reporter, twin, shown: new Rate() };
   }
 
   async #takeUp(parts: Parts, change: DesiredChange): Promise<void> {
@@ -283,6 +306,7 @@ export class Daemon {
 interface Parts {
   readonly telemetry: Telemetry;
   readonly models: ModelService;
+  readonly loop: AdaptationService;
   readonly eye: Eye;
   readonly road: Road;
   readonly changes: Changes;

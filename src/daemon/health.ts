@@ -34,6 +34,7 @@ export interface HealthSample {
 const THROTTLING_BITS = ['under-voltage', 'frequency capped', 'throttled', 'soft temperature limit'] as const;
 /** The kernel's timer fires this often; the histogram counts it in, so it is taken off again. */
 const RESOLUTION_MS = 10;
+const FIRMWARE_THROTTLED = '/sys/devices/platform/soc/soc:firmware/get_throttled';
 const VCGENCMD_DEADLINE_MS = 2_000;
 
 /** The flags of `vcgencmd get_throttled` (`throttled=0x50005`, or the bare number as the kernel shows it). */
@@ -121,7 +122,16 @@ export class HealthProbe {
     return figures;
   }
 
+  /** Whether heat or voltage holds the processor back now; `null` where the device does not tell. */
+  async isThrottled(): Promise<boolean | null> {
+    const found = await this.#throttling();
+    return found === null ? null : found.now.some((flag) => flag !== 'under-voltage');
+  }
+
   async #throttling(): Promise<Throttling | null> {
+    // Read from the kernel where it shows it: no process is started.
+    const text = await textIfThere(FIRMWARE_THROTTLED);
+    if (text !== undefined) return parseThrottled(text);
     if (!this.#vcgencmd) return null;
     const result = await runBounded('vcgencmd', ['get_throttled'], { deadlineMs: VCGENCMD_DEADLINE_MS });
     if (result.outcome === 'missing') this.#vcgencmd = false;

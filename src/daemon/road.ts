@@ -29,6 +29,8 @@ export interface RoadOptions {
   /** The highest number that the outbox has given. */
   readonly lastSeq: () => number;
   readonly outlet: Outlet;
+  /** Called with every finished track. */
+  readonly onTrack?: (track: FinishedTrack) => void;
   readonly log: Log;
 }
 
@@ -53,6 +55,7 @@ export class Road {
   readonly #lastSeq: () => number;
   readonly #outlet: Outlet;
   readonly #log: Log;
+  readonly #onTrack: (track: FinishedTrack) => void;
   readonly #tracker: Tracker;
   readonly #lines: CountAggregator;
   /** Entries into zones, counted as crossings of a line with the zone's name. */
@@ -69,6 +72,7 @@ export class Road {
     this.#lastSeq = options.lastSeq;
     this.#outlet = options.outlet;
     this.#log = options.log;
+    this.#onTrack = options.onTrack ?? (() => undefined);
     this.#config = options.config;
     const { tracking, lines, zones, counting } = options.config;
     this.#tracker = new Tracker({ tracking, lines, zones });
@@ -173,6 +177,7 @@ export class Road {
       this.#zones.add({ line: zone, direction: ENTERED, className: track.className, wallMs: enteredMs });
       this.#dirty = true;
     }
+    this.#onTrack(track);
     const { tracks, trackPath } = this.#config.telemetry;
     if (tracks)
       this.#outlet.enqueue('event/track', trackMessage(track, { path: trackPath, model: this.#model }));

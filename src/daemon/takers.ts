@@ -33,6 +33,8 @@ export const takersOf = ({ telemetry, models, eye, road, rootLog }: TakingParts)
   },
   // Read from the configuration in force whenever they are needed.
   masks: () => undefined,
+  examples: () => undefined,
+  adaptation: () => undefined,
   info: () => undefined,
   remote: () => undefined,
   model: () => undefined,

@@ -2,7 +2,7 @@
 import { BitlaneError, messageOf } from '../errors.js';
 import { Emitter } from '../system/index.js';
 import type { Frame } from '../vision/index.js';
-import { type CanaryRules, CanaryRecord } from './canary.js';
+import { type CanaryFigures, type CanaryRules, CanaryRecord } from './canary.js';
 import type { FrameResult, Generation, GenerationEvents } from './generation.js';
 import { Handover } from './handover.js';
 import { CanaryTurns } from './turns.js';
@@ -40,6 +40,8 @@ export interface FeedCounters {
 }
 
 export interface SwapHooks {
+  /** A last look at a candidate that passed its canary: what is wrong with it, or nothing. */
+  readonly check?: (figures: CanaryFigures) => string | undefined;
   /** Makes the swap durable. */
   readonly commit?: () => void | Promise<void>;
   /** Takes `commit` back. */
@@ -129,7 +131,9 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       this.#candidate = candidate;
       this.#attach(candidate);
       tell('canary');
-      await this.#canary(candidate, old, rules, aborted);
+      const figures = await this.#canary(candidate, old, rules, aborted);
+      const problem = hooks.check?.(figures);
+      if (problem !== undefined) throw new BitlaneError('SWAP_FAILED', problem);
       await hooks.commit?.();
       committed = true;
       tell('handover');
@@ -186,14 +190,15 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     old: Generation,
     rules: CanaryRules,
     aborted: Promise<never>,
-  ): Promise<void> {
-    const passed = new Promise<void>((resolve, reject) => {
+  ): Promise<CanaryFigures> {
+    const passed = new Promise<CanaryFigures>((resolve, reject) => {
       const classes = { serving: old.classes, candidate: candidate.classes };
-      this.#record = new CanaryRecord(rules, classes, (problem) => {
+      const record = new CanaryRecord(rules, classes, (problem) => {
         this.#endCanary();
-        if (problem === undefined) resolve();
+        if (problem === undefined) resolve(record.figures);
         else reject(new BitlaneError('SWAP_FAILED', problem));
       });
+      this.#record = record;
       this.#turns = new CanaryTurns(old, candidate, () => this.#pump());
     });
     const timer = setTimeout(
@@ -201,7 +206,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       rules.timeoutMs,
     );
     try {
-      await Promise.race([passed, aborted]);
+      return await Promise.race([passed, aborted]);
     } finally {
       clearTimeout(timer);
     }

@@ -23,7 +23,7 @@ export { type ModelHints } from './probe-messages.js';
 export { createGeneration, type CreateOptions } from './create.js';
 export { detectorMemory, peakMemoryMb } from './memory.js';
 export { type KeptClasses, keptClasses } from './kept-classes.js';
-export { type CanaryClasses, type CanaryRules, countFound } from './canary.js';
+export { type CanaryClasses, type CanaryFigures, type CanaryRules, countFound, workMs } from './canary.js';
 export {
   DetectorFeed,
   type FeedCounters,

@@ -1,4 +1,5 @@
 // SQLite: schema, migrations, repositories. What must survive a restart and is not a file of its own.
+export { type AdaptationRow, AdaptationRows } from './adaptations.js';
 export { type Boot, Boots } from './boots.js';
 export { type ExampleRow, ExampleRows, type PairRow } from './examples.js';
 export { KeyValue } from './key-value.js';

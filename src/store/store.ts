@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSy
 import { basename, dirname, join } from 'node:path';
 import { BitlaneError } from '../errors.js';
 import { type Log, silentLog } from '../system/index.js';
+import { AdaptationRows } from './adaptations.js';
 import { Boots } from './boots.js';
 import { isCorrupt, isDiskFailure, openDatabase, type Sqlite, storeError } from './database.js';
 import { ExampleRows } from './examples.js';
@@ -27,6 +28,7 @@ export interface Store {
   readonly outbox: Outbox;
   readonly keyValue: KeyValue;
   readonly boots: Boots;
+  readonly adaptations: AdaptationRows;
   readonly examples: ExampleRows;
   readonly observations: ObservationRows;
   /** Where a damaged file was moved when the store was opened. */
@@ -150,6 +152,7 @@ export const openStore = (path: string, options: StoreOptions = {}): Store => {
     }),
     keyValue: new KeyValue(db),
     boots: new Boots(db, log),
+    adaptations: new AdaptationRows(db),
     examples: new ExampleRows(db),
     observations: new ObservationRows(db),
     damaged,

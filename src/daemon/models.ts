@@ -189,8 +189,12 @@ export class ModelService extends Emitter<ModelEvents> {
       if (this.#feed.serving === undefined) {
         throw new BitlaneError('SWAP_FAILED', 'no model serves: a candidate has nothing to be held against');
       }
-      const { canaryFrames } = demands;
-      await this.#swap(artifact, { look, ...(canaryFrames !== undefined && { canaryFrames }) });
+      const { canaryFrames, minAgreement } = demands;
+      await this.#swap(artifact, {
+        look,
+        ...(canaryFrames !== undefined && { canaryFrames }),
+        ...(minAgreement !== undefined && { minAgreement }),
+      });
       return { committed: true, ...(figures && { figures }) };
     } catch (error) {
       const busy = error instanceof BitlaneError && error.code === 'BUSY';
@@ -360,6 +364,7 @@ export class ModelService extends Emitter<ModelEvents> {
     artifact: Artifact,
     more: {
       readonly canaryFrames?: number;
+      readonly minAgreement?: number;
       readonly look?: (candidate: Generation, figures: CanaryFigures) => string | undefined;
     } = {},
   ): Promise<void> {
@@ -370,22 +375,23 @@ export class ModelService extends Emitter<ModelEvents> {
     const generation = this.#create(artifact);
     const check = (figures: CanaryFigures): string | undefined => more.look?.(generation, figures);
     try {
-      await this.#feed.swap(
-        generation,
-        {
-          frames: more.canaryFrames ?? swap.canaryFrames,
-          timeoutMs: swap.canaryTimeoutMs,
-          maxLatencyRatio: swap.maxLatencyRatio,
-          minAgreement: swap.minAgreement,
-        },
-        isOther
-          ? {
-              check,
-              commit: async () => void (await this.#registry.activate(artifact)),
-              undo: () => this.#registry.revert(),
-            }
-          : {},
-      );
+      const rules = {
+        frames: more.canaryFrames ?? swap.canaryFrames,
+        timeoutMs: swap.canaryTimeoutMs,
+        maxLatencyRatio: swap.maxLatencyRatio,
+        minAgreement: Math.max(swap.minAgreement, more.minAgreement ?? 0),
+      };
+      const hooks = isOther
+        ? {
+            check,
+            commit: async () => void (await this.#registry.activate(artifact)),
+            undo: () => this.#registry.revert(),
+          }
+        : {};
+      const before = this.#artifact;
+      if (swap.mode === 'side-by-side' || before === undefined)
+        await this.#feed.swap(generation, rules, hooks);
+      else await this.#feed.exchange(generation, () => this.#create(before), rules, hooks);
     } finally {
       this.#candidate = undefined;
     }

@@ -36,7 +36,7 @@ export interface Quantiles {
 }
 
 /** Nearest rank. */
-const quantilesOf = (times: readonly number[]): Quantiles => {
+export const quantilesOf = (times: readonly number[]): Quantiles => {
   const sorted = [...times].sort((a, b) => a - b);
   return { p50Ms: median(sorted), p95Ms: sorted[Math.ceil(0.95 * sorted.length) - 1] ?? Number.NaN };
 };

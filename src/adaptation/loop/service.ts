@@ -389,7 +389,14 @@ export class AdaptationService extends Emitter<LoopEvents> {
     const { parent, baseline } = this.#record ?? { parent: '', baseline: '' };
     const tried = await tryCandidate(
       { registry, serving, memory: this.#memory, log: this.#log, wait: (ms) => this.#wait(ms) },
-      { job, result, parent, baseline, canaryFrames: this.#config.canaryFrames },
+      {
+        job,
+        result,
+        parent,
+        baseline,
+        canaryFrames: this.#config.canaryFrames,
+        minAgreement: this.#config.minAgreement,
+      },
     );
     if (this.#stop.signal.aborted) return;
     this.#keep({ canary: tried.figures ?? null });

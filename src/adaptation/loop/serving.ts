@@ -10,6 +10,8 @@ export interface Demands {
     readonly memoryMb?: number | undefined;
     readonly modelBytes?: number | undefined;
   };
+  /** Share of what the serving model is sure of that the candidate must find, where that is more than every swap asks for. */
+  readonly minAgreement?: number;
   /** Frames of the canary (default: as configured for every swap). */
   readonly canaryFrames?: number;
 }

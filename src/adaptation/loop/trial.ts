@@ -1,5 +1,5 @@
 // A candidate on trial: installed, tried on live frames in the detector process, committed or refused; and what was learned from it.
-import { messageOf } from '../../errors.js';
+import { BitlaneError, messageOf } from '../../errors.js';
 import type { Registry } from '../../registry/index.js';
 import type { Log } from '../../system/index.js';
 import type { Job } from '../job/job.js';
@@ -21,6 +21,7 @@ export interface Trial {
   readonly parent: string;
   readonly baseline: string;
   readonly canaryFrames: number;
+  readonly minAgreement: number;
 }
 
 export interface Tried {
@@ -45,15 +46,26 @@ export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tri
     return { committed: true, reason: result.reason, missed: false };
   }
   try {
+    const detector = JSON.stringify((await registry.get(parent)).manifest.detector);
     for (const { folder } of [candidate, ...rungs]) {
       const artifact = await registry.installFolder(folder);
+      if (JSON.stringify(artifact.manifest.detector) !== detector) {
+        throw new BitlaneError(
+          'BAD_MODEL',
+          'the candidate is another detector than the model it was made from',
+        );
+      }
       memory.set({ owned: [...new Set([...memory.value.owned, artifact.id])] });
     }
   } catch (error) {
     return { committed: false, reason: messageOf(error), missed: false };
   }
   const deployed = await whenFree(parts, () =>
-    serving.deploy(candidate.id, { budget: job.budget, canaryFrames: trial.canaryFrames }),
+    serving.deploy(candidate.id, {
+      budget: job.budget,
+      canaryFrames: trial.canaryFrames,
+      minAgreement: trial.minAgreement,
+    }),
   );
   const { figures } = deployed;
   if (figures !== undefined) memory.learn(parent, figures.p95Ms, candidate.runMs);

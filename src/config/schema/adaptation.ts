@@ -158,6 +158,9 @@ export const adaptationSchema = z.strictObject({
     .max(100_000)
     .default(150)
     .describe('live frames on which a candidate is held against its budget'),
+  minAgreement: share
+    .default(0.6)
+    .describe('share of what the serving model is sure of on these frames that a candidate must find, too'),
   watch: watchSchema.prefault({}),
   ladder: ladderSchema.prefault({}),
 });

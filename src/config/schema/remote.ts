@@ -50,6 +50,7 @@ export const REMOTE_ALLOWED = [
   'adaptation.minObjects',
   'adaptation.maxDrop',
   'adaptation.canaryFrames',
+  'adaptation.minAgreement',
   'adaptation.watch',
   'adaptation.ladder',
   'telemetry.frames',

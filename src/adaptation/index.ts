@@ -26,7 +26,6 @@ export { type Job, readJob, type Trigger, TRIGGERS, writeJob } from './job/job.j
 export { type JobResult, type MadeArtifact, readResult } from './job/result.js';
 export { REPORT_FILE, runJob } from './job/run-job.js';
 export { reportPath } from './loop/files.js';
-export { dataSetMaterial, type Material, type Pictures } from './loop/material.js';
 export { type AdaptationRecord, readHistory } from './loop/record.js';
 export { AdaptationService, type LoopEvents, type LoopOptions } from './loop/service.js';
 export type { ClassPair as NamedPair } from './loop/triggers.js';

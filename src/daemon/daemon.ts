@@ -1,7 +1,8 @@
 // The daemon: wires camera, detector, road and telemetry, and owns their start and stop.
 import { join } from 'node:path';
-import { AdaptationService, dataSetMaterial } from '../adaptation/index.js';
+import { AdaptationService } from '../adaptation/index.js';
 import { type Config, loadConfig, type LocalConfig } from '../config/index.js';
+import { criticalPairs } from '../examples/index.js';
 import type { FeedCounters, FrameResult } from '../detector/index.js';
 import { messageOf } from '../errors.js';
 import { Registry } from '../registry/index.js';
@@ -19,6 +20,7 @@ import type { Frame } from '../vision/index.js';
 import { Changes } from './changes.js';
 import { addAdaptCommands } from './adapt-commands.js';
 import { addCommands } from './commands.js';
+import { Examples } from './examples.js';
 import { Eye } from './eye.js';
 import { HealthProbe } from './health.js';
 import { LatencyWindow, Rate } from './latency.js';
@@ -27,6 +29,7 @@ import { ModelService } from './models.js';
 import { Reporter } from './reporter.js';
 import { Road } from './road.js';
 import { takersOf } from './takers.js';
+import { Teacher } from './teacher.js';
 import { Undo } from './undo.js';
 import { Watchdog } from './watchdog.js';
 
@@ -187,8 +190,11 @@ export class Daemon {
     this.#parts = parts;
     await parts.telemetry.start();
     this.#undo.add('telemetry', () => parts.telemetry.stop());
+    parts.examples.start();
+    this.#undo.add('examples', () => parts.examples.stop());
     parts.road.start();
     this.#undo.add('road', () => parts.road.stop());
+    this.#undo.add('teacher', () => parts.teacher.stop());
     await parts.models.start();
     this.#undo.add('models', () => parts.models.stop());
     parts.probe.start();
@@ -220,13 +226,33 @@ export class Daemon {
     });
     const models = new ModelService({ registry: this.#registry, config, log: rootLog.part('detector') });
     const eye = new Eye(config.camera, rootLog.part('camera'));
+    const examples = new Examples({
+      config,
+      store,
+      telemetry,
+      bootId,
+      log: rootLog.part('examples'),
+    });
+    const teacher = new Teacher({
+      registry: this.#registry,
+      config: () => this.#config,
+      isFree: () => models.status === 'serving',
+      hear: (frame, serving, word) => examples.keeper.hear(frame, serving, word),
+      log: rootLog.part('teacher'),
+    });
     const road = new Road({
       config,
       store: store.keyValue,
       lastSeq: () => store.outbox.lastSeq,
       outlet: telemetry,
-      onTrack: (track) => this.#parts?.loop.track(track),
       log: rootLog.part('road'),
+      watcher: {
+        seen: (result, classes, tracks) => examples.seen(result, classes, tracks),
+        finished: (tracks) => {
+          examples.finished(tracks);
+          for (const track of tracks) this.#parts?.loop.track(track);
+        },
+      },
     });
     const probe = new HealthProbe(config.stateDir);
     const loop = new AdaptationService({
@@ -235,8 +261,7 @@ export class Daemon {
       registry: this.#registry,
       serving: models,
       store,
-      material: dataSetMaterial,
-      critical: () => [],
+      critical: () => (examples.confusions === undefined ? [] : criticalPairs(examples.confusions)),
       throttled: () => probe.isThrottled(),
       log: rootLog.part('adaptation'),
     });
@@ -251,7 +276,10 @@ export class Daemon {
       startedMs: this.#startedMs,
       config: () => this.#config,
     });
-    const changes = new Changes(takersOf({ telemetry, models, eye, road, rootLog }), rootLog.part('config'));
+    const changes = new Changes(
+      takersOf({ telemetry, models, eye, road, examples, rootLog }),
+      rootLog.part('config'),
+    );
     telemetry.on('desired', (change) => {
       if (this.#parts !== undefined) void this.#takeUp(this.#parts, change);
     });
@@ -274,6 +302,7 @@ export class Daemon {
       this.#options.observer?.result?.(result);
       road.see(result, classes);
       loop.result(result);
+      teacher.offer(result, classes);
     });
     loop.on('state', (state) => telemetry.publishState('adapt/state', state));
     loop.on('event', (event) =>
@@ -285,9 +314,23 @@ export class Daemon {
       if (step.step === 'warm') this.#watchdog.tellReady('watching the road');
       reporter.modelSoon();
     });
+    examples.addCommands(commands, () => models.artifact?.manifest.detector.classes);
     addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
     addAdaptCommands(commands, loop);
-    return { telemetry, models, loop, eye, road, changes, probe, reporter, twin, shown: new Rate() };
+    return {
+      telemetry,
+      models,
+      loop,
+      eye,
+      road,
+      examples,
+      teacher,
+      changes,
+      probe,
+      reporter,
+      twin,
+      shown: new Rate(),
+    };
   }
 
   async #takeUp(parts: Parts, change: DesiredChange): Promise<void> {
@@ -309,6 +352,8 @@ interface Parts {
   readonly loop: AdaptationService;
   readonly eye: Eye;
   readonly road: Road;
+  readonly examples: Examples;
+  readonly teacher: Teacher;
   readonly changes: Changes;
   readonly probe: HealthProbe;
   readonly reporter: Reporter;

@@ -23,6 +23,8 @@ export interface GenerationOptions {
   readonly frameTimeoutMs: number;
   /** Time between SIGTERM and SIGKILL. */
   readonly graceMs: number;
+  /** It works only while nobody else wants the processor. */
+  readonly last?: boolean;
   readonly log: Log;
 }
 
@@ -111,7 +113,7 @@ export class Generation extends Emitter<GenerationEvents> {
     if (this.#state !== 'new') throw new BitlaneError('INTERNAL', 'a generation starts once');
     this.#state = 'starting';
     const { startTimeoutMs, graceMs } = this.#options;
-    this.#process = this.#spawn(behind);
+    this.#process = this.#spawn(this.#options.last === true ? 'last' : behind ? 'behind' : 'normal');
     const { child, answers } = this.#process;
     const reader = new SeenReader((seen) => this.#see(seen));
     answers.on('data', (chunk: Buffer) => this.#read(reader, chunk));
@@ -142,11 +144,11 @@ export class Generation extends Emitter<GenerationEvents> {
     }
   }
 
-  #spawn(behind: boolean): DetectorChild {
+  #spawn(turn: Parameters<typeof spawnDetector>[3]): DetectorChild {
     const { script, args } = this.#options;
     this.#shelf = FrameShelf.open();
     try {
-      return spawnDetector(script, args, this.#shelf?.fd, behind);
+      return spawnDetector(script, args, this.#shelf?.fd, turn);
     } catch (error) {
       this.#state = 'ended';
       this.#clearFrames();
@@ -212,7 +214,7 @@ export class Generation extends Emitter<GenerationEvents> {
         if (this.#state !== 'starting') return;
         this.#state = 'ready';
         // The canary is held against the serving generation: both get the same share.
-        if (this.pid !== undefined) bringForward(this.pid);
+        if (this.pid !== undefined && this.#options.last !== true) bringForward(this.pid);
         this.#settleStart?.();
         this.emit('want', undefined);
         break;

@@ -1,6 +1,7 @@
 // Finds what the model is unsure about while frames go by. Pure: no clock, no files; pictures are taken by whoever asks it.
 import type { ExamplesConfig } from '../config/index.js';
-import type { Box, Detection } from '../vision/index.js';
+import { type Box, type Detection, iou } from '../vision/index.js';
+import { observeTrack } from './observed.js';
 import type { ClassFrames, ExampleTrack, Observation, Presumption, Reason, SeenObject } from './types.js';
 
 /** A track in one frame, as tracking tells it. */
@@ -49,6 +50,13 @@ export interface Candidate {
   readonly others: readonly SeenObject[];
 }
 
+/** A picture that should be taken now. */
+export interface Wish {
+  readonly candidate: Candidate;
+  /** The earlier one of the same track that is not wanted any more. */
+  readonly instead: Candidate | null;
+}
+
 /** What comes of a track that is over. */
 export interface Harvest {
   readonly track: ExampleTrack;
@@ -56,6 +64,8 @@ export interface Harvest {
   readonly presumed: Presumption | null;
   /** Hardest first. */
   readonly candidates: readonly Candidate[];
+  /** Candidates of this track that are not wanted any more. */
+  readonly left: readonly Candidate[];
   readonly observations: readonly Observation[];
 }
 
@@ -73,6 +83,8 @@ const LATER_MS = 500;
 const MAX_CANDIDATES = 2;
 /** A change between classes that both score less than this is noise. */
 const FLIP_SCORE = 0.3;
+/** Boxes that overlap at least this much are one object: suppression in the detector works class by class. */
+const SAME_OBJECT = 0.7;
 /** Nobody can tell what a smaller thing is. */
 const MIN_SIDE = 16;
 /** A box nearer to the edge of the frame than this share of it may be cut. */
@@ -98,7 +110,7 @@ export const pairOf = (a: string, b: string): string => [a, b].sort().join(':');
 
 const nameOf = (classes: readonly string[], id: number): string => classes[id] ?? String(id);
 
-export const toSeen = (detection: Detection, classes: readonly string[]): SeenObject => {
+const toSeen = (detection: Detection, classes: readonly string[]): SeenObject => {
   const { x1, y1, x2, y2, classId, score, rival } = detection;
   return {
     x1,
@@ -111,6 +123,27 @@ export const toSeen = (detection: Detection, classes: readonly string[]): SeenOb
       ? {}
       : { rival: { className: nameOf(classes, rival.classId), score: rival.score } }),
   };
+};
+
+/**
+ * A detection as an object, and the other objects of its frame. The next best class is the best of what the model says of the same place
+ * and of what it says of the same object with another class in a detection of its own.
+ */
+export const inView = (
+  { detections, classes }: Pick<SeenFrame, 'detections' | 'classes'>,
+  detection: Detection,
+): readonly [object: SeenObject, others: readonly SeenObject[]] => {
+  const others: SeenObject[] = [];
+  let object = toSeen(detection, classes);
+  for (const other of detections) {
+    if (other === detection) continue;
+    const seen = toSeen(other, classes);
+    if (iou(detection, other) < SAME_OBJECT) others.push(seen);
+    else if (seen.className !== object.className && seen.score > (object.rival?.score ?? 0)) {
+      object = { ...object, rival: { className: seen.className, score: seen.score } };
+    }
+  }
+  return [object, others];
 };
 
 const isClear = (box: Box, { width, height }: SeenFrame): boolean =>
@@ -136,14 +169,14 @@ export class Miner {
   }
 
   /** Takes in one frame; returns what a picture should be taken of, now. */
-  see(frame: SeenFrame): Candidate[] {
-    const wanted: Candidate[] = [];
+  see(frame: SeenFrame): Wish[] {
+    const wanted: Wish[] = [];
     for (const sight of frame.tracks) {
       const detection = sight.detection === null ? undefined : frame.detections[sight.detection];
       if (detection === undefined) continue;
-      const object = toSeen(detection, frame.classes);
+      const [object, others] = inView(frame, detection);
       const memory = this.#remember(sight.id, object, frame);
-      if (isClear(object, frame)) wanted.push(...this.#look(sight, object, memory, frame));
+      if (isClear(object, frame)) wanted.push(...this.#look(sight, object, others, memory, frame));
       memory.last = object;
     }
     return wanted;
@@ -162,14 +195,24 @@ export class Miner {
     const presumed = this.#presume(ended);
     const isWrong = ({ object }: Candidate): number =>
       Number(presumed !== null && object.className !== presumed.className);
+    const candidates = [...memory.kept.values()]
+      .map(({ candidate }) => candidate)
+      .sort((a, b) => isWrong(b) - isWrong(a) || b.hardness - a.hardness);
     return {
       track,
       presumed,
-      candidates: [...memory.kept.values()]
-        .map(({ candidate }) => candidate)
-        .sort((a, b) => isWrong(b) - isWrong(a) || b.hardness - a.hardness)
-        .slice(0, MAX_CANDIDATES),
-      observations: presumed === null ? [] : observe(track, presumed, memory.model, ended.lastSeenMs),
+      candidates: candidates.slice(0, MAX_CANDIDATES),
+      left: candidates.slice(MAX_CANDIDATES),
+      observations:
+        presumed === null
+          ? []
+          : observeTrack(track, {
+              presumed: presumed.className,
+              source: presumed.source,
+              weight: presumed.confidence,
+              seenMs: ended.lastSeenMs,
+              model: memory.model,
+            }),
     };
   }
 
@@ -190,7 +233,13 @@ export class Miner {
     return memory;
   }
 
-  #look(sight: TrackSight, object: SeenObject, memory: Memory, frame: SeenFrame): Candidate[] {
+  #look(
+    sight: TrackSight,
+    object: SeenObject,
+    others: readonly SeenObject[],
+    memory: Memory,
+    frame: SeenFrame,
+  ): Wish[] {
     const { reasons, margin, uncertainScore, stableFrames, stableShare } = this.#rules;
     const { className, score, rival } = object;
     const before = memory.last;
@@ -199,7 +248,7 @@ export class Miner {
       const hardness = 1 - (score - rival.score) / margin;
       found.push({ reason: 'margin', hardness, rivalName: rival.className });
     }
-    if (before !== undefined && before.className !== className) {
+    if (before !== undefined && before.className !== className && className !== sight.className) {
       const hardness = Math.min(before.score, score);
       if (hardness >= FLIP_SCORE) found.push({ reason: 'flip', hardness, rivalName: before.className });
     }
@@ -213,13 +262,10 @@ export class Miner {
       .flatMap(({ reason, hardness, rivalName }) => {
         const kept = memory.kept.get(reason);
         if (!isWorth(kept, hardness, frame.wallMs)) return [];
-        const others = frame.detections
-          .filter((_, index) => index !== sight.detection)
-          .map((other) => toSeen(other, frame.classes));
         const { wallMs: takenMs, model } = frame;
         const candidate = { takenMs, reason, hardness, rivalName, model, object, others };
         memory.kept.set(reason, { candidate, taken: (kept?.taken ?? 0) + 1 });
-        return [candidate];
+        return [{ candidate, instead: kept?.candidate ?? null }];
       });
   }
 
@@ -235,23 +281,3 @@ const isWorth = (kept: Kept | undefined, hardness: number, nowMs: number): boole
   (kept.taken < MAX_PICTURES &&
     hardness >= kept.candidate.hardness + HARDER &&
     nowMs - kept.candidate.takenMs >= LATER_MS);
-
-/**
- * What a track says: its frames are no independent looks, so that together they weigh what the vote's share says, at most 1,
- * divided by how often each class was predicted.
- */
-const observe = (
-  { key, frames, votes }: ExampleTrack,
-  { className, source, confidence }: Presumption,
-  model: string,
-  seenMs: number,
-): Observation[] =>
-  votes.map((vote) => ({
-    seenMs,
-    source,
-    predicted: vote.className,
-    presumed: className,
-    weight: (confidence * vote.frames) / frames,
-    model,
-    about: key,
-  }));

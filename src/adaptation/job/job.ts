@@ -34,48 +34,56 @@ export const TRIGGERS = ['command', 'schedule', 'drift', 'budget', 'heat', 'miss
 /** Why an adaptation was begun; `miss`: the one before was over its budget on the device. */
 export type Trigger = (typeof TRIGGERS)[number];
 
-export const jobSchema = z.strictObject({
-  format: z.literal('bitlane-adaptation'),
-  version: z.literal(1),
-  id: z.string().regex(/^[a-z0-9-]{1,64}$/),
-  createdAt: z.iso.datetime(),
-  trigger: z.enum(TRIGGERS),
-  /** Artifact folder of the FP32 model. */
-  parent: path,
-  /** Artifact folder of the model that serves: what a candidate must not be worse than. */
-  baseline: path,
-  tuning: pictures,
-  /** Labelled pictures that nothing is tuned on; without them the FP32 model's word on `frames` counts. */
-  validation: pictures.optional(),
-  frames: z.strictObject({ path, most: z.int().min(1).max(100_000) }).optional(),
-  /** Critical pairs; what the tuning pictures show where they are left out. */
-  pairs: z.array(pair).min(1).max(1_000).optional(),
-  /** Always among them, where the model knows their classes. */
-  pinned: z.array(pair).max(1_000).default([]),
-  /** Never among them. */
-  banned: z.array(pair).max(1_000).default([]),
-  budget: budgetSchema,
-  /** What of a frame's p95 is not the run of the model: p95 of a frame over the median of a run, as learned on this device. */
-  frameOverRun: z.number().min(1).max(1_000).default(1),
-  objective: z.enum(OBJECTIVES),
-  calibrationPictures: z.int().min(1).max(10_000),
-  /** A device profile's file; measured where a limit needs one and there is none. */
-  profile: path.optional(),
-  profileSeconds: z.int().min(1).max(86_400).default(180),
-  processes: z.int().min(1).max(64),
-  /** Threads of the detector, for measurements. */
-  threads: z.int().min(1).max(64),
-  /** Further artifacts, each faster than the one before. */
-  rungs: z.int().min(0).max(8).default(0),
-  acceptance: z.strictObject({
-    minPictures: z.int().min(1),
-    minObjects: z.int().min(1),
-    maxDrop: z.number().min(0).max(1),
-  }),
-  /** Folder of measurements that outlive the job. */
-  cache: path,
-  name: z.string().min(1).max(128).optional(),
-});
+export const jobSchema = z
+  .strictObject({
+    format: z.literal('bitlane-adaptation'),
+    version: z.literal(1),
+    id: z.string().regex(/^[a-z0-9-]{1,64}$/),
+    createdAt: z.iso.datetime(),
+    trigger: z.enum(TRIGGERS),
+    /** Artifact folder of the FP32 model. */
+    parent: path,
+    /** Artifact folder of the model that serves: what a candidate must not be worse than. */
+    baseline: path,
+    /** What is looked at; one of `tuning` and `examples`. */
+    tuning: pictures.optional(),
+    /** The hard examples of a device: a part of them is tuned on, another one judged by. */
+    examples: z.strictObject({ stateDir: path, most: z.int().min(1).max(100_000) }).optional(),
+    /** Labelled pictures that nothing is tuned on; without them the FP32 model's word on `frames` counts. */
+    validation: pictures.optional(),
+    frames: z.strictObject({ path, most: z.int().min(1).max(100_000) }).optional(),
+    /** Critical pairs; what the tuning pictures show where they are left out. */
+    pairs: z.array(pair).min(1).max(1_000).optional(),
+    /** Always among them, where the model knows their classes. */
+    pinned: z.array(pair).max(1_000).default([]),
+    /** Never among them. */
+    banned: z.array(pair).max(1_000).default([]),
+    budget: budgetSchema,
+    /** What of a frame's p95 is not the run of the model: p95 of a frame over the median of a run, as learned on this device. */
+    frameOverRun: z.number().min(1).max(1_000).default(1),
+    objective: z.enum(OBJECTIVES),
+    calibrationPictures: z.int().min(1).max(10_000),
+    /** A device profile's file; measured where a limit needs one and there is none. */
+    profile: path.optional(),
+    profileSeconds: z.int().min(1).max(86_400).default(180),
+    processes: z.int().min(1).max(64),
+    /** Threads of the detector, for measurements. */
+    threads: z.int().min(1).max(64),
+    /** Further artifacts, each faster than the one before. */
+    rungs: z.int().min(0).max(8).default(0),
+    acceptance: z.strictObject({
+      minPictures: z.int().min(1),
+      minObjects: z.int().min(1),
+      maxDrop: z.number().min(0).max(1),
+    }),
+    /** Folder of measurements that outlive the job. */
+    cache: path,
+    name: z.string().min(1).max(128).optional(),
+  })
+  .refine(({ tuning, examples }) => (tuning === undefined) !== (examples === undefined), {
+    path: ['tuning'],
+    message: 'must be given, or examples instead of it',
+  });
 export type Job = z.output<typeof jobSchema>;
 
 const JOB_FILE = 'job.json';

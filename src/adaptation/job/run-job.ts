@@ -40,6 +40,7 @@ import { Checkpoints } from '../checkpoints.js';
 import type { Made } from '../documents.js';
 import { artifactMeasure } from '../measure-artifact.js';
 import { adaptationReport } from '../report.js';
+import { exampleMaterial, materialSchema } from './examples.js';
 import { type Job, readJob } from './job.js';
 import { type JobResult, type MadeArtifact, readResult, writeResult } from './result.js';
 import { spread, takeSnapshot } from './snapshot.js';
@@ -79,11 +80,47 @@ const labelledIn = (artifact: Artifact, dataSet: DataSet, isLabelled: boolean): 
   isLabelled,
 });
 
+interface AskedPictures {
+  readonly tuning: NonNullable<Job['tuning']>;
+  readonly validation?: Job['validation'];
+  readonly frames?: Job['frames'];
+}
+
+/** What is to be looked at: what the job names, or the device's hard examples as they are now. */
+const picturesOf = async ({ folder, job, checkpoints, options }: Context): Promise<AskedPictures> => {
+  const { tuning, validation, frames, examples, acceptance } = job;
+  if (examples === undefined) {
+    if (tuning === undefined) throw new BitlaneError('BAD_CONFIG', 'the job names no pictures');
+    return { tuning, validation, frames };
+  }
+  const { signal, onProgress } = options;
+  const material = await checkpoints.once('examples', materialSchema, () =>
+    exampleMaterial({
+      ...examples,
+      minPictures: acceptance.minPictures,
+      folder: join(folder, 'examples'),
+      ...(signal !== undefined && { signal }),
+      onProgress: (done, all) => onProgress?.('examples', done, all),
+    }),
+  );
+  const part = (path: string): AskedPictures['tuning'] => ({
+    path,
+    split: 'train',
+    most: examples.most,
+    labelled: true,
+  });
+  return {
+    tuning: part(material.tuning),
+    frames: { path: material.frames, most: examples.most },
+    ...(material.validation !== undefined && { validation: part(material.validation) }),
+  };
+};
+
 /** The pictures of one part of the job, as they were when it began. */
 const snapshotOf = async (
   { folder, checkpoints, parent, options }: Context,
   part: 'tuning' | 'validation',
-  asked: Job['tuning'],
+  asked: NonNullable<Job['tuning']>,
 ): Promise<Labelled> => {
   const { signal, onProgress } = options;
   const target = join(folder, part);
@@ -115,8 +152,7 @@ const calibrationFor = async ({ job, parent, checkpoints }: Context, tuning: Lab
   return openDataSet(folder, { split: 'train' });
 };
 
-const framesFor = async ({ job, checkpoints }: Context): Promise<readonly string[]> => {
-  const { frames } = job;
+const framesFor = async ({ checkpoints }: Context, frames: Job['frames']): Promise<readonly string[]> => {
   if (frames === undefined) {
     throw new BitlaneError(
       'BAD_DATASET',
@@ -247,11 +283,12 @@ const significantOf = ({ components }: SignificanceMap): { component: string; di
 const run = async (context: Context): Promise<JobResult> => {
   const { folder, job, parent, checkpoints, options } = context;
   const { signal, onProgress } = options;
-  const tuning = await snapshotOf(context, 'tuning', job.tuning);
+  const asked = await picturesOf(context);
+  const tuning = await snapshotOf(context, 'tuning', asked.tuning);
   const judgedBy: JudgedBy =
-    job.validation === undefined
-      ? { kind: 'teacher', frames: await framesFor(context) }
-      : { kind: 'labels', validation: await snapshotOf(context, 'validation', job.validation) };
+    asked.validation === undefined
+      ? { kind: 'teacher', frames: await framesFor(context, asked.frames) }
+      : { kind: 'labels', validation: await snapshotOf(context, 'validation', asked.validation) };
   const calibration = await calibrationFor(context, tuning);
   const reduceRange = await checkpoints.once('kernels', z.boolean(), () => integersSaturate());
   const profile = await profileFor(context, tuning);

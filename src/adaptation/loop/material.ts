@@ -1,44 +1,24 @@
-// Where a job's pictures come from.
+// Which pictures a job looks at: a labelled data set that lies on the device, or the device's own hard examples.
 import type { Config } from '../../config/index.js';
-import { BitlaneError } from '../../errors.js';
 import type { Job } from '../job/job.js';
 import type { ClassPair } from './triggers.js';
 
-/** What a job looks at. */
-export type Pictures = Pick<Job, 'tuning' | 'validation' | 'frames' | 'pairs'>;
+/** What a job says of its pictures. */
+export type Pictures = Pick<Job, 'tuning' | 'validation' | 'examples' | 'pairs'>;
 
-/** Gives a job its pictures. */
-export interface Material {
-  /**
-   * @param folder an empty one of the job's own, for what must be written
-   * @param critical pairs that are critical by what was observed
-   * @throws BitlaneError `BAD_DATASET` where there are not enough
-   */
-  prepare(folder: string, config: Config, critical: readonly ClassPair[]): Promise<Pictures>;
-}
-
-/** A labelled data set that lies on the device. */
-export const dataSetMaterial: Material = {
-  prepare: (_folder, { adaptation }, critical) => {
-    const { data, pictures } = adaptation;
-    if (data === undefined) {
-      return Promise.reject(
-        new BitlaneError(
-          'BAD_DATASET',
-          'there are no pictures to adapt to: name labelled ones in adaptation.data',
-        ),
-      );
-    }
-    const part = (split: Job['tuning']['split']): Job['tuning'] => ({
-      path: data.path,
-      split,
-      most: pictures,
-      labelled: true,
-    });
-    return Promise.resolve({
-      tuning: part(data.tuning),
-      validation: part(data.validation),
-      ...(critical.length > 0 && { pairs: critical.map(([a, b]): [string, string] => [a, b]) }),
-    });
-  },
+/** @param critical pairs that are critical by what was observed; what the pictures show where there are none */
+export const picturesFor = (
+  { stateDir, adaptation }: Pick<Config, 'stateDir' | 'adaptation'>,
+  critical: readonly ClassPair[],
+): Pictures => {
+  const { data, pictures: most } = adaptation;
+  const pairs = critical.length === 0 ? {} : { pairs: critical.map(([a, b]): [string, string] => [a, b]) };
+  if (data === undefined) return { ...pairs, examples: { stateDir, most } };
+  const part = (split: 'train' | 'val' | 'test'): NonNullable<Job['tuning']> => ({
+    path: data.path,
+    split,
+    most,
+    labelled: true,
+  });
+  return { ...pairs, tuning: part(data.tuning), validation: part(data.validation) };
 };

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { artifactIdSchema } from '../../registry/index.js';
-import { type AdaptationRows, openStore } from '../../store/index.js';
+import { type AdaptationRows, readStore } from '../../store/index.js';
 import { budgetSchema, TRIGGERS } from '../job/job.js';
 import type { JobResult } from '../job/result.js';
 import type { Evidence } from '../documents.js';
@@ -190,7 +190,7 @@ export class AdaptationHistory {
 export const readHistory = (stateDir: string, most: number): AdaptationRecord[] => {
   const path = join(stateDir, 'bitlane.db');
   if (!existsSync(path)) return [];
-  const store = openStore(path);
+  const store = readStore(path);
   try {
     return new AdaptationHistory(store.adaptations).list(most);
   } finally {

@@ -15,7 +15,7 @@ import { type Job, readJob, type Trigger, writeJob } from '../job/job.js';
 import type { JobResult } from '../job/result.js';
 import { keepReport, pruneCache } from './files.js';
 import { LadderWalk } from './ladder-walk.js';
-import type { Material } from './material.js';
+import { picturesFor } from './material.js';
 import { LoopMemory } from './memory.js';
 import { floatParentOf } from './parent.js';
 import { AdaptationHistory, type AdaptationRecord, ofResult } from './record.js';
@@ -38,7 +38,6 @@ export interface LoopOptions {
   readonly registry: Registry;
   readonly serving: Serving;
   readonly store: Pick<Store, 'keyValue' | 'adaptations'>;
-  readonly material: Material;
   /** Pairs that are critical by what was observed; none where nothing was. */
   readonly critical: () => readonly ClassPair[];
   /** Whether heat or voltage holds the device back now; `null` where it does not tell. */
@@ -211,7 +210,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
     trigger: Trigger,
     { budget, pairs }: { readonly budget?: Job['budget'] | undefined; readonly pairs?: Job['pairs'] },
   ): Promise<{ readonly id: string; readonly parent: string }> {
-    const { registry, serving, material, critical } = this.#options;
+    const { registry, serving, critical } = this.#options;
     const config = this.#options.config();
     const { adaptation, confusions, detector } = config;
     const { ladder, frameOverRun } = this.#memory.value;
@@ -226,46 +225,38 @@ export class AdaptationService extends Emitter<LoopEvents> {
     const id = `${now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`;
     const [incoming, folder] = [join(this.#folder, 'job.incoming'), join(this.#folder, 'job')];
     rmSync(incoming, { recursive: true, force: true });
-    mkdirSync(join(incoming, 'material'), { recursive: true, mode: 0o750 });
-    // Material is written where the job will lie: its paths must hold.
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(incoming, folder);
+    mkdirSync(incoming, { recursive: true, mode: 0o750 });
     const wanted = budget ?? adaptation.budget;
     const limited = Object.values(wanted).some((limit) => limit !== undefined);
-    try {
-      const pictures = await material.prepare(join(folder, 'material'), config, pairs ?? critical());
-      writeJob(folder, {
-        format: 'bitlane-adaptation',
-        version: 1,
-        id,
-        createdAt: now.toISOString(),
-        trigger,
-        parent: dirname(parent.modelPath),
-        baseline: dirname(baseline.modelPath),
-        ...pictures,
-        ...(pairs !== undefined && { pairs }),
-        pinned: confusions.pinned,
-        banned: confusions.banned,
-        // Where nothing is limited the new model is at least no larger than the one that serves.
-        budget: limited ? definedOnly(wanted) : { modelBytes: baseline.manifest.modelBytes },
-        frameOverRun: frameOverRun[parent.id] ?? 1,
-        objective: adaptation.objective,
-        calibrationPictures: adaptation.calibrationPictures,
-        ...(adaptation.profile !== undefined && { profile: adaptation.profile }),
-        processes: adaptation.processes,
-        threads: detector.threads,
-        rungs: adaptation.ladder.rungs,
-        acceptance: {
-          minPictures: adaptation.minPictures,
-          minObjects: adaptation.minObjects,
-          maxDrop: adaptation.maxDrop,
-        },
-        cache: join(this.#folder, 'cache'),
-      });
-    } catch (error) {
-      rmSync(folder, { recursive: true, force: true });
-      throw error;
-    }
+    writeJob(incoming, {
+      format: 'bitlane-adaptation',
+      version: 1,
+      id,
+      createdAt: now.toISOString(),
+      trigger,
+      parent: dirname(parent.modelPath),
+      baseline: dirname(baseline.modelPath),
+      ...picturesFor(config, pairs ?? critical()),
+      pinned: confusions.pinned,
+      banned: confusions.banned,
+      // Where nothing is limited the new model is at least no larger than the one that serves.
+      budget: limited ? definedOnly(wanted) : { modelBytes: baseline.manifest.modelBytes },
+      frameOverRun: frameOverRun[parent.id] ?? 1,
+      objective: adaptation.objective,
+      calibrationPictures: adaptation.calibrationPictures,
+      ...(adaptation.profile !== undefined && { profile: adaptation.profile }),
+      processes: adaptation.processes,
+      threads: detector.threads,
+      rungs: adaptation.ladder.rungs,
+      acceptance: {
+        minPictures: adaptation.minPictures,
+        minObjects: adaptation.minObjects,
+        maxDrop: adaptation.maxDrop,
+      },
+      cache: join(this.#folder, 'cache'),
+    });
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(incoming, folder);
     this.#take(folder, readJob(folder), {
       parent: parent.id,
       baseline: baseline.id,
@@ -309,7 +300,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
       budget: job.budget,
       pairs: [],
       objects: 0,
-      labelled: job.tuning.labelled,
+      labelled: job.tuning?.labelled ?? true,
       significant: [],
       bits: {},
       int8: 0,

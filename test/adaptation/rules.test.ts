@@ -64,6 +64,7 @@ t.test('what is due', async (t) => {
   t.equal(dueTrigger(config(), moment), undefined, 'no hours, no schedule');
   t.equal(dueTrigger(config(), { ...moment, critical: [['bus', 'truck']] }), 'drift');
   t.equal(dueTrigger(config(), { ...moment, critical: [] }), undefined, 'nothing observed is no drift');
+  t.equal(dueTrigger(config(), { ...moment, adaptedTo: undefined }), 'drift', 'the first confusions are one');
   t.equal(dueTrigger(config({ onDrift: false }), { ...moment, critical: [['bus', 'truck']] }), undefined);
   t.equal(dueTrigger(config(), { ...moment, budgetChanged: true }), 'budget');
   t.equal(dueTrigger(config({ onHeat: true }), { ...moment, throttledMs: 31 * 60_000 }), 'heat');

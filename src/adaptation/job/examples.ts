@@ -1,6 +1,6 @@
 // Hard examples as a job's pictures: what an operator, the tracks or the teacher say to tune on, another part to judge by.
 import { createHash } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { configSchema } from '../../config/index.js';
@@ -50,7 +50,11 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
     const rules = configSchema.shape.examples.parse({});
     const library = new ExampleLibrary({ stateDir, store, rules, log: silentLog });
     const all: Example[] = [];
-    for (const example of library.all()) if (all.push(example) >= most) break;
+    for (const example of library.all()) {
+      // The daemon goes on removing what is old.
+      if (!existsSync(library.picturePath(example.id))) continue;
+      if (all.push(example) >= most) break;
+    }
     const said = (sources: readonly Source[]) => (example: Example) =>
       sources.some((source) => source === (example.label === null ? example.presumed?.source : 'operator'));
     const held = all.filter(isHeld);

@@ -78,6 +78,8 @@ export const jobSchema = z
     }),
     /** Folder of measurements that outlive the job. */
     cache: path,
+    /** MiB of them that are left at the end. */
+    cacheMb: z.number().min(1).default(512),
     name: z.string().min(1).max(128).optional(),
   })
   .refine(({ tuning, examples }) => (tuning === undefined) !== (examples === undefined), {

@@ -42,6 +42,7 @@ import { artifactMeasure } from '../measure-artifact.js';
 import { adaptationReport } from '../report.js';
 import { exampleMaterial, materialSchema } from './examples.js';
 import { type Job, readJob } from './job.js';
+import { pruneCache } from './prune.js';
 import { type JobResult, type MadeArtifact, readResult, writeResult } from './result.js';
 import { spread, takeSnapshot } from './snapshot.js';
 
@@ -375,5 +376,6 @@ export const runJob = async (folder: string, options: RunOptions = {}): Promise<
     result = { outcome: 'failed', job: job.id, code: error.code, reason: error.message };
   }
   writeResult(folder, result);
+  pruneCache(job.cache, job.cacheMb);
   return result;
 };

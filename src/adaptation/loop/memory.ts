@@ -1,7 +1,9 @@
 // What the loop knows from one adaptation to the next; it survives a restart.
 import { z } from 'zod';
+import { messageOf } from '../../errors.js';
 import { artifactIdSchema } from '../../registry/index.js';
 import type { KeyValue } from '../../store/index.js';
+import type { Log } from '../../system/index.js';
 import { budgetSchema } from '../job/job.js';
 import { ladderSchema } from './ladder.js';
 
@@ -27,10 +29,12 @@ export type Memory = z.output<typeof memorySchema>;
 
 export class LoopMemory {
   readonly #store: KeyValue;
+  readonly #log: Log;
   #value: Memory;
 
-  constructor(store: KeyValue) {
+  constructor(store: KeyValue, log: Log) {
     this.#store = store;
+    this.#log = log;
     this.#value = store.get(KEY, memorySchema as z.ZodType<Memory>) ?? memorySchema.parse({});
   }
 
@@ -40,7 +44,12 @@ export class LoopMemory {
 
   set(change: Partial<Memory>): void {
     this.#value = { ...this.#value, ...change };
-    this.#store.set(KEY, this.#value);
+    try {
+      this.#store.set(KEY, this.#value);
+    } catch (error) {
+      // A disk that takes nothing must not end the loop: it is known until the next start.
+      this.#log.warn(`what the loop learned could not be kept: ${messageOf(error)}`);
+    }
   }
 
   /** Learns what frames take beside the run that was promised. */

@@ -1,6 +1,7 @@
 // The loop in the supervisor: begins adaptations, owns their process, tries what they come to, watches it on the road.
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config/index.js';
 import type { FrameResult } from '../../detector/index.js';
@@ -13,7 +14,7 @@ import type { FinishedTrack } from '../../tracking/index.js';
 import { Adapter } from '../job/adapter.js';
 import { type Job, readJob, type Trigger, writeJob } from '../job/job.js';
 import type { JobResult } from '../job/result.js';
-import { keepReport, pruneCache } from './files.js';
+import { keepReport } from './files.js';
 import { LadderWalk } from './ladder-walk.js';
 import { picturesFor } from './material.js';
 import { LoopMemory } from './memory.js';
@@ -47,6 +48,7 @@ export interface LoopOptions {
   readonly tickMs?: number;
 }
 
+const OUTGOING = 'outgoing-';
 const TICK_MS = 2_000;
 /** Unexpected ends of the adapter's process after which a job is given up. */
 const ATTEMPTS = 4;
@@ -77,6 +79,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   #timer: NodeJS.Timeout | undefined;
   #ticking: Promise<void> = Promise.resolve();
   #refusal = '';
+  #removing: Promise<void> = Promise.resolve();
 
   constructor(options: LoopOptions) {
     super();
@@ -84,7 +87,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
     this.#log = options.log;
     this.#folder = join(options.stateDir, 'adaptation');
     this.#history = new AdaptationHistory(options.store.adaptations);
-    this.#memory = new LoopMemory(options.store.keyValue);
+    this.#memory = new LoopMemory(options.store.keyValue, options.log);
     this.#ladder = new LadderWalk(options.serving, options.log);
   }
 
@@ -114,6 +117,9 @@ export class AdaptationService extends Emitter<LoopEvents> {
   /** Takes up a job that was under way, and begins to look at the clock. */
   start(): void {
     mkdirSync(join(this.#folder, 'cache'), { recursive: true, mode: 0o750 });
+    for (const name of readdirSync(this.#folder)) {
+      if (name.startsWith(OUTGOING)) this.#remove(join(this.#folder, name));
+    }
     const folder = join(this.#folder, 'job');
     if (existsSync(folder)) this.#resume(folder);
     this.#tell();
@@ -127,6 +133,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
     await this.#ticking;
     await this.#adapter?.stop();
     await this.#work;
+    await this.#removing;
     this.removeAll();
   }
 
@@ -254,6 +261,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
         maxDrop: adaptation.maxDrop,
       },
       cache: join(this.#folder, 'cache'),
+      cacheMb: adaptation.cacheMb,
     });
     rmSync(folder, { recursive: true, force: true });
     renameSync(incoming, folder);
@@ -411,12 +419,25 @@ export class AdaptationService extends Emitter<LoopEvents> {
     this.#keep({ outcome, reason, endedAt: new Date().toISOString() });
     this.#memory.set({ lastEndMs: Date.now() });
     keepReport(this.#folder, job.folder, job.id);
-    rmSync(job.folder, { recursive: true, force: true });
-    pruneCache(join(this.#folder, 'cache'), this.#config.cacheMb);
+    this.#remove(job.folder);
     this.#job = undefined;
     this.#log.info(`the adaptation has ended: ${outcome}: ${reason}`, { adaptation: job.id });
     this.#event('adapted');
     this.#setStatus('idle');
+  }
+
+  /** Out of the way at once; the bytes go while the loop goes on. */
+  #remove(folder: string): void {
+    const outgoing = join(this.#folder, `${OUTGOING}${randomBytes(4).toString('hex')}`);
+    try {
+      renameSync(folder, outgoing);
+    } catch (error) {
+      this.#log.warn(`${folder} cannot be removed: ${messageOf(error)}`);
+      return;
+    }
+    this.#removing = this.#removing
+      .then(() => rm(outgoing, { recursive: true, force: true }))
+      .catch((error: unknown) => this.#log.warn(`${outgoing} cannot be removed: ${messageOf(error)}`));
   }
 
   #keep(change: Partial<AdaptationRecord>): void {

@@ -58,7 +58,6 @@ export const dueTrigger = (
   if (sinceMs < SOONER * everyMs) return undefined;
   if (budgetChanged) return 'budget';
   if (config.onHeat && throttledMs >= config.heatMinutes * 60_000) return 'heat';
-  if (config.onDrift && critical.length > 0 && adaptedTo !== undefined && hasDrifted(adaptedTo, critical))
-    return 'drift';
+  if (config.onDrift && critical.length > 0 && hasDrifted(adaptedTo ?? [], critical)) return 'drift';
   return config.schedule.length > 0 && sinceMs >= everyMs ? 'schedule' : undefined;
 };

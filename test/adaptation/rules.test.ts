@@ -2,11 +2,15 @@
 import t from 'tap';
 import { judge } from '../../src/adaptation/index.js';
 import { comparisonSchema, evidenceSchema } from '../../src/adaptation/documents.js';
+import { LadderWalk } from '../../src/adaptation/loop/ladder-walk.js';
 import { LadderSteps, stepFrom } from '../../src/adaptation/loop/ladder.js';
 import { type LiveFigures, worseThanBefore } from '../../src/adaptation/loop/live.js';
 import { dueTrigger, hasDrifted, inWindow } from '../../src/adaptation/loop/triggers.js';
 import { adaptationSchema } from '../../src/config/index.js';
+import type { FrameResult } from '../../src/detector/index.js';
 import { ConfusionMatrix } from '../../src/evaluation/index.js';
+import type { Artifact } from '../../src/registry/index.js';
+import { silentLog } from '../../src/system/index.js';
 
 const config = (change: object = {}) => adaptationSchema.parse({ enabled: true, ...change });
 const at = (time: string): Date => new Date(`2026-03-10T${time}:00`);
@@ -214,4 +218,44 @@ t.test('the ladder is walked down within seconds, and up with patience', async (
     ['b', undefined, 'a', undefined],
   );
   t.equal(stepFrom(rungs, 'x', 'down'), undefined);
+});
+
+t.test('a device that is held back serves the next rung, and the better one again', async (t) => {
+  const [best, fast] = ['a'.repeat(64), 'b'.repeat(64)];
+  const rungs = [
+    { id: best, runMs: 50 },
+    { id: fast, runMs: 20 },
+  ];
+  const deployed: string[] = [];
+  let active = best;
+  const serving = {
+    get artifact() {
+      return { id: active } as Artifact;
+    },
+    deploy: (id: string) => {
+      deployed.push(id);
+      active = id;
+      return Promise.resolve({ committed: true });
+    },
+    use: () => Promise.resolve(),
+  };
+  const walk = new LadderWalk(serving, silentLog);
+  const rules = { downSeconds: 2, upSeconds: 10 };
+  const frame = (inferenceMs: number): void => {
+    const timings = { preprocessMs: 1, inferenceMs, postprocessMs: 1 };
+    walk.result({ artifactId: active, timings } as FrameResult);
+  };
+  const see = (throttled: boolean, second: number) => walk.see(rungs, throttled, 60, rules, 1000 * second);
+  t.equal(await see(true, 0), false);
+  t.equal(await see(true, 2), true, 'throttled for long enough');
+  t.equal(await see(true, 5), false, 'there is no rung below');
+  t.equal(await see(false, 6), false);
+  t.equal(await see(false, 16), true);
+  for (let i = 0; i < 64; i++) frame(70);
+  t.equal(await see(false, 17), false);
+  t.equal(await see(false, 19), true, 'frames over the budget are strain, too');
+  t.same(deployed, [fast, best, fast]);
+  active = 'c'.repeat(64);
+  t.equal(await see(true, 100), false, 'what is on no rung stays');
+  t.equal(await see(true, 110), false);
 });

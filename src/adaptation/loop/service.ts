@@ -66,6 +66,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   readonly #watch = new LiveWatch();
   readonly #ladder: LadderWalk;
   readonly #stop = new AbortController();
+  readonly #stopped: Promise<undefined>;
   #job: Begun | undefined;
   #record: AdaptationRecord | undefined;
   #adapter: Adapter | undefined;
@@ -85,6 +86,9 @@ export class AdaptationService extends Emitter<LoopEvents> {
     super();
     this.#options = options;
     this.#log = options.log;
+    this.#stopped = new Promise((resolve) => {
+      this.#stop.signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
     this.#folder = join(options.stateDir, 'adaptation');
     this.#history = new AdaptationHistory(options.store.adaptations);
     this.#memory = new LoopMemory(options.store.keyValue, options.log);
@@ -130,10 +134,8 @@ export class AdaptationService extends Emitter<LoopEvents> {
   async stop(): Promise<void> {
     this.#stop.abort();
     clearTimeout(this.#timer);
-    await this.#ticking;
     await this.#adapter?.stop();
-    await this.#work;
-    await this.#removing;
+    await Promise.all([this.#ticking, this.#work, this.#removing]);
     this.removeAll();
   }
 
@@ -295,6 +297,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   #take(folder: string, job: Job, models: Pick<AdaptationRecord, 'parent' | 'baseline'>): void {
     this.#job = { id: job.id, trigger: job.trigger, startedAt: job.createdAt, folder };
     this.#cancelled = false;
+    this.#paused = false;
     const isNew = this.#history.get(job.id) === undefined;
     this.#keep({
       id: job.id,
@@ -331,6 +334,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   async #run(folder: string, job: Job): Promise<void> {
     for (let attempt = 1; ;) {
+      if (this.#cancelled) return this.#end('cancelled', 'it was cancelled');
       const outcome = await this.#runOnce(folder);
       if (this.#stop.signal.aborted) return;
       if (this.#cancelled) return this.#end('cancelled', 'it was cancelled');
@@ -386,7 +390,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
     this.#setStatus('deploying');
     const { registry, serving } = this.#options;
     const { parent, baseline } = this.#record ?? { parent: '', baseline: '' };
-    const tried = await tryCandidate(
+    const trial = tryCandidate(
       { registry, serving, memory: this.#memory, log: this.#log, wait: (ms) => this.#wait(ms) },
       {
         job,
@@ -397,7 +401,9 @@ export class AdaptationService extends Emitter<LoopEvents> {
         minAgreement: this.#config.minAgreement,
       },
     );
-    if (this.#stop.signal.aborted) return;
+    // A daemon that stops does not wait for a canary; the job is still there at its next start.
+    const tried = await Promise.race([trial, this.#stopped]);
+    if (tried === undefined || this.#stop.signal.aborted) return;
     this.#keep({ canary: tried.figures ?? null });
     if (!tried.committed) {
       this.#end('refused', tried.reason);
@@ -494,8 +500,9 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   #endWatch(reason: string, outcome?: 'rolled-back'): void {
     const { before, after } = this.#watch.figures;
+    const isSeen = this.#watch.model === this.#record?.candidate;
     this.#keep({
-      ...(before && after && { live: { before, after } }),
+      ...(isSeen && before && after && { live: { before, after } }),
       ...(outcome && { outcome, reason }),
     });
     this.#setStatus('idle');
@@ -526,6 +533,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
         await this.#pauseOutside(config);
         break;
       case 'watching': {
+        if (this.#watch.model !== this.#record?.candidate && nowMs <= this.#watchedUntilMs) break;
         const problem = this.#watch.verdict(config.watch, this.#record?.budget.latencyMs);
         if (problem !== undefined) await this.#goBack(problem);
         else if (nowMs > this.#watchedUntilMs) this.#endWatch('');
@@ -540,9 +548,12 @@ export class AdaptationService extends Emitter<LoopEvents> {
     }
     if (this.#status !== 'deploying') {
       const { ladder, budget } = this.#memory.value;
-      const stepped = await this.#ladder.see(ladder, throttled, budget?.latencyMs, config.ladder);
+      const stepped = await Promise.race([
+        this.#ladder.see(ladder, throttled, budget?.latencyMs, config.ladder),
+        this.#stopped,
+      ]);
       // A step is not the loop's new model.
-      if (stepped && this.#status === 'watching') this.#endWatch('the device stepped down');
+      if (stepped === true && this.#status === 'watching') this.#endWatch('the device stepped down');
     }
   }
 

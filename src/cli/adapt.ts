@@ -181,6 +181,8 @@ const demanded = (option: string, value: string | undefined): string => {
 };
 
 export const addAdapt: AddCommand = (program, cli) => {
+  // What stands behind `adapt history` is that one's, though `adapt` itself has options of the same names.
+  program.enablePositionalOptions();
   const command = program
     .command('adapt')
     .enablePositionalOptions()

@@ -76,7 +76,7 @@ const failing = async (
       { ...rules, ...change.rules },
       {
         ...(change.check && { check: change.check }),
-        commit: () => t.fail('it must not be committed'),
+        commit: () => void t.fail('it must not be committed'),
         undo: () => void (undone += 1),
       },
     ),

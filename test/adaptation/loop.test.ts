@@ -184,10 +184,6 @@ t.test('what cannot be done is refused or ends with a reason', async (t) => {
   await saw(() => loop.state.status === 'idle');
   t.match(readHistory(stateDir, 1)[0], { outcome: 'failed', reason: /no allocation is within the budget/ });
   t.equal(models.artifact?.id, fixture.id);
-  await loop.begin('command', { budget: { averageBits: 4 }, pairs: [['bus', 'car']] });
-  await saw(() => loop.state.step === 'measuring');
-  await loop.cancel();
-  t.notOk(existsSync(join(stateDir, 'adaptation', 'job')));
   const none = await setUp(t, { data: undefined });
   await none.loop.begin('command');
   await none.saw(() => none.loop.state.status === 'idle');

@@ -7,12 +7,16 @@ import {
   type Budget,
   frontOf,
   type FrontPoint,
+  type Interaction,
+  interactionOf,
   type MeasureArtifact,
   meetBudget,
   type ObjectiveName,
   type Problem,
   problemOf,
   type Profile,
+  repairInteractions,
+  semanticPrices,
 } from '../allocation/index.js';
 import { BitlaneError } from '../errors.js';
 import type { ClassMap, DataSet } from '../evaluation/index.js';
@@ -31,6 +35,8 @@ import {
 import {
   calibrationOf,
   labelledPictures,
+  type MeasuredSignificance,
+  measurePairs,
   measureSignificance,
   type SignificanceMap,
   type SignificanceOptions,
@@ -46,6 +52,7 @@ import {
   type Evidence,
   evidenceSchema,
   frontSchema,
+  interactionsSchema,
   type Made,
   madeSchema,
   measurementsSchema,
@@ -53,7 +60,7 @@ import {
 import { teacherAgreement } from './teacher.js';
 
 /** What is being done, for a progress bar. */
-export type AdaptStep = SignificanceStep | 'solving' | 'drawing the front' | Step;
+export type AdaptStep = SignificanceStep | 'measuring pairs' | 'solving' | 'drawing the front' | Step;
 
 /** Pictures and how their classes meet the model's. */
 export interface Labelled {
@@ -88,6 +95,8 @@ export interface AdaptOptions {
   /** What the solver keeps to where that is not the budget: a run is not all of a frame. */
   readonly limits?: Budget;
   readonly objective: ObjectiveName;
+  /** Layers whose pairs are measured, the costliest first (default 0: none); with the semantic objective. */
+  readonly pairsAmong?: number;
   readonly profile?: Profile;
   /** Measures the artifact of an allocation, for the budget. */
   readonly measure: MeasureArtifact;
@@ -106,6 +115,8 @@ export interface Adapted {
   readonly artifact: Artifact;
   readonly significance: SignificanceMap;
   readonly components: readonly Component[];
+  /** What pairs of layers cost together, where that was asked for. */
+  readonly interactions: readonly Interaction[];
   readonly allocated: Allocated;
   readonly front: readonly FrontPoint[];
   readonly made: Made;
@@ -119,6 +130,8 @@ export interface Adapted {
 const NODES = 4_000;
 const SECONDS = 600;
 const BITS = [2, 4, 8] as const;
+/** Pictures that pairs are measured on: what they do beyond the sum is large or does not matter. */
+const PAIR_PICTURES = 64;
 
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
@@ -223,10 +236,10 @@ export const makeArtifact = async (
   return { artifact, made };
 };
 
-const measureMap = async (parent: Artifact, options: AdaptOptions): Promise<SignificanceMap> => {
+const measureMap = async (parent: Artifact, options: AdaptOptions): Promise<MeasuredSignificance> => {
   const { tuning, signal, onProgress, calibration = tuning.dataSet } = options;
   const { detector } = parent.manifest;
-  const { map } = await measureSignificance({
+  return measureSignificance({
     model: { id: parent.id, path: parent.modelPath, detector },
     data: { name: tuning.dataSet.path, split: tuning.dataSet.split },
     pictures: await labelledPictures(tuning.dataSet, tuning.map, tuning.isLabelled ?? true),
@@ -242,7 +255,49 @@ const measureMap = async (parent: Artifact, options: AdaptOptions): Promise<Sign
     ...(signal !== undefined && { signal }),
     ...(onProgress !== undefined && { onProgress }),
   });
-  return map;
+};
+
+/** What pairs cost beyond the sum, where they are asked for. What significance measured is taken from its cache where it is needed again. */
+const interactionsOf = async (
+  parent: Artifact,
+  problem: Problem,
+  significance: SignificanceMap,
+  options: AdaptOptions,
+  measured: () => Promise<MeasuredSignificance>,
+): Promise<readonly Interaction[]> => {
+  const { objective, budget, limits = budget, pairsAmong = 0, tuning, signal, onProgress } = options;
+  if (pairsAmong < 2 || objective !== 'semantic') return [];
+  return options.checkpoints.once('pairs', interactionsSchema, async () => {
+    const { classes, fromModel } = tuning.map;
+    const pictures = await labelledPictures(tuning.dataSet, tuning.map, tuning.isLabelled ?? true);
+    const { perturbations } = await measured();
+    const prices = semanticPrices(significance, problem.components);
+    const repaired = await repairInteractions(problem, limits, {
+      measure: async (pairs) => {
+        const effects = await measurePairs(pairs, {
+          model: { path: parent.modelPath, detector: parent.manifest.detector },
+          space: { classes, fromModel },
+          pictures: pictures.slice(0, PAIR_PICTURES),
+          groups: significance.critical.groups.map((group) => group.map((name) => classes.indexOf(name))),
+          temperature: significance.temperature,
+          perturbations,
+          ...(signal !== undefined && { signal }),
+          onProgress: (done, all) => onProgress?.('measuring pairs', done, all),
+        });
+        return pairs.map((pair, index) => {
+          const own = effects[index];
+          return own === undefined ? 0 : interactionOf(prices, pair, own);
+        });
+      },
+      widths: BITS,
+      components: pairsAmong,
+      nodes: NODES,
+      seconds: SECONDS,
+      ...(signal !== undefined && { signal }),
+    });
+    // What no allocation is within is said where the budget is met.
+    return repaired?.problem.interactions ?? [];
+  });
 };
 
 /** Holds a candidate against what is to be replaced. */
@@ -292,10 +347,17 @@ export const problemFor = (
  */
 export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promise<Adapted> => {
   const { checkpoints, budget, limits = budget, objective, signal, onProgress, baseline = parent } = options;
-  const significance = await checkpoints.once('significance', significanceSchema, () =>
-    measureMap(parent, options),
+  let measured: MeasuredSignificance | undefined;
+  const measureOnce = async (): Promise<MeasuredSignificance> =>
+    (measured ??= await measureMap(parent, options));
+  const significance = await checkpoints.once(
+    'significance',
+    significanceSchema,
+    async () => (await measureOnce()).map,
   );
-  const problem = await problemFor(parent, significance, options);
+  const alone = await problemFor(parent, significance, options);
+  const interactions = await interactionsOf(parent, alone, significance, options, measureOnce);
+  const problem = { ...alone, interactions };
   const allocated = await allocateWithin(problem, limits, 'allocation', options);
   const front = await checkpoints.once('front', frontSchema, () =>
     frontOf(problem, {
@@ -313,6 +375,7 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
       evidence.kind === 'labels' && baseline.id === parent.id ? judgedArtifact(artifact, evidence) : artifact,
     significance,
     components: problem.components,
+    interactions,
     allocated,
     front,
     made,
@@ -335,7 +398,7 @@ const budgetOf = ({ modelBytes, latencyMs, memoryMb }: Budget): NonNullable<Mani
   ...(memoryMb !== undefined && { memoryMb }),
 });
 
-/** What of a map goes into the manifest: the divergence of each layer's weights, and how far it can be trusted. */
+/** What of a map goes into the manifest: the robust divergence of each layer's weights, and how far it can be trusted. */
 const summaryOf = (
   { critical, data, components, reliability }: SignificanceMap,
   objective: string,
@@ -348,7 +411,7 @@ const summaryOf = (
   reliability: Object.fromEntries(
     BITS.flatMap((bits) => {
       const known = reliability.weights[bits];
-      return known === undefined ? [] : [[String(bits), known.divergence]];
+      return known === undefined ? [] : [[String(bits), known.robust]];
     }),
   ),
   divergence: Object.fromEntries(
@@ -357,7 +420,9 @@ const summaryOf = (
       Object.fromEntries(
         BITS.flatMap((bits) => {
           const known = weights[bits];
-          return known === undefined ? [] : [[String(bits), Number(known.divergence.mean.toPrecision(4))]];
+          return known === undefined
+            ? []
+            : [[String(bits), Number(known.robust.divergence.mean.toPrecision(4))]];
         }),
       ),
     ]),

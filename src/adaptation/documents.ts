@@ -52,6 +52,15 @@ export const frontSchema = z.array(
     }),
 );
 
+const width = z.union([z.literal(2), z.literal(4), z.literal(8), z.literal(32)]);
+export const interactionsSchema = z.array(
+  z.strictObject({
+    components: z.tuple([z.string(), z.string()]),
+    bits: z.tuple([width, width]),
+    damage: z.number(),
+  }),
+);
+
 /** An artifact that was made, in a folder of its own. */
 export const madeSchema = z.strictObject({
   id: artifactIdSchema,

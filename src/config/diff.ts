@@ -54,6 +54,7 @@ const PARTS: Readonly<Record<keyof Config, ConfigPart | 'restart'>> = {
 /** Below parts that are otherwise taken up while running. */
 const RESTART: ReadonlySet<string> = new Set([
   'mqtt.root',
+  'mqtt.embeddedPort',
   'telemetry.outboxMaxRows',
   'telemetry.outboxMaxBytes',
 ]);

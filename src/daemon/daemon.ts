@@ -13,6 +13,7 @@ import {
   ConfigTwin,
   ControlServer,
   type DesiredChange,
+  EmbeddedBroker,
   Telemetry,
 } from '../telemetry/index.js';
 import type { CountRow } from '../tracking/index.js';
@@ -188,6 +189,12 @@ export class Daemon {
 
     const parts = this.#wire(store, boot.id, twin, commands);
     this.#parts = parts;
+    const { embeddedPort } = this.#config.mqtt;
+    if (embeddedPort !== undefined) {
+      const broker = new EmbeddedBroker(embeddedPort, rootLog.part('broker'));
+      broker.start();
+      this.#undo.add('broker', () => broker.stop());
+    }
     await parts.telemetry.start();
     this.#undo.add('telemetry', () => parts.telemetry.stop());
     parts.examples.start();

@@ -28,7 +28,12 @@ export interface RewriteOptions {
   readonly floatFunctions?: ReadonlySet<string>;
   /** Ranges by channel, by the name of the value: int8 results that only FP32 nodes take get a scale for each channel then. */
   readonly channelRanges?: ChannelRanges;
+  /** Where the grids of activations come from (default `static`: from `ranges`). */
+  readonly activations?: ActivationGrids;
 }
+
+/** `static`: known when the model is made. `dynamic`: from each input's own extremes, when it runs. */
+export type ActivationGrids = 'static' | 'dynamic';
 
 /** Rewrites the model that it is given, in place. */
 export class Rewriter {

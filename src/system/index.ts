@@ -16,4 +16,5 @@ export { type Log, type LogFields, LOG_LEVELS, type LogLevel, RootLog, silentLog
 export { median } from './median.js';
 export { notify, watchdogIntervalMs } from './notify.js';
 export { type ProcessHealth, readProcesses } from './processes.js';
+export { Random } from './random.js';
 export { runBounded, type RunOptions, type RunResult } from './run.js';

@@ -1,4 +1,5 @@
 // MQTT topics, outbox, commands, desired and reported configuration; and the control socket, which serves the same commands.
+export { brokerOf, EmbeddedBroker } from './broker.js';
 export {
   type CommandAnswer,
   type CommandCounters,

@@ -4,7 +4,7 @@ export { createHead, type Decoded, type Grid, type Head, type Labels, makeGrid }
 export { cropImage, regionOf } from './crop.js';
 export { decodeJpeg, encodeJpeg } from './jpeg.js';
 export { type JpegFault, type JpegSize, readJpegSize } from './jpegHeader.js';
-export { type LetterboxTransform, toFrame, toInput } from './letterbox.js';
+export { type LetterboxTransform, type Placement, placeFrame, toFrame, toInput } from './letterbox.js';
 export { applyMasks, maskedRgb, type MaskPolygon } from './mask.js';
 export { decodeImage, decodeImageFile, frameToRgb } from './picture.js';
 export { Pipeline, type PipelineOptions, type PipelineResult, type PreparedPicture } from './pipeline.js';

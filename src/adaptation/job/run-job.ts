@@ -248,7 +248,8 @@ const rungsBelow = async (
   const top = adapted.allocated.usage.latencyMs;
   if (job.rungs === 0 || top === undefined) return [];
   const { modelBytes } = job.budget;
-  const problem = await problemFor(parent, adapted.significance, adapt);
+  const alone = await problemFor(parent, adapted.significance, adapt);
+  const problem = { ...alone, interactions: adapted.interactions };
   const fastest = await leastUsage(problem, 'latencyMs', { modelBytes }, { nodes: NODES });
   if (fastest === undefined || fastest > WORTH * top) return [];
   const rungs = [];
@@ -277,7 +278,7 @@ const rungsBelow = async (
 
 const significantOf = ({ components }: SignificanceMap): { component: string; divergence: number }[] =>
   Object.entries(components)
-    .map(([component, { weights }]) => ({ component, divergence: weights['4']?.divergence.mean ?? 0 }))
+    .map(([component, { weights }]) => ({ component, divergence: weights['4']?.robust.divergence.mean ?? 0 }))
     .sort((a, b) => b.divergence - a.divergence)
     .slice(0, TOP);
 

@@ -140,7 +140,7 @@ export const exampleEvent = (example: Example): OutboxBody<'event/example'> => {
 export const confusionsMessage = (
   report: ConfusionReport,
   { windowDays, halfLifeDays }: ConfusionsConfig,
-): StateBody<'confusions'> & CommandResult<'examples/confusions'> => ({
+): StateBody<'confusions'> => ({
   window_days: windowDays,
   half_life_days: halfLifeDays,
   classes: [...report.classes],

@@ -1,7 +1,7 @@
 // Hard examples and observed confusions as messages say them, and back. Pure.
 import type { ConfusionsConfig } from '../config/index.js';
 import type { ConfusionReport, Example, SeenObject } from '../examples/index.js';
-import type { CommandResult, ExampleMessage, OutboxBody, StateBody } from '../telemetry/index.js';
+import type { ExampleMessage, OutboxBody, StateBody } from '../telemetry/index.js';
 import type { Box } from '../vision/index.js';
 
 const iso = (ms: number): string => new Date(ms).toISOString();

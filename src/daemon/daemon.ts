@@ -279,6 +279,7 @@ export class Daemon {
       eye,
       probe,
       store,
+      examples: examples.keeper,
       latency: this.#latency,
       startedMs: this.#startedMs,
       config: () => this.#config,

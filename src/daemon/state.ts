@@ -2,6 +2,7 @@
 import { cpus, totalmem } from 'node:os';
 import type { FrameSource } from '../camera/index.js';
 import type { Config } from '../config/index.js';
+import type { ExampleKeeper } from '../examples/index.js';
 import type { Artifact, Registry } from '../registry/index.js';
 import type { OutboxCounters } from '../store/index.js';
 import { packageVersion } from '../system/index.js';
@@ -107,6 +108,7 @@ export interface HealthParts {
   readonly models: ModelService;
   readonly outbox: OutboxCounters;
   readonly telemetry: TelemetryCounters;
+  readonly examples: ExampleKeeper;
 }
 
 /** Resident memory of the serving detector in MiB, where the sample has it. */
@@ -152,6 +154,7 @@ export const healthState = (parts: HealthParts): StateBody<'health'> => {
         ? null
         : { free_mb: mb(sample.disk.availableBytes), total_mb: mb(sample.disk.totalBytes) },
     load: sample.load.one,
+    examples: examplesHealth(parts.examples),
     outbox: {
       rows: outbox.rows,
       bytes: outbox.bytes,
@@ -160,4 +163,13 @@ export const healthState = (parts: HealthParts): StateBody<'health'> => {
       unsaved: outbox.unsaved,
     },
   };
+};
+
+const examplesHealth = ({
+  library,
+  counters: { found, dropped },
+}: ExampleKeeper): NonNullable<StateBody<'health'>['examples']> => {
+  const { examples: kept, bytes } = library.size;
+  const { passedOver, refusedByReserve, failed } = library.counters;
+  return { kept, bytes, found, dropped, passed_over: passedOver, refused: refusedByReserve + failed };
 };

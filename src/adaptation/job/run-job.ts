@@ -202,6 +202,12 @@ const choosePairs = (job: Job, classes: readonly string[]): AdaptOptions['pairs'
       .flatMap((names) => parsePairs(names.join(':'), classes));
   const [pinned, banned] = [known(job.pinned), new Set(known(job.banned).map(String))];
   const chosen = job.pairs === undefined ? undefined : known(job.pairs);
+  if (chosen?.length === 0 && pinned.length === 0) {
+    throw new BitlaneError(
+      'BAD_DATASET',
+      `the pictures know none of the critical pairs ${(job.pairs ?? []).map((pair) => pair.join(':')).join(', ')}: their classes are ${classes.join(', ')}`,
+    );
+  }
   return (shown) =>
     [...new Map([...(chosen ?? shown), ...pinned].map((pair) => [String(pair), pair])).entries()]
       .filter(([key]) => !banned.has(key))

@@ -15,8 +15,9 @@ const memorySchema = z.strictObject({
   lastEndMs: z.number().optional(),
   /** Pairs that the bits of the last committed model were given for. */
   adaptedTo: z.array(z.tuple([z.string(), z.string()])).optional(),
-  /** The budget it was made within. */
+  /** The budget it was made within, and the one that was configured then. */
   budget: budgetSchema.optional(),
+  configured: budgetSchema.optional(),
   /** p95 of a frame in the detector over the median of a run, by the FP32 model's id. */
   frameOverRun: z.record(artifactIdSchema, z.number()).default({}),
   ladder: ladderSchema.default([]),

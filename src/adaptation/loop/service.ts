@@ -413,7 +413,12 @@ export class AdaptationService extends Emitter<LoopEvents> {
       if (tried.missed && misses < MISSES) await this.begin('miss', { budget: job.budget, pairs: job.pairs });
       return;
     }
-    this.#memory.set({ misses: 0, adaptedTo: result.critical.pairs, budget: job.budget });
+    this.#memory.set({
+      misses: 0,
+      adaptedTo: result.critical.pairs,
+      budget: job.budget,
+      configured: definedOnly(this.#config.budget),
+    });
     this.#end('committed', result.reason);
     this.#watchedUntilMs = performance.now() + this.#config.watch.seconds * 1000;
     this.#setStatus('watching');
@@ -573,7 +578,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   }
 
   async #beginWhereDue(config: Config['adaptation'], nowMs: number): Promise<void> {
-    const { lastEndMs, adaptedTo, budget } = this.#memory.value;
+    const { lastEndMs, adaptedTo, configured } = this.#memory.value;
     const trigger = dueTrigger(config, {
       now: new Date(),
       lastEndMs,
@@ -581,7 +586,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
       critical: this.#options.critical(),
       throttledMs: this.#throttledSinceMs === undefined ? 0 : nowMs - this.#throttledSinceMs,
       budgetChanged:
-        budget !== undefined && JSON.stringify(definedOnly(config.budget)) !== JSON.stringify(budget),
+        configured !== undefined && JSON.stringify(definedOnly(config.budget)) !== JSON.stringify(configured),
     });
     if (trigger === undefined || this.#options.serving.artifact === undefined) return;
     try {

@@ -269,6 +269,7 @@ export class Daemon {
       serving: models,
       store,
       critical: () => (examples.confusions === undefined ? [] : criticalPairs(examples.confusions)),
+      agreement: (model) => examples.agreementWithTeacher(model),
       throttled: () => probe.isThrottled(),
       log: rootLog.part('adaptation'),
     });

@@ -62,7 +62,7 @@ const record: AdaptationRecord = {
     bothMb: 240,
     modelBytes: 618_000,
   },
-  live: { before: live, after: { ...live, confidence: 0.72 } },
+  live: { before: live, after: { ...live, confidence: 0.72 }, agreement: { before: null, after: null } },
   rungs: [],
   times: { significance: 1_800_000, candidate: 300_000 },
   peakMb: 900,

@@ -85,7 +85,14 @@ export const recordSchema = z.strictObject({
   /** In the detector process under the real frames; `null` where it did not come to that. */
   canary: canarySchema.nullable(),
   /** After the swap. */
-  live: z.strictObject({ before: liveSchema, after: liveSchema }).nullable(),
+  live: z
+    .strictObject({
+      before: liveSchema,
+      after: liveSchema,
+      /** With the FP32 model, where the teacher was asked. */
+      agreement: z.strictObject({ before: number, after: number }),
+    })
+    .nullable(),
   rungs: z.array(artifactIdSchema),
   /** Milliseconds by step. */
   times: z.record(z.string(), z.number()),

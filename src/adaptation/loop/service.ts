@@ -41,6 +41,8 @@ export interface LoopOptions {
   readonly store: Pick<Store, 'keyValue' | 'adaptations'>;
   /** Pairs that are critical by what was observed; none where nothing was. */
   readonly critical: () => readonly ClassPair[];
+  /** How often the FP32 model says the class that this model said, on the frames that it was asked about; `null` where they are too few. */
+  readonly agreement?: (model: string) => Promise<number | null>;
   /** Whether heat or voltage holds the device back now; `null` where it does not tell. */
   readonly throttled: () => Promise<boolean | null>;
   readonly log: Log;
@@ -54,6 +56,8 @@ const TICK_MS = 2_000;
 const ATTEMPTS = 4;
 const RETRY_MS = 5_000;
 const MISSES = 2;
+/** Between two questions what the teacher said. */
+const ASK_MS = 30_000;
 
 type Begun = Pick<Job, 'id' | 'trigger'> & { readonly folder: string; readonly startedAt: string };
 
@@ -80,6 +84,11 @@ export class AdaptationService extends Emitter<LoopEvents> {
   #timer: NodeJS.Timeout | undefined;
   #ticking: Promise<void> = Promise.resolve();
   #refusal = '';
+  #agreement: { readonly before: number | null; readonly after: number | null } = {
+    before: null,
+    after: null,
+  };
+  #askedMs = 0;
   #removing: Promise<void> = Promise.resolve();
 
   constructor(options: LoopOptions) {
@@ -420,6 +429,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
       configured: definedOnly(this.#config.budget),
     });
     this.#end('committed', result.reason);
+    this.#agreement = { before: null, after: null };
     this.#watchedUntilMs = performance.now() + this.#config.watch.seconds * 1000;
     this.#setStatus('watching');
   }
@@ -503,11 +513,25 @@ export class AdaptationService extends Emitter<LoopEvents> {
     }
   }
 
+  /** Whether the FP32 model agrees with the new model less than with the old one, as a sentence. */
+  async #disagreement(most: number): Promise<string | undefined> {
+    const { agreement } = this.#options;
+    const record = this.#record;
+    const nowMs = performance.now();
+    if (agreement === undefined || record?.candidate == null || nowMs < this.#askedMs + ASK_MS)
+      return undefined;
+    this.#askedMs = nowMs;
+    const [before, after] = [await agreement(record.baseline), await agreement(record.candidate)];
+    this.#agreement = { before, after };
+    if (before === null || after === null || before - after <= most) return undefined;
+    return `the FP32 model agrees with ${(100 * after).toFixed(0)} % of what it says, and agreed with ${(100 * before).toFixed(0)} % of the model before`;
+  }
+
   #endWatch(reason: string, outcome?: 'rolled-back'): void {
     const { before, after } = this.#watch.figures;
     const isSeen = this.#watch.model === this.#record?.candidate;
     this.#keep({
-      ...(isSeen && before && after && { live: { before, after } }),
+      ...(isSeen && before && after && { live: { before, after, agreement: this.#agreement } }),
       ...(outcome && { outcome, reason }),
     });
     this.#setStatus('idle');
@@ -539,7 +563,9 @@ export class AdaptationService extends Emitter<LoopEvents> {
         break;
       case 'watching': {
         if (this.#watch.model !== this.#record?.candidate && nowMs <= this.#watchedUntilMs) break;
-        const problem = this.#watch.verdict(config.watch, this.#record?.budget.latencyMs);
+        const problem =
+          this.#watch.verdict(config.watch, this.#record?.budget.latencyMs) ??
+          (await this.#disagreement(config.watch.maxAgreementDrop));
         if (problem !== undefined) await this.#goBack(problem);
         else if (nowMs > this.#watchedUntilMs) this.#endWatch('');
         break;

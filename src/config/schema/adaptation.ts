@@ -52,6 +52,11 @@ const watchSchema = z.strictObject({
     .max(100)
     .default(2)
     .describe('changes of class a track, at most so many times as before'),
+  maxAgreementDrop: share
+    .default(0.15)
+    .describe(
+      'largest loss of agreement with the FP32 model, where the teacher of `examples` looks at frames',
+    ),
   minThroughputRatio: share.default(0.8).describe('frames a second, at least this share of before'),
 });
 

@@ -122,7 +122,8 @@ export class Examples implements RoadWatcher {
       if (this.#timer === undefined) return;
       this.#telemetry.publishState('confusions', confusionsMessage(report, this.#config.confusions));
     } catch (error) {
-      if (this.#timer !== undefined) this.#log.warn(`confusions could not be worked out: ${messageOf(error)}`);
+      if (this.#timer !== undefined)
+        this.#log.warn(`confusions could not be worked out: ${messageOf(error)}`);
     }
   }
 

@@ -76,7 +76,7 @@ export { opsetFor, prepareFor, prepareModel } from './prepare.js';
 export { edgedAllocation, edgesOf } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
 export { measureRanges, measureRangesBy, type MeasureOptions, rangesNeeded } from './ranges.js';
-export { findRegions, type Regions } from './regions.js';
+export { dataInputs, findRegions, isMover, type Regions } from './regions.js';
 export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
 export { type RoundedWeights, roundWeights } from './rounding.js';

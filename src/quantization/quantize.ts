@@ -6,6 +6,7 @@ import { balanceInputs } from './balance.js';
 import type { Range } from './calibration.js';
 import { type ChannelRanges, channelSites, measureChannelRanges } from './channels.js';
 import { componentsOf } from './components.js';
+import type { ChannelGrid } from './grid.js';
 import type { WeightCodes } from './packing.js';
 import { prepareFor } from './prepare.js';
 import { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
@@ -32,6 +33,8 @@ export interface QuantizeOptions extends MeasureOptions, RoundingOptions {
   readonly floatFunctions?: ReadonlySet<string>;
   /** Codes that were found before (by training), by the name of the component; nothing is rounded then. */
   readonly weights?: ReadonlyMap<string, WeightCodes>;
+  /** Grids of activations that training has found, by the name of the value; the others follow from ranges. */
+  readonly activationGrids?: ReadonlyMap<string, ChannelGrid>;
   /** Ranges by channel that were measured before, by the name of the value; only those that are missing are measured. */
   readonly channelRanges?: ChannelRanges;
 }
@@ -79,6 +82,7 @@ export const quantizeModel = async (model: Model, options: QuantizeOptions): Pro
     ranges,
     weights: rounded.weights,
     unpacked: options.unpacked ?? false,
+    ...(options.activationGrids !== undefined && { grids: options.activationGrids }),
     ...(options.floatFunctions !== undefined && { floatFunctions: options.floatFunctions }),
     ...(options.channels === true && { channelRanges }),
   });

@@ -2,6 +2,7 @@
 export type {
   Batch,
   BuildLoss,
+  FakeActivations,
   LossPlace,
   LossValues,
   Parameter,
@@ -36,6 +37,7 @@ export { type LabelledOptions, labelledSpec } from './data/labelled.js';
 export { Loader, type LoaderSource } from './data/loader.js';
 export type { Sample, SampleSource, SourceSpec } from './data/sample.js';
 export { type UnlabelledOptions, unlabelledSpec } from './data/unlabelled.js';
+export { type ActivationQuantization, trainedGrids } from './quantize/activations.js';
 export { withLearned, trainedCodes } from './quantize/codes.js';
 export { stepSizeName, type WeightQuantization } from './quantize/place.js';
 export type { WeightMethod } from './quantize/weights.js';

@@ -47,6 +47,8 @@ export class Trainer {
       ...GRADIENT_SESSION,
       threads: options.threads ?? 1,
       memoryPattern: false,
+      // Fake quantization is to stay what it is.
+      configuration: { 'session.disable_quant_qdq': '1' },
     });
     return new Trainer(graph, session, options);
   }

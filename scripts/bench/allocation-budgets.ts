@@ -36,7 +36,8 @@ import type { QuantizeBench } from './quantize-lib.js';
 
 /** Pictures for ranges and rounding: the file is as large, and runs as long, with any. */
 const PICTURES = 2;
-const ROUNDS = 150;
+/** Runs of each model while an allocation is looked for, and those that are reported. */
+const ROUNDS = { search: 50, report: 150 };
 /** What a measured time may be above the budget: other processes run, too. */
 const TOLERANCE = 0.05;
 const SOLVER = { gap: 1e-3, seconds: 10 };
@@ -56,17 +57,28 @@ interface Result {
   readonly rounds: number;
 }
 
-/** A budget that some random allocation is within, by the models. */
-const drawBudgets = async (problem: Problem, count: number): Promise<Drawn[]> => {
+/** Budgets that can be met by the models: bytes anywhere, then time anywhere from the least with those bytes. */
+const drawBudgets = async (
+  problem: Problem,
+  { count, store }: AllocationBench,
+  key: unknown,
+): Promise<Drawn[]> => {
   const random = randomNumbers(11);
-  const least = (await leastUsage(problem, 'modelBytes', {}, SOLVER)) ?? 0;
-  const most = problem.bytes.weights.reduce((sum, each) => sum + each[8], problem.bytes.constant);
-  const slowest = (await solveLayers(problem, {}, SOLVER))?.usage.latencyMs ?? 0;
+  const shares = Array.from({ length: count }, () => [random(), random()] as const);
+  const { least, most, slowest } = await store.kept('budget-ends', key, async () => ({
+    least: (await leastUsage(problem, 'modelBytes', {}, SOLVER)) ?? 0,
+    most: problem.bytes.weights.reduce((sum, each) => sum + each[8], problem.bytes.constant),
+    slowest: (await solveLayers(problem, {}, SOLVER))?.usage.latencyMs ?? 0,
+  }));
   const budgets: Drawn[] = [];
-  for (let i = 0; i < count; i++) {
-    const modelBytes = Math.round(least * (1.03 + random() * (most / least - 1.03)));
-    const fastest = (await leastUsage(problem, 'latencyMs', { modelBytes }, SOLVER)) ?? slowest;
-    const latencyMs = fastest * (1 + (0.02 + 0.98 * random()) * Math.max(0, slowest / fastest - 1));
+  for (const [bytes, time] of shares) {
+    const modelBytes = Math.round(least * (1.03 + bytes * (most / least - 1.03)));
+    const fastest = await store.kept(
+      'budget-fastest',
+      [key, modelBytes],
+      async () => (await leastUsage(problem, 'latencyMs', { modelBytes }, SOLVER)) ?? slowest,
+    );
+    const latencyMs = fastest * (1 + (0.02 + 0.98 * time) * Math.max(0, slowest / fastest - 1));
     budgets.push({ modelBytes, latencyMs });
   }
   return budgets;
@@ -81,10 +93,10 @@ const measureBudget = async (
   const profile = needed(given, '--profile', 'bitlane profile');
   const original = new Uint8Array(readFileSync(bench.parent.modelPath));
   const { name, width, height } = bench.parent.manifest.detector.input;
-  const time = async (bytes: Uint8Array): Promise<[number[], number[]]> => {
+  const time = async (bytes: Uint8Array, rounds: number): Promise<[number[], number[]]> => {
     const [first = [], second = []] = await timeBytes([original, bytes], {
       input: { name, dims: [1, 3, height, width] },
-      rounds: ROUNDS,
+      rounds,
       threads: profile.threads,
     });
     return [first, second];
@@ -93,7 +105,7 @@ const measureBudget = async (
     ...SOLVER,
     measure: async (allocation) => {
       const bytes = await buildArtifact(bench.model, allocation, ranges);
-      const [first, second] = await time(bytes);
+      const [first, second] = await time(bytes, ROUNDS.search);
       return {
         modelBytes: bytes.length,
         latencyMs: latencyRatio(first, second).low * profile.uniform.fp32Ms,
@@ -101,7 +113,7 @@ const measureBudget = async (
     },
   });
   const bytes = await realArtifact(bench, met.allocation, feeds);
-  const [first, second] = await time(bytes);
+  const [first, second] = await time(bytes, ROUNDS.report);
   const p95 = (times: number[]): number => quantile(Float64Array.from(times).sort(), 0.95);
   return {
     budget,
@@ -148,7 +160,7 @@ const realArtifact = async (
 };
 
 export const budgetFigures: AllocationPart = async (given) => {
-  const { bench, map, count, store } = given;
+  const { bench, map, store } = given;
   const profile = needed(given.profile, '--profile', 'bitlane profile');
   const base = await problemOf(bench.model, {
     objective: map === undefined ? 'uniform' : 'semantic',
@@ -156,14 +168,16 @@ export const budgetFigures: AllocationPart = async (given) => {
     profile,
   });
   const problem = map === undefined ? { ...base, damage: randomDamage(base.components, 7) } : base;
-  const key = [bench.parent.id, profile.measuredAt, map?.data.fingerprint ?? null, count];
-  const budgets = await store.kept('budgets', key, () => drawBudgets(problem, count));
+  const key = [bench.parent.id, profile.measuredAt, map?.data.fingerprint ?? null];
+  const budgets = await drawBudgets(problem, given, key);
   let calibration: Calibration | undefined;
   const results: Result[] = [];
   for (const budget of budgets) {
     const measure = async (): Promise<Result> =>
       measureBudget(given, problem, budget, (calibration ??= await calibrate(bench)));
-    results.push(await store.kept('budget', [key, budget], measure));
+    const result = await store.kept('budget', [key, budget], measure);
+    results.push(result);
+    process.stderr.write(`${results.length} of ${budgets.length}: ${JSON.stringify(result)}\n`);
   }
   const small = results.filter(({ bytes, budget }) => bytes <= budget.modelBytes);
   const fast = results.filter(({ p95Ms, budget }) => p95Ms <= budget.latencyMs * (1 + TOLERANCE));

@@ -203,7 +203,7 @@ const budgetOf = ({ modelBytes, latencyMs, memoryMb }: Budget): NonNullable<Mani
   ...(memoryMb !== undefined && { memoryMb }),
 });
 
-/** What of a map goes into the manifest: the divergence of each layer's weights, and how far it can be trusted. */
+/** What of a map goes into the manifest: the robust divergence of each layer's weights, and how far it can be trusted. */
 const summaryOf = (
   { critical, data, components, reliability }: SignificanceMap,
   objective: string,
@@ -216,7 +216,7 @@ const summaryOf = (
   reliability: Object.fromEntries(
     BITS.flatMap((bits) => {
       const known = reliability.weights[bits];
-      return known === undefined ? [] : [[String(bits), known.divergence]];
+      return known === undefined ? [] : [[String(bits), known.robust]];
     }),
   ),
   divergence: Object.fromEntries(
@@ -225,7 +225,7 @@ const summaryOf = (
       Object.fromEntries(
         BITS.flatMap((bits) => {
           const known = weights[bits];
-          return known === undefined ? [] : [[String(bits), Number(known.divergence.mean.toPrecision(4))]];
+          return known === undefined ? [] : [[String(bits), Number(known.robust.divergence.mean.toPrecision(4))]];
         }),
       ),
     ]),

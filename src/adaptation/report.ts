@@ -53,7 +53,7 @@ const confusedSection = ({ significance, comparison }: Adapted): string[] => {
 
 const significanceSection = ({ significance }: Adapted): string[] => {
   const trust = (['2', '4', '8'] as const).flatMap((bits) => {
-    const value = significance.reliability.weights[bits]?.divergence;
+    const value = significance.reliability.weights[bits]?.robust;
     return value === undefined || value === null ? [] : [`${value.toFixed(2)} at ${bits} bits`];
   });
   return [

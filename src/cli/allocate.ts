@@ -55,7 +55,7 @@ const notesOf = (map: SignificanceMap | undefined, objective: ObjectiveName, pro
   const hasActivations = Object.values(map.components).some(
     ({ activations }) => Object.keys(activations).length > 0,
   );
-  const { divergence = null } = map.reliability.weights[4] ?? map.reliability.weights[2] ?? {};
+  const { robust = null } = map.reliability.weights[4] ?? map.reliability.weights[2] ?? {};
   return [
     ...(widths.length === 0
       ? []
@@ -65,9 +65,9 @@ const notesOf = (map: SignificanceMap | undefined, objective: ObjectiveName, pro
     ...(hasActivations || problem.execution === 'fp32'
       ? []
       : ['the map has no activations: integer kernels count as if they cost nothing']),
-    ...(objective === 'semantic' && (divergence ?? 0) < 0.5
+    ...(objective === 'semantic' && (robust ?? 0) < 0.5
       ? [
-          `the map's split-half correlation is ${divergence?.toFixed(2) ?? 'unknown'}: it counts for little against how layers' outputs change`,
+          `the map's split-half correlation is ${robust?.toFixed(2) ?? 'unknown'}: it counts for little against how layers' outputs change`,
         ]
       : []),
   ];

@@ -149,9 +149,9 @@ export const significanceSummarySchema = z.strictObject({
   objects: z.int().nonnegative(),
   pictures: z.int().nonnegative(),
   labelled: z.boolean(),
-  /** Split-half rank correlation of the divergence, by bits. */
+  /** Split-half rank correlation of the (robust) divergence, by bits. */
   reliability: byBits(z.number().min(-1).max(1).nullable()),
-  /** Mean divergence of each layer, by bits. */
+  /** Robust divergence of each layer, by bits. */
   divergence: z.record(z.string().max(1024), byBits(z.number().nonnegative())),
 });
 

@@ -17,7 +17,8 @@ import { type DetectorSpec, detectorSpecSchema } from '../../src/registry/index.
 import { openDataSet } from '../../src/evaluation/index.js';
 import { floatTensor } from '../../src/runtime/index.js';
 import type { Perturbation } from '../../src/significance/alone.js';
-import { Evaluator, type Look } from '../../src/significance/evaluator.js';
+import type { Look } from '../../src/significance/chunk.js';
+import { Evaluator } from '../../src/significance/evaluator.js';
 import { takeRows } from '../../src/significance/rows.js';
 import { noise, numbers } from '../onnx/bits.js';
 import { requireData, skipWithout } from '../helpers/data.js';

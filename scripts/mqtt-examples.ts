@@ -7,6 +7,74 @@ const stamp = { schema: 1, ts: '2026-05-04T08:15:00.000Z', boot_id: boot };
 const envelope = { ...stamp, seq: 4711, replayed: false };
 const answer = (result: unknown): unknown => ({ ok: true, result, transaction: 'swap-17' });
 
+const hard = {
+  id: '20260504-081457-4f1c2a',
+  taken_at: '2026-05-04T08:14:57.000Z',
+  reason: 'flip',
+  pair: 'bus:truck',
+  model,
+  object: { class: 'bus', score: 0.48, box: [42, 30, 247, 203], rival: { class: 'truck', score: 0.44 } },
+  others: [],
+  picture: {
+    width: 290,
+    height: 234,
+    bytes: 18_204,
+    left: 355,
+    top: 272,
+    frame_width: 1280,
+    frame_height: 720,
+  },
+  track: {
+    key: 'c0a5e4f2-812',
+    frames: 57,
+    votes: [
+      { class: 'truck', frames: 51 },
+      { class: 'bus', frames: 6 },
+    ],
+    history: [
+      { at: '2026-05-04T08:14:56.120Z', class: 'truck', score: 0.71 },
+      { at: '2026-05-04T08:14:57.000Z', class: 'bus', score: 0.48 },
+    ],
+  },
+  presumed: { class: 'truck', source: 'track', confidence: 0.91 },
+  label: null,
+};
+const none = { confused: 0, support: 0, lower: 0 };
+const confusions = {
+  window_days: 14,
+  half_life_days: 4,
+  classes: ['bus', 'truck'],
+  matrix: [
+    [40.2, 1.3, 0],
+    [9.6, 88.4, 0],
+    [0, 0, 0],
+  ],
+  pairs: [
+    {
+      a: 'bus',
+      b: 'truck',
+      a_as_b: 1.3,
+      b_as_a: 9.6,
+      support: 139.5,
+      rate: 0.078,
+      lower: 0.044,
+      critical: true,
+      because: 'observed',
+      sources: {
+        operator: { confused: 3, support: 11, lower: 0.097 },
+        track: { confused: 7.9, support: 128.5, lower: 0.031 },
+        teacher: none,
+      },
+    },
+  ],
+  sources: {
+    operator: { observations: 14, weight: 11 },
+    track: { observations: 322, weight: 128.5 },
+    teacher: { observations: 0, weight: 0 },
+  },
+  models: { [model]: 139.5 },
+};
+
 /** By topic, as the table of topics names it. */
 export const EXAMPLES: Readonly<Record<string, unknown>> = {
   availability: { schema: 1, state: 'online', boot_id: boot },
@@ -57,6 +125,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
     load: 1.2,
     outbox: { rows: 0, bytes: 0, evicted: 0, refused: 0, unsaved: 0 },
   },
+  confusions: { ...stamp, ...confusions },
   telemetry: {
     ...stamp,
     frame: 242_640,
@@ -103,15 +172,18 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   },
   'event/example': {
     ...envelope,
-    example: '2026-05-04-000031',
-    taken_at: '2026-05-04T08:14:57.000Z',
-    reason: 'the class changed along the track',
+    example: hard.id,
+    taken_at: hard.taken_at,
+    reason: 'flip',
     class: 'bus',
     score: 0.48,
+    rival: 'truck',
     presumed_class: 'truck',
     source: 'track',
     box: [0.31, 0.42, 0.47, 0.66],
     model,
+    track: hard.track.key,
+    picture_bytes: 18_204,
   },
   'config/desired': {
     version: 12,
@@ -156,6 +228,20 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
     height: 360,
     data: '/9j/4AAQSkZJRgABAQAAAQABAAD/2Q==',
   }),
+  'cmd/examples/list': { labelled: false, limit: 20 },
+  'res/examples/list': answer({ examples: [hard], total: 412, bytes: 7_814_220 }),
+  'cmd/examples/show': { example: hard.id },
+  'res/examples/show': answer({
+    example: hard,
+    content_type: 'image/jpeg',
+    data: '/9j/4AAQSkZJRgABAQAAAQABAAD/2Q==',
+  }),
+  'cmd/examples/label': { example: hard.id, class: 'truck', transaction: 'swap-17' },
+  'res/examples/label': answer({ ...hard, label: { class: 'truck', at: '2026-05-04T09:02:11.000Z' } }),
+  'cmd/examples/purge': { older_than_days: 7 },
+  'res/examples/purge': answer({ removed: 31, bytes: 601_344 }),
+  'cmd/examples/confusions': {},
+  'res/examples/confusions': answer(confusions),
   'cmd/camera/restart': { transaction: 'swap-17' },
   'res/camera/restart': answer({ first_frame_ms: 812 }),
   'cmd/log/level': { level: 'debug', transaction: 'swap-17' },

@@ -1,5 +1,6 @@
 // Random budgets that can be met, and whether the artifacts that are made for them meet them.
 import { readFileSync } from 'node:fs';
+import { BitlaneError } from '../../src/errors.js';
 import {
   buildArtifact,
   leastUsage,
@@ -37,9 +38,14 @@ import type { QuantizeBench } from './quantize-lib.js';
 /** Pictures for ranges and rounding: the file is as large, and runs as long, with any. */
 const PICTURES = 2;
 /** Runs of each model while an allocation is looked for, and those that are reported. */
-const ROUNDS = { search: 50, report: 150 };
+const ROUNDS = { search: 50, report: 100 };
+/** The original's 95th percentile over its median on a machine that is quiet, and how often to wait for that. */
+const QUIET = 1.08;
+const ATTEMPTS = 3;
 /** What a measured time may be above the budget: other processes run, too. */
 const TOLERANCE = 0.05;
+/** What no plan was seen to take less than, the profile may be off by this: nearer to it a budget may be none that can be met. */
+const PROFILE_ERROR = 0.05;
 const SOLVER = { gap: 1e-3, seconds: 10 };
 
 interface Drawn {
@@ -78,8 +84,8 @@ const drawBudgets = async (
       [key, modelBytes],
       async () => (await leastUsage(problem, 'latencyMs', { modelBytes }, SOLVER)) ?? slowest,
     );
-    const latencyMs = fastest * (1 + (0.02 + 0.98 * time) * Math.max(0, slowest / fastest - 1));
-    budgets.push({ modelBytes, latencyMs });
+    const safe = fastest * (1 + PROFILE_ERROR);
+    budgets.push({ modelBytes, latencyMs: safe + time * Math.max(0, slowest - safe) });
   }
   return budgets;
 };
@@ -108,13 +114,12 @@ const measureBudget = async (
       const [first, second] = await time(bytes, ROUNDS.search);
       return {
         modelBytes: bytes.length,
-        latencyMs: latencyRatio(first, second).low * profile.uniform.fp32Ms,
+        latencyMs: latencyRatio(first, second).value * profile.uniform.fp32Ms,
       };
     },
   });
   const bytes = await realArtifact(bench, met.allocation, feeds);
-  const [first, second] = await time(bytes, ROUNDS.report);
-  const p95 = (times: number[]): number => quantile(Float64Array.from(times).sort(), 0.95);
+  const { first, second } = await leastDisturbed(() => time(bytes, ROUNDS.report));
   return {
     budget,
     bytes: bytes.length,
@@ -124,6 +129,30 @@ const measureBudget = async (
     rounds: met.rounds.length,
   };
 };
+
+const p95 = (times: readonly number[]): number => quantile(Float64Array.from(times).sort(), 0.95);
+
+/** How far the original itself was from its usual time: what other processes did, whatever is measured beside it. */
+const disturbanceOf = (first: readonly number[]): number =>
+  p95(first) / quantile(Float64Array.from(first).sort(), 0.5);
+
+/** Measures again where the machine was not quiet, by the original alone. */
+const leastDisturbed = async (
+  time: () => Promise<[number[], number[]]>,
+): Promise<{ readonly first: readonly number[]; readonly second: readonly number[] }> => {
+  let [first, second] = await time();
+  for (let again = 1; again < ATTEMPTS && disturbanceOf(first) > QUIET; again++) {
+    const [other, beside] = await time();
+    if (disturbanceOf(other) < disturbanceOf(first)) [first, second] = [other, beside];
+  }
+  return { first, second };
+};
+
+/** A budget that no allocation met, which counts as missed. */
+interface Refused {
+  readonly budget: Drawn;
+  readonly refused: string;
+}
 
 /** What activations are coded by, whatever the allocation. */
 interface Calibration {
@@ -171,20 +200,34 @@ export const budgetFigures: AllocationPart = async (given) => {
   const key = [bench.parent.id, profile.measuredAt, map?.data.fingerprint ?? null];
   const budgets = await drawBudgets(problem, given, key);
   let calibration: Calibration | undefined;
-  const results: Result[] = [];
+  const outcomes: (Result | Refused)[] = [];
   for (const budget of budgets) {
-    const measure = async (): Promise<Result> =>
-      measureBudget(given, problem, budget, (calibration ??= await calibrate(bench)));
-    const result = await store.kept('budget', [key, budget], measure);
-    results.push(result);
-    process.stderr.write(`${results.length} of ${budgets.length}: ${JSON.stringify(result)}\n`);
+    const measure = async (): Promise<Result | Refused> => {
+      calibration ??= await calibrate(bench);
+      try {
+        return await measureBudget(given, problem, budget, calibration);
+      } catch (error) {
+        if (error instanceof BitlaneError && error.isInputError) return { budget, refused: error.message };
+        throw error;
+      }
+    };
+    const outcome = await store.kept('budget-met', [key, budget], measure);
+    outcomes.push(outcome);
+    process.stderr.write(`${outcomes.length} of ${budgets.length}: ${JSON.stringify(outcome)}\n`);
   }
+  const results = outcomes.filter((outcome) => 'bytes' in outcome);
   const small = results.filter(({ bytes, budget }) => bytes <= budget.modelBytes);
   const fast = results.filter(({ p95Ms, budget }) => p95Ms <= budget.latencyMs * (1 + TOLERANCE));
   return [
-    census('budgets.met', 'budgets', small.filter((each) => fast.includes(each)).length, results.length),
-    census('budgets.bytesMet', 'budgets', small.length, results.length),
-    census('budgets.latencyMet', 'budgets', fast.length, results.length),
+    census('budgets.met', 'budgets', small.filter((each) => fast.includes(each)).length, outcomes.length),
+    census(
+      'budgets.metByMedian',
+      'budgets',
+      small.filter(({ medianMs, budget }) => medianMs <= budget.latencyMs * (1 + TOLERANCE)).length,
+      outcomes.length,
+    ),
+    census('budgets.bytesMet', 'budgets', small.length, outcomes.length),
+    census('budgets.latencyMet', 'budgets', fast.length, outcomes.length),
     medianFigure(
       'budgets.bytesUsed',
       'ratio',

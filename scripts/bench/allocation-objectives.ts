@@ -177,7 +177,12 @@ export const objectiveFigures: AllocationPart = async (given) => {
       if (seen.effects !== null) {
         const { kl, objects } = seen.effects;
         const value = { value: kl.mean, low: kl.low, high: kl.high };
-        figures.push({ name: `alloc${width}.${name}.heldOutDivergence`, unit: 'nats', ...value, runs: objects });
+        figures.push({
+          name: `alloc${width}.${name}.heldOutDivergence`,
+          unit: 'nats',
+          ...value,
+          runs: objects,
+        });
       }
     }
     const ours = evaluations.get('semantic');

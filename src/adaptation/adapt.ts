@@ -6,6 +6,7 @@ import {
   type Budget,
   frontOf,
   type FrontPoint,
+  interactionOf,
   type MeasureArtifact,
   meetBudget,
   type Met,
@@ -13,6 +14,8 @@ import {
   type Problem,
   problemOf,
   type Profile,
+  repairInteractions,
+  semanticPrices,
 } from '../allocation/index.js';
 import type { ClassMap, DataSet } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
@@ -29,8 +32,11 @@ import {
 import {
   calibrationOf,
   labelledPictures,
+  measurePairs,
   measureSignificance,
   type Pair,
+  type PairEffects,
+  type Rounded,
   type SignificanceMap,
   type SignificanceOptions,
   type SignificanceStep,
@@ -39,7 +45,7 @@ import { writeFileAtomic } from '../system/index.js';
 import { compareModels, type Comparison } from './compare.js';
 
 /** What is being done, for a progress bar. */
-export type AdaptStep = SignificanceStep | 'solving' | 'drawing the front' | Step;
+export type AdaptStep = SignificanceStep | 'measuring pairs' | 'solving' | 'drawing the front' | Step;
 
 /** Labelled pictures and how their classes meet the model's. */
 export interface Labelled {
@@ -57,6 +63,8 @@ export interface AdaptOptions {
   readonly costs?: SignificanceOptions['costs'];
   readonly budget: Budget;
   readonly objective: ObjectiveName;
+  /** Layers whose pairs are measured, the costliest first (default 0: none); with the semantic objective. */
+  readonly pairsAmong?: number;
   readonly profile?: Profile;
   /** Measures the artifact of an allocation, for the budget. */
   readonly measure: MeasureArtifact;
@@ -84,6 +92,8 @@ export interface Adapted {
 /** Most seconds for one solution; one that is not proved by then is taken with its gap. */
 const SECONDS = 30;
 const BITS = [2, 4, 8] as const;
+/** Pictures that pairs are measured on: what they do beyond the sum is large or does not matter. */
+const PAIR_PICTURES = 64;
 
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
@@ -128,11 +138,13 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
   const { tuning, validation, budget, objective, profile, measure, signal } = options;
   const { onProgress = () => undefined } = options;
   const { detector } = parent.manifest;
-  const { map: significance } = await measureSignificance({
+  const pictures = await labelledPictures(tuning.dataSet, tuning.map);
+  const space = { classes: tuning.map.classes, fromModel: tuning.map.fromModel };
+  const { map: significance, perturbations } = await measureSignificance({
     model: { id: parent.id, path: parent.modelPath, detector },
     data: { name: tuning.dataSet.path, split: tuning.dataSet.split },
-    pictures: await labelledPictures(tuning.dataSet, tuning.map),
-    space: { classes: tuning.map.classes, fromModel: tuning.map.fromModel },
+    pictures,
+    space,
     ...(options.pairs !== undefined && { pairs: options.pairs }),
     ...(options.costs !== undefined && { costs: options.costs }),
     bits: BITS,
@@ -144,7 +156,19 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
     ...(signal !== undefined && { signal }),
     onProgress,
   });
-  const problem = await problemOf(readModel(parent.modelPath), { objective, map: significance, profile });
+  const alone = await problemOf(readModel(parent.modelPath), { objective, map: significance, profile });
+  const problem = await withPairs(alone, significance, options, (pairs) =>
+    measurePairs(pairs, {
+      model: { path: parent.modelPath, detector },
+      space,
+      pictures: pictures.slice(0, PAIR_PICTURES),
+      groups: significance.critical.groups.map((group) => group.map((name) => space.classes.indexOf(name))),
+      temperature: significance.temperature,
+      perturbations,
+      ...(signal !== undefined && { signal }),
+      onProgress: (done, all) => onProgress('measuring pairs', done, all),
+    }),
+  );
   const met = await meetBudget(problem, budget, {
     measure,
     seconds: SECONDS,
@@ -197,6 +221,32 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
   };
 };
 
+/** The problem with what pairs cost beyond the sum, where they are asked for. */
+const withPairs = async (
+  problem: Problem,
+  significance: SignificanceMap,
+  { objective, budget, pairsAmong = 0, signal }: AdaptOptions,
+  measure: (pairs: readonly (readonly [Rounded, Rounded])[]) => Promise<PairEffects[]>,
+): Promise<Problem> => {
+  if (pairsAmong < 2 || objective !== 'semantic') return problem;
+  const prices = semanticPrices(significance, problem.components);
+  const repaired = await repairInteractions(problem, budget, {
+    measure: async (pairs) => {
+      const effects = await measure(pairs);
+      return pairs.map((pair, index) => {
+        const own = effects[index];
+        return own === undefined ? 0 : interactionOf(prices, pair, own);
+      });
+    },
+    widths: BITS,
+    components: pairsAmong,
+    seconds: SECONDS,
+    ...(signal !== undefined && { signal }),
+  });
+  // What no allocation is within is said where the budget is met.
+  return repaired?.problem ?? problem;
+};
+
 const budgetOf = ({ modelBytes, latencyMs, memoryMb }: Budget): NonNullable<Manifest['budget']> => ({
   ...(modelBytes !== undefined && { modelBytes }),
   ...(latencyMs !== undefined && { latencyMs }),
@@ -225,7 +275,9 @@ const summaryOf = (
       Object.fromEntries(
         BITS.flatMap((bits) => {
           const known = weights[bits];
-          return known === undefined ? [] : [[String(bits), Number(known.robust.divergence.mean.toPrecision(4))]];
+          return known === undefined
+            ? []
+            : [[String(bits), Number(known.robust.divergence.mean.toPrecision(4))]];
         }),
       ),
     ]),

@@ -26,7 +26,8 @@ export const interactionOf = (
 ): number => {
   const [own, other] = [prices(a.bits), prices(b.bits)];
   return (['divergence', 'objectness', 'box', 'others'] as const).reduce(
-    (sum, effect) => sum + ((own[effect] + other[effect]) / 2) * (both[effect] - first[effect] - second[effect]),
+    (sum, effect) =>
+      sum + ((own[effect] + other[effect]) / 2) * (both[effect] - first[effect] - second[effect]),
     0,
   );
 };
@@ -53,7 +54,11 @@ export const pairsToMeasure = (
   return costly.flatMap((a, i) => costly.slice(i + 1).map((b): [At, At] => [a, b]));
 };
 
-const keyOf = (a: At, b: At): string => JSON.stringify([[a.component, b.component], [a.bits, b.bits]]);
+const keyOf = (a: At, b: At): string =>
+  JSON.stringify([
+    [a.component, b.component],
+    [a.bits, b.bits],
+  ]);
 
 export interface RepairOptions extends SolveOptions {
   readonly measure: MeasurePairs;

@@ -39,6 +39,10 @@ export interface GradientOptions {
    * for more time. Open such a model with {@link GRADIENT_SESSION}.
    */
   readonly recompute?: readonly string[] | Recompute;
+  /** Names of values that count as constants: no gradient goes into what computes them. */
+  readonly fixed?: readonly string[];
+  /** Names of values whose gradient goes to the first input of their node unchanged, whatever the operator (Round, Ceil). */
+  readonly straightThrough?: readonly string[];
 }
 
 export interface GradientModel {
@@ -57,13 +61,31 @@ const find = (graph: Graph, name: string): Value => {
   return value;
 };
 
+/** Where gradients take another way than the operators say. */
+interface Exceptions {
+  readonly fixed: ReadonlySet<Value>;
+  readonly through: ReadonlySet<Value>;
+}
+
+/** The values of these names; those that folding took away are left out. */
+const setOf = (graph: Graph, names: readonly string[] = []): ReadonlySet<Value> =>
+  new Set(names.flatMap((name) => graph.value(name) ?? []));
+
+const isThrough = (node: Node, { through }: Exceptions): boolean => {
+  const output = node.output();
+  return output !== undefined && through.has(output);
+};
+
 /** Nodes that the loss depends on through one of the values, with a gradient all the way; in the graph's order. */
-const pathOf = (graph: Graph, loss: Value, wanted: readonly Value[]): Node[] => {
+const pathOf = (graph: Graph, loss: Value, wanted: readonly Value[], exceptions: Exceptions): Node[] => {
   const touched = new Set<Value>(wanted);
   const nodes = [...graph.nodes()].filter((node) => {
-    if (isFlat(node) || !node.needs.some((value) => touched.has(value))) return false;
-    for (const output of node.outputs) if (output !== undefined) touched.add(output);
-    return true;
+    if (isFlat(node) && !isThrough(node, exceptions)) return false;
+    if (!node.needs.some((value) => touched.has(value))) return false;
+    const outputs = node.outputs.flatMap((value) => value ?? []);
+    const open = outputs.filter((value) => !exceptions.fixed.has(value));
+    for (const output of open) touched.add(output);
+    return open.length > 0;
   });
   const needed = new Set<Value>([loss]);
   return nodes
@@ -107,9 +129,15 @@ const stepThrough = (
   ledger: Ledger,
   recomputer: Recomputer,
   touched: ReadonlySet<Value>,
+  exceptions: Exceptions,
 ): void => {
   const gradients = node.outputs.map((value) => (value === undefined ? undefined : ledger.of(value)));
   if (gradients.every((gradient) => gradient === undefined)) return;
+  if (isThrough(node, exceptions)) {
+    const [value, gradient] = [node.input(0), gradients[0]];
+    if (value !== undefined && gradient !== undefined && touched.has(value)) ledger.add(value, gradient);
+    return;
+  }
   const rule = ruleOf(node);
   if (rule === undefined || node.captures.length > 0) {
     throw new BitlaneError(
@@ -147,17 +175,23 @@ export const gradient = (model: Model, options: GradientOptions): GradientModel 
   }
   const wanted = options.of.map((name) => find(graph, name));
   const kept = options.outputs?.map((name) => find(graph, name)) ?? graph.outputs;
-  const path = pathOf(graph, loss, wanted);
+  const exceptions = {
+    fixed: setOf(graph, options.fixed),
+    through: setOf(graph, options.straightThrough),
+  };
+  const path = pathOf(graph, loss, wanted, exceptions);
   const touched = new Set<Value>([
     ...wanted,
-    ...path.flatMap((node) => node.outputs.flatMap((value) => value ?? [])),
+    ...path.flatMap((node) =>
+      node.outputs.flatMap((value) => (value === undefined || exceptions.fixed.has(value) ? [] : value)),
+    ),
   ]);
 
   const ops = new Ops(graph);
   const ledger = new Ledger(ops);
   const recomputer = new Recomputer(graph, recomputeRule(options.recompute), [...graph.nodes()].at(-1));
   ledger.add(loss, ops.scalar(1));
-  for (const node of [...path].reverse()) stepThrough(node, ops, ledger, recomputer, touched);
+  for (const node of [...path].reverse()) stepThrough(node, ops, ledger, recomputer, touched, exceptions);
 
   const results = wanted.map((value) => {
     const result = ledger.of(value);

@@ -40,6 +40,7 @@ interface Options extends PlaceOptions, BudgetOptions {
   readonly costs?: string;
   readonly map?: string;
   readonly objective: string;
+  readonly pairsAmong?: string;
   readonly calibration?: string;
   readonly processes?: string;
   readonly cache?: string;
@@ -53,6 +54,7 @@ const UNITS: Readonly<Partial<Record<AdaptStep, string>>> = {
   'finding objects': 'pictures',
   rounding: 'layers',
   measuring: 'layers',
+  'measuring pairs': 'passes',
   'drawing the front': 'points',
   calibrating: 'pictures',
   'comparing layers': 'pictures',
@@ -93,6 +95,7 @@ const documentOf = ({ artifact, active, adapted, notes }: Outcome) => {
     reliability: significance.reliability,
     budget: manifest.budget,
     allocation: met.allocation,
+    interactions: adapted.problem.interactions ?? [],
     damage: met.damage,
     gap: met.gap,
     measured: met.measured,
@@ -183,6 +186,10 @@ export const addAdapt: AddCommand = (program, cli) => {
     .option('--costs <costs>', 'what confusions cost, truth:predicted=cost,... (default 1 each)')
     .option('--map <map>', 'model-class=data-class,..., where names do not say it')
     .option('--objective <name>', `what counts as damage: ${OBJECTIVES.join(', ')}`, 'semantic')
+    .option(
+      '--pairs-among <n>',
+      'measure the n costliest layers in pairs, too, and solve with what they cost together (default: none)',
+    )
     .option('--calibration <n>', `calibration pictures (default ${CALIBRATION_PICTURES})`)
     .option('--processes <n>', 'processes that measure (default: one less than there are cores)')
     .option('--cache <dir>', 'where measurements are kept (default: ~/.cache/bitlane/significance)')
@@ -214,6 +221,12 @@ export const addAdapt: AddCommand = (program, cli) => {
         );
         const budget = budgetOf(options);
         const objective = choice('--objective', options.objective, OBJECTIVES);
+        const pairsAmong = numberOption(
+          '--pairs-among',
+          options.pairsAmong,
+          { min: 2, max: 32, integer: true },
+          undefined,
+        );
         const { out, report, name } = options;
         if (out !== undefined && statSync(out, { throwIfNoEntry: false }) !== undefined) {
           throw new BitlaneError('BAD_USAGE', `${out} is there already: an artifact goes into a new folder`);
@@ -240,6 +253,7 @@ export const addAdapt: AddCommand = (program, cli) => {
             ...(options.costs !== undefined && { costs: parseCosts(options.costs, classes) }),
             budget,
             objective,
+            ...(pairsAmong !== undefined && { pairsAmong }),
             ...(profile !== undefined && { profile }),
             measure: artifactMeasure(parent, { budget, profile, isRun: true, signal: cli.signal }),
             calibrationPictures,

@@ -23,10 +23,7 @@ export interface MeasureWith {
 /** Runs of each model. */
 const ROUNDS = 120;
 
-/**
- * Measures what the budget limits. A time is that of the original as the profile has it, by the ratio of the two in turns; the lower
- * end of that ratio's interval counts, so that a miss is one for certain.
- */
+/** Measures what the budget limits. A time is that of the original as the profile has it, by the ratio of the two in turns. */
 export const artifactMeasure = (
   artifact: Artifact,
   { budget, profile, isRun, signal }: MeasureWith,
@@ -45,7 +42,7 @@ export const artifactMeasure = (
         threads: profile.threads,
         signal,
       });
-      return latencyRatio(first, second).low * profile.uniform.fp32Ms;
+      return latencyRatio(first, second).value * profile.uniform.fp32Ms;
     };
     const peak = async (): Promise<number | undefined> =>
       (await detectorMemory(bytes, artifact.manifest, profile.threads)) ?? undefined;

@@ -5,6 +5,7 @@ import { addAdapt } from './adapt.js';
 import { addAllocate } from './allocate.js';
 import { addDoctor } from './doctor.js';
 import { addEval } from './eval.js';
+import { addExamples } from './examples.js';
 import { addModels } from './models.js';
 import { addProfile } from './profile.js';
 import { addQuantize } from './quantize.js';
@@ -25,5 +26,6 @@ export const COMMANDS: readonly AddCommand[] = [
   addSignificance,
   addAllocate,
   addAdapt,
+  addExamples,
   addScene,
 ];

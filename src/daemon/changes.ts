@@ -17,6 +17,7 @@ const ORDER: readonly ConfigPart[] = [
   'tracking',
   'counting',
   'masks',
+  'examples',
   'telemetry',
   'info',
   'remote',

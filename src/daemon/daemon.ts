@@ -11,12 +11,14 @@ import {
   ConfigTwin,
   ControlServer,
   type DesiredChange,
+  EmbeddedBroker,
   Telemetry,
 } from '../telemetry/index.js';
 import type { CountRow } from '../tracking/index.js';
 import type { Frame } from '../vision/index.js';
 import { Changes } from './changes.js';
 import { addCommands } from './commands.js';
+import { Examples } from './examples.js';
 import { Eye } from './eye.js';
 import { HealthProbe } from './health.js';
 import { LatencyWindow, Rate } from './latency.js';
@@ -25,6 +27,7 @@ import { ModelService } from './models.js';
 import { Reporter } from './reporter.js';
 import { Road } from './road.js';
 import { takersOf } from './takers.js';
+import { Teacher } from './teacher.js';
 import { Undo } from './undo.js';
 import { Watchdog } from './watchdog.js';
 
@@ -183,10 +186,19 @@ export class Daemon {
 
     const parts = this.#wire(store, boot.id, twin, commands);
     this.#parts = parts;
+    const { embeddedPort } = this.#config.mqtt;
+    if (embeddedPort !== undefined) {
+      const broker = new EmbeddedBroker(embeddedPort, rootLog.part('broker'));
+      broker.start();
+      this.#undo.add('broker', () => broker.stop());
+    }
     await parts.telemetry.start();
     this.#undo.add('telemetry', () => parts.telemetry.stop());
+    parts.examples.start();
+    this.#undo.add('examples', () => parts.examples.stop());
     parts.road.start();
     this.#undo.add('road', () => parts.road.stop());
+    this.#undo.add('teacher', () => parts.teacher.stop());
     await parts.models.start();
     this.#undo.add('models', () => parts.models.stop());
     parts.probe.start();
@@ -216,12 +228,27 @@ export class Daemon {
     });
     const models = new ModelService({ registry: this.#registry, config, log: rootLog.part('detector') });
     const eye = new Eye(config.camera, rootLog.part('camera'));
+    const examples = new Examples({
+      config,
+      store,
+      telemetry,
+      bootId,
+      log: rootLog.part('examples'),
+    });
+    const teacher = new Teacher({
+      registry: this.#registry,
+      config: () => this.#config,
+      isFree: () => models.status === 'serving',
+      hear: (frame, serving, word) => examples.keeper.hear(frame, serving, word),
+      log: rootLog.part('teacher'),
+    });
     const road = new Road({
       config,
       store: store.keyValue,
       lastSeq: () => store.outbox.lastSeq,
       outlet: telemetry,
       log: rootLog.part('road'),
+      watcher: examples,
     });
     const probe = new HealthProbe(config.stateDir);
     const reporter = new Reporter({
@@ -235,7 +262,10 @@ export class Daemon {
       startedMs: this.#startedMs,
       config: () => this.#config,
     });
-    const changes = new Changes(takersOf({ telemetry, models, eye, road, rootLog }), rootLog.part('config'));
+    const changes = new Changes(
+      takersOf({ telemetry, models, eye, road, examples, rootLog }),
+      rootLog.part('config'),
+    );
     telemetry.on('desired', (change) => {
       if (this.#parts !== undefined) void this.#takeUp(this.#parts, change);
     });
@@ -257,14 +287,28 @@ export class Daemon {
       this.#watchdog.inference();
       this.#options.observer?.result?.(result);
       road.see(result, classes);
+      teacher.offer(result, classes);
     });
     models.on('step', (step) => {
       telemetry.enqueue('event/model', step);
       if (step.step === 'warm') this.#watchdog.tellReady('watching the road');
       reporter.modelSoon();
     });
+    examples.addCommands(commands, () => models.artifact?.manifest.detector.classes);
     addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
-    return { telemetry, models, eye, road, changes, probe, reporter, twin, shown: new Rate() };
+    return {
+      telemetry,
+      models,
+      eye,
+      road,
+      examples,
+      teacher,
+      changes,
+      probe,
+      reporter,
+      twin,
+      shown: new Rate(),
+    };
   }
 
   async #takeUp(parts: Parts, change: DesiredChange): Promise<void> {
@@ -285,6 +329,8 @@ interface Parts {
   readonly models: ModelService;
   readonly eye: Eye;
   readonly road: Road;
+  readonly examples: Examples;
+  readonly teacher: Teacher;
   readonly changes: Changes;
   readonly probe: HealthProbe;
   readonly reporter: Reporter;

@@ -15,6 +15,8 @@ export {
   ConfusionMatrix,
   type ConfusionOptions,
   judgePicture,
+  type Meeting,
+  pairPicture,
   type Verdict,
 } from './confusion.js';
 export {
@@ -38,6 +40,7 @@ export {
   type PictureResult,
 } from './matching.js';
 export { openDataSet, type OpenOptions } from './open.js';
+export { picturesBelow } from './paths.js';
 export { pictureSize, readPicture } from './pictures.js';
 export {
   type Latency,

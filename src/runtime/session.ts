@@ -15,6 +15,8 @@ export interface SessionOptions {
   readonly disabledOptimizers?: readonly string[];
   /** Whether freed memory is kept for the next run (default true). */
   readonly arena?: boolean;
+  /** Whether memory is laid out ahead from the second run on (default true): it is then held beside what the first run took. */
+  readonly memoryPattern?: boolean;
   /** Where the optimized graph is written, for inspection. */
   readonly optimizedModelPath?: string;
   /** How the name of the file begins that {@link Session.endProfiling} writes; nothing is profiled where it is left out. */
@@ -166,6 +168,7 @@ const ortOptions = (options: SessionOptions): InferenceSession.SessionOptions =>
   executionMode: 'sequential',
   graphOptimizationLevel: options.optimization ?? 'all',
   enableCpuMemArena: options.arena ?? true,
+  enableMemPattern: options.memoryPattern ?? true,
   logSeverityLevel: 4,
   ...(options.optimizedModelPath === undefined ? {} : { optimizedModelFilePath: options.optimizedModelPath }),
   ...(options.profilePrefix === undefined

@@ -3,7 +3,7 @@ import { drawBody } from './draw.js';
 import { cos, fade, mix, sin } from './exact.js';
 import { groundAt, type Ground } from './ground.js';
 import { type Illumination, toColour } from './light.js';
-import { Random } from './random.js';
+import { Random } from '../system/index.js';
 import { Canvas, newOutline } from './raster.js';
 import { halve } from './halve.js';
 import { boxShadow } from './shadow.js';

@@ -1,6 +1,6 @@
 // The last steps of a frame: rain in front of the lens, the sensor's noise.
 import type { Illumination } from './light.js';
-import { Random } from './random.js';
+import { Random } from '../system/index.js';
 
 const TABLE = 65_536;
 const STREAM = 606;

@@ -8,7 +8,7 @@ import { rainOver } from './finish.js';
 import { dazzle, lightRoad } from './glow.js';
 import { halveSpan } from './halve.js';
 import type { Illumination } from './light.js';
-import { Random } from './random.js';
+import { Random } from '../system/index.js';
 import { Canvas, newOutline, type Outline } from './raster.js';
 import { boxShadow, corners, onGround } from './shadow.js';
 import { type Site, streetLight } from './site.js';

@@ -6,7 +6,7 @@ import { cos, radians, sin } from './exact.js';
 import { Sensor } from './finish.js';
 import { halve } from './halve.js';
 import { illuminate, toColour } from './light.js';
-import { Random } from './random.js';
+import { Random } from '../system/index.js';
 import { Canvas } from './raster.js';
 import { Scene } from './scene.js';
 import { boxShadow } from './shadow.js';

@@ -1,6 +1,6 @@
 // The place of a scene, drawn from a number: the road, where the camera hangs, where the sun stands, what is around.
 import { cos, radians, sin } from './exact.js';
-import { Random } from './random.js';
+import { Random } from '../system/index.js';
 import { lookAt, type View } from './view.js';
 
 export interface Lane {

@@ -3,7 +3,7 @@ import type { Body } from './bodies/index.js';
 import { box, sidePlates } from './bodies/parts.js';
 import { cos, mix, sin, type Vec3 } from './exact.js';
 import { MATERIALS, MeshBuilder } from './mesh.js';
-import { Random } from './random.js';
+import { Random } from '../system/index.js';
 import { LAMP_HEIGHT, lampsOf, middleAt, type Site } from './site.js';
 
 export interface Tree {

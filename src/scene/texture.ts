@@ -1,5 +1,5 @@
 // Smooth random fields: grass, asphalt, clouds.
-import { Random } from './random.js';
+import { Random } from '../system/index.js';
 
 const SIZE = 256;
 const MASK = SIZE - 1;

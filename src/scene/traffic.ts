@@ -3,7 +3,7 @@ import { VEHICLE_TYPES, type VehicleType } from '../config/index.js';
 import { type Body, makeBody } from './bodies/index.js';
 import type { Conditions } from './drift.js';
 import type { Pose } from './draw.js';
-import { Random } from './random.js';
+import { Random } from '../system/index.js';
 import { type Lane, middleAt, type Site } from './site.js';
 
 export interface Vehicle {

@@ -38,10 +38,7 @@ export const hellinger = (p: Float64Array, q: Float64Array): number => {
 
 /** Hellinger's distance of two yes-or-no distributions given by their logits. */
 export const binaryHellinger = (p: number, q: number): number =>
-  hellinger(
-    Float64Array.of(-softplus(-p), -softplus(p)),
-    Float64Array.of(-softplus(-q), -softplus(q)),
-  );
+  hellinger(Float64Array.of(-softplus(-p), -softplus(p)), Float64Array.of(-softplus(-q), -softplus(q)));
 
 /** What a label says of an object: the logits of its group, and which of them is right. */
 export interface Labelled {

@@ -8,12 +8,7 @@ import { Evaluator } from './evaluator.js';
 import { looksAt } from './looks.js';
 import { CriticalSet, type Effects, effectsOf, objectsOf } from './measures.js';
 import { findObjects, type LabelledPicture } from './objects.js';
-import {
-  type MeasuredBits,
-  type Perturbations,
-  perturbationOf,
-  type Variant,
-} from './perturb.js';
+import { type MeasuredBits, type Perturbations, perturbationOf, type Variant } from './perturb.js';
 import { chunksOf, fittingChunk } from './plan.js';
 import type { DetectorSpec } from '../registry/index.js';
 
@@ -71,7 +66,9 @@ export const measurePairs = async (
     );
   };
   for (const rounded of pairs.flat()) roundingOf(rounded);
-  const found = await findObjects(model, source.detector, space, options.pictures, { ...(signal && { signal }) });
+  const found = await findObjects(model, source.detector, space, options.pictures, {
+    ...(signal && { signal }),
+  });
   const critical = new CriticalSet(
     objectsOf(found.pictures, options.pictures[0]?.objects !== undefined),
     found.rows,
@@ -128,7 +125,8 @@ export const measurePairs = async (
     await evaluate(first, unique(own));
     step();
   }
-  const effects = (key: string): Effects => effectsOf(critical.measure(concatenated(rows.get(key) ?? [], found.rows)));
+  const effects = (key: string): Effects =>
+    effectsOf(critical.measure(concatenated(rows.get(key) ?? [], found.rows)));
   return pairs.map(([a, b], index) => {
     const [first, second] = sorted[index] ?? [a, b];
     return {
@@ -150,4 +148,3 @@ const concatenated = (parts: readonly Float32Array[], plain: Float32Array): Floa
   }
   return all;
 };
-

@@ -3,7 +3,14 @@ import type { Component, Rounding } from '../quantization/index.js';
 import type { Entry } from './cache.js';
 import type { Reliability, SignificanceMap } from './map.js';
 import { type CriticalSet, type Measured, meansOf } from './measures.js';
-import { type Kind, type MeasuredBits, type Perturbations, type Variant, variantName, variantsOf } from './perturb.js';
+import {
+  type Kind,
+  type MeasuredBits,
+  type Perturbations,
+  type Variant,
+  variantName,
+  variantsOf,
+} from './perturb.js';
 import { type PictureSums, resamples, splitHalf } from './statistics.js';
 
 export interface SummaryParts {

@@ -5,8 +5,10 @@ import { BitlaneError } from '../errors.js';
 import { type Log, silentLog } from '../system/index.js';
 import { Boots } from './boots.js';
 import { isCorrupt, isDiskFailure, openDatabase, type Sqlite, storeError } from './database.js';
+import { ExampleRows } from './examples.js';
 import { KeyValue } from './key-value.js';
 import { migrate } from './migrations.js';
+import { ObservationRows } from './observations.js';
 import { Outbox } from './outbox.js';
 
 /** Larger files are not read through at every start. */
@@ -25,6 +27,8 @@ export interface Store {
   readonly outbox: Outbox;
   readonly keyValue: KeyValue;
   readonly boots: Boots;
+  readonly examples: ExampleRows;
+  readonly observations: ObservationRows;
   /** Where a damaged file was moved when the store was opened. */
   readonly damaged: string | undefined;
   /** False when the disk took nothing at all and the store lives in memory until the next start. */
@@ -146,6 +150,8 @@ export const openStore = (path: string, options: StoreOptions = {}): Store => {
     }),
     keyValue: new KeyValue(db),
     boots: new Boots(db, log),
+    examples: new ExampleRows(db),
+    observations: new ObservationRows(db),
     damaged,
     persistent,
     close: () => {

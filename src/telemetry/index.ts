@@ -1,4 +1,5 @@
 // MQTT topics, outbox, commands, desired and reported configuration; and the control socket, which serves the same commands.
+export { brokerOf, EmbeddedBroker } from './broker.js';
 export {
   type CommandAnswer,
   type CommandCounters,
@@ -23,9 +24,12 @@ export {
   type CommandResult,
   COMMANDS,
   defineCommand,
+  type ExampleMessage,
+  exampleSchema,
   type FrameBody,
   type OutboxBody,
   type OutboxTopic,
+  pictureResult,
   type ReportedConfig,
   type StateBody,
   type StateTopic,

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { sceneSchema, type SceneOptions, VEHICLE_TYPES, WEATHERS, LIGHTS } from '../../src/config/index.js';
 import { conditionsAt, makeBody, Scene, type SceneFrame } from '../../src/scene/index.js';
-import { Random } from '../../src/scene/random.js';
+import { Random } from '../../src/system/index.js';
 import { packageRoot } from '../../src/system/index.js';
 
 const options = (more: Record<string, unknown> = {}): SceneOptions =>

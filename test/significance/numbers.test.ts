@@ -56,8 +56,17 @@ t.test(
     );
     fc.assert(
       fc.property(logits, logits, (a, b) => {
-        const [p, q] = [logSoftmax(a, 1), logSoftmax(a.map((_, i) => b[i % b.length] ?? 0), 1)];
-        const direct = p.reduce((sum, log, i) => sum + (Math.exp(log / 2) - Math.exp((q[i] ?? 0) / 2)) ** 2, 0);
+        const [p, q] = [
+          logSoftmax(a, 1),
+          logSoftmax(
+            a.map((_, i) => b[i % b.length] ?? 0),
+            1,
+          ),
+        ];
+        const direct = p.reduce(
+          (sum, log, i) => sum + (Math.exp(log / 2) - Math.exp((q[i] ?? 0) / 2)) ** 2,
+          0,
+        );
         const d = hellinger(p, q);
         // KL >= -2 log of the overlap, which is 1 - d^2.
         const isBelow = Math.exp(-divergence(p, q) / 2) <= 1 - d * d + 1e-9;

@@ -71,12 +71,15 @@ t.test('a pair does what the whole network with both does', async (t) => {
   const observe = await observeObjects(common);
   t.ok(near(await observe(new Uint8Array(readFileSync(path))), zero), 'FP32 does nothing to itself');
   const withBoth = (pair: readonly Rounded[]): Model =>
-    pair.reduce((model, { component: name, bits }) => {
-      const component = componentsOf(model).find((each) => each.name === name);
-      const how = component && perturbationOf(perturbations, component, { kind: 'weights', bits });
-      if (component === undefined || how === undefined) throw new Error(`no ${name}`);
-      return modelWith(model, component, how);
-    }, prepareModel(readModel(path)));
+    pair.reduce(
+      (model, { component: name, bits }) => {
+        const component = componentsOf(model).find((each) => each.name === name);
+        const how = component && perturbationOf(perturbations, component, { kind: 'weights', bits });
+        if (component === undefined || how === undefined) throw new Error(`no ${name}`);
+        return modelWith(model, component, how);
+      },
+      prepareModel(readModel(path)),
+    );
   let moved = 0;
   for (const [index, pair] of pairs.entries()) {
     const own = measured[index];
@@ -94,8 +97,8 @@ t.test('a pair does what the whole network with both does', async (t) => {
     }
   }
   t.ok(moved > 1e-4, `something moved: ${moved}`);
-  await t.rejects(
-    measurePairs([[{ component: 'none', bits: 2 }, at(0, 2)]], { ...common, perturbations }),
-    { code: 'BAD_CONFIG', message: /none at 2 bits/ },
-  );
+  await t.rejects(measurePairs([[{ component: 'none', bits: 2 }, at(0, 2)]], { ...common, perturbations }), {
+    code: 'BAD_CONFIG',
+    message: /none at 2 bits/,
+  });
 });

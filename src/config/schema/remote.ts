@@ -20,6 +20,18 @@ export const REMOTE_ALLOWED = [
   'lines',
   'zones',
   'counting',
+  'examples.reasons',
+  'examples.margin',
+  'examples.uncertainScore',
+  'examples.stableFrames',
+  'examples.stableShare',
+  'examples.maxMb',
+  'examples.maxAgeDays',
+  'examples.perPair',
+  'examples.perHour',
+  'examples.reserveMb',
+  'examples.teacher',
+  'confusions',
   'telemetry.frames',
   'telemetry.framesEveryMs',
   'telemetry.framesExpirySeconds',
@@ -43,7 +55,7 @@ export const remoteSchema = z.strictObject({
     .default([...REMOTE_ALLOWED])
     .describe(
       'keys (with everything below them) that `config/desired` may change; the list replaces the default one. The default leaves out ' +
-        'what names a file, a host or a topic (`camera.input`, `camera.path`, all of `mqtt`) and what decides which pictures leave ' +
-        'the device (`masks`, `telemetry.snapshots`)',
+        'what names a file, a host or a topic (`camera.input`, `camera.path`, all of `mqtt`) and what decides which pictures are kept or ' +
+        'leave the device (`masks`, `examples.enabled`, `examples.wholeFrames`, `telemetry.snapshots`)',
     ),
 });

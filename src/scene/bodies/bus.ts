@@ -1,7 +1,7 @@
 // Buses: a long box with a band of windows, doors on the kerb side and a big windscreen.
 import type { Vec3 } from '../exact.js';
 import type { MeshBuilder } from '../mesh.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../system/index.js';
 import type { Lamps } from './car.js';
 import { plate, sidePlates, wheels } from './parts.js';
 

@@ -2,7 +2,7 @@
 import type { VehicleType } from '../../config/index.js';
 import type { Mesh } from '../mesh.js';
 import { MeshBuilder } from '../mesh.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../system/index.js';
 import { buildBus, busPlan } from './bus.js';
 import { buildCar, type CarPlan, type Lamps } from './car.js';
 import { buildMotorcycle, motorcyclePlan } from './motorcycle.js';

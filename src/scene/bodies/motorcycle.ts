@@ -1,7 +1,7 @@
 // Motorcycles and their riders.
 import { cross, unit, type Vec3 } from '../exact.js';
 import type { Material, MeshBuilder } from '../mesh.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../system/index.js';
 import type { Lamps } from './car.js';
 import { box, plate, wheels } from './parts.js';
 

@@ -1,7 +1,7 @@
 // Colours of vehicles, as often as they are seen, in light that is reflected (linear, 0..1).
 import type { Vec3 } from '../exact.js';
 import { type Material, MATERIALS } from '../mesh.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../system/index.js';
 import type { VehicleType } from '../../config/index.js';
 
 /** From the 8-bit colour that a person would name. */

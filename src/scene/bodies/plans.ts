@@ -1,5 +1,5 @@
 // The numbers of the cars, drawn anew for each of them within what its type allows.
-import type { Random } from '../random.js';
+import type { Random } from '../../system/index.js';
 import type { CarPlan } from './car.js';
 
 const common = (r: Random) => ({

@@ -1,7 +1,7 @@
 // Trucks: a cab over the front axle, and behind it a box, a curtain, a tank, a tipper or a flat bed.
 import { type Vec3 } from '../exact.js';
 import type { MeshBuilder } from '../mesh.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../system/index.js';
 import type { Lamps } from './car.js';
 import { box, plate, ring, sidePlates, wheels } from './parts.js';
 

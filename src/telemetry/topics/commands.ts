@@ -2,6 +2,17 @@
 import { z } from 'zod';
 import { LOG_LEVELS } from '../../system/index.js';
 import { count, modelId, nonNegative, timestamp } from './common.js';
+import {
+  confusionsBody,
+  exampleId,
+  exampleSchema,
+  examplesListResult,
+  labelRequest,
+  listRequest,
+  pictureResult,
+  purgeRequest,
+  purgeResult,
+} from './examples.js';
 
 /** One command: its request and response, and how long it may take. */
 export interface CommandDefinition<
@@ -89,6 +100,41 @@ export const COMMANDS = {
       data: z.base64().describe('the picture'),
     }),
     timeoutMs: 15_000,
+  }),
+  'examples/list': defineCommand({
+    name: 'examples/list',
+    description: 'Stored hard examples, newest first, without their pictures.',
+    request: listRequest,
+    response: examplesListResult,
+    timeoutMs: 10_000,
+  }),
+  'examples/show': defineCommand({
+    name: 'examples/show',
+    description: 'One hard example with its picture; only where `telemetry.snapshots` allows it.',
+    request: z.strictObject({ example: exampleId }),
+    response: pictureResult,
+    timeoutMs: 10_000,
+  }),
+  'examples/label': defineCommand({
+    name: 'examples/label',
+    description: 'Says what a hard example really is: the word of an operator.',
+    request: labelRequest,
+    response: exampleSchema,
+    timeoutMs: 10_000,
+  }),
+  'examples/purge': defineCommand({
+    name: 'examples/purge',
+    description: 'Removes hard examples and their pictures for good.',
+    request: purgeRequest,
+    response: purgeResult,
+    timeoutMs: 120_000,
+  }),
+  'examples/confusions': defineCommand({
+    name: 'examples/confusions',
+    description: 'What is observed to be confused with what, worked out now.',
+    request: z.strictObject({}),
+    response: confusionsBody,
+    timeoutMs: 30_000,
   }),
   'camera/restart': defineCommand({
     name: 'camera/restart',

@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { answerMessage, COMMANDS, requestMessage } from './commands.js';
 import { envelope, stamp } from './common.js';
+import { confusionsBody } from './examples.js';
 import { countsBody, exampleBody, frameBody, modelEventBody, trackBody } from './messages.js';
 import { availabilityMessage, healthBody, infoBody, modelStateBody } from './state.js';
 import { desiredMessage, reportedMessage } from './twin.js';
@@ -10,9 +11,15 @@ export * from './commands.js';
 export { envelope, MESSAGE_SCHEMA, stamp } from './common.js';
 export { type DesiredConfig, desiredMessage, type ReportedConfig, reportedMessage } from './twin.js';
 export { availabilityMessage };
+export { type ExampleMessage, exampleSchema, pictureResult } from './examples.js';
 
 /** Retained states that the daemon publishes with `publishState`. */
-export const STATES = { info: infoBody, 'model/state': modelStateBody, health: healthBody } as const;
+export const STATES = {
+  info: infoBody,
+  'model/state': modelStateBody,
+  health: healthBody,
+  confusions: confusionsBody,
+} as const;
 export type StateTopic = keyof typeof STATES;
 export type StateBody<T extends StateTopic> = z.input<(typeof STATES)[T]>;
 
@@ -72,6 +79,7 @@ export const TOPICS: readonly TopicSpec[] = [
   state('info', stamped(infoBody)),
   state('model/state', stamped(modelStateBody)),
   state('health', stamped(healthBody)),
+  state('confusions', stamped(confusionsBody)),
   { ...state('telemetry', stamped(frameBody)), retained: false, qos: 0 },
   stored('counts/<interval>', countsBody),
   stored('event/track', trackBody),

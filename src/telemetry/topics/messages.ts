@@ -1,6 +1,8 @@
 // What was seen: messages of the outbox, and the detections of single frames.
 import { z } from 'zod';
+import { REASONS, SOURCES } from '../../config/index.js';
 import { box, className, count, modelId, nonNegative, probability, timestamp } from './common.js';
+import { exampleId } from './examples.js';
 
 export const countsBody = z
   .strictObject({
@@ -68,15 +70,23 @@ export const modelEventBody = z
 
 export const exampleBody = z
   .strictObject({
-    example: z.string().describe('id of the stored example'),
+    example: exampleId,
     taken_at: timestamp,
-    reason: z.string().describe('why it was kept'),
+    reason: z
+      .enum(REASONS)
+      .describe(
+        'why it was kept. `margin`: the best two classes score nearly the same; `flip`: the class changed along the track; `uncertain`: ' +
+          'a low score on a long, stable track; `teacher`: the FP32 model says another class',
+      ),
     class: className,
     score: probability,
-    presumed_class: className.optional(),
-    source: z.enum(['operator', 'track', 'teacher']).optional(),
+    rival: className.optional().describe('the next best class at the same place'),
+    presumed_class: className.nullable().optional().describe('null: no vehicle'),
+    source: z.enum(SOURCES).optional().describe('who presumes it'),
     box,
     model: modelId.optional(),
+    track: z.string().optional().describe('unique over restarts'),
+    picture_bytes: count.optional(),
   })
   .meta({
     title: 'event/example',

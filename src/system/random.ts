@@ -1,4 +1,4 @@
-// The random numbers of a scene: small, fast, the same everywhere.
+// Random numbers by seed: small, fast, the same everywhere.
 
 /** The generator sfc32. Whole-number arithmetic only, so that a seed means the same on every machine. */
 export class Random {

@@ -29,7 +29,12 @@ const log = (text: string): void => {
 };
 
 /** Renders a data set that is not there yet; all its pictures go to one split. */
-const render = async (folder: string, seed: number, pictures: number, split: 'train' | 'test'): Promise<void> => {
+const render = async (
+  folder: string,
+  seed: number,
+  pictures: number,
+  split: 'train' | 'test',
+): Promise<void> => {
   if (existsSync(join(folder, 'data.yaml'))) return;
   rmSync(folder, { recursive: true, force: true });
   log(`rendering ${pictures} pictures of seed ${seed}`);
@@ -52,7 +57,10 @@ const finished = (model: Model, values: Values): Uint8Array => {
 
 const writeArtifact = (folder: string, bytes: Uint8Array): void => {
   mkdirSync(folder, { recursive: true });
-  const manifest = createManifest(bytes, { name: NAME, detector: detectorOf(recipe.NETWORK, recipe.CLASSES) });
+  const manifest = createManifest(bytes, {
+    name: NAME,
+    detector: detectorOf(recipe.NETWORK, recipe.CLASSES),
+  });
   writeFileAtomic(join(folder, MODEL_FILE), bytes);
   writeFileAtomic(join(folder, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
 };
@@ -78,7 +86,11 @@ const main = async (): Promise<void> => {
   if (values.work === undefined) throw new Error('name a folder for pictures and checkpoints with --work');
   const { work, out } = values;
   const began = performance.now();
-  const sets = recipe.TRAINING.map(({ seed, pictures }) => ({ folder: join(work, `train-${seed}`), seed, pictures }));
+  const sets = recipe.TRAINING.map(({ seed, pictures }) => ({
+    folder: join(work, `train-${seed}`),
+    seed,
+    pictures,
+  }));
   const { width, height } = recipe.NETWORK;
   const ratio = Math.min(width / recipe.FRAME.width, height / recipe.FRAME.height);
   const sides = {
@@ -121,7 +133,9 @@ const main = async (): Promise<void> => {
     onStep: ({ step, loss, parts, gradientNorm }) => {
       if (step % 20 !== 0 && step > 3) return;
       const shown = Object.entries(parts).map(([name, value]) => `${name} ${value.toFixed(3)}`);
-      log(`step ${step} of ${steps}: loss ${loss.toFixed(3)}, ${shown.join(', ')}, gradient ${gradientNorm.toFixed(1)}`);
+      log(
+        `step ${step} of ${steps}: loss ${loss.toFixed(3)}, ${shown.join(', ')}, gradient ${gradientNorm.toFixed(1)}`,
+      );
     },
     onValidation: ({ step, map50, map5095 }) =>
       log(`step ${step}: mAP50 ${map50.toFixed(4)}, mAP50-95 ${map5095.toFixed(4)}`),

@@ -1,15 +1,35 @@
 // `npm run bench:networks`: what networks from scratch cost, FP32 and int8, beside YOLOX-nano: chosen by before any is trained.
 import { readFileSync } from 'node:fs';
 import { SCENE_CLASSES } from '../../src/scene/index.js';
-import { foldBatchNorm, readModel, removeUnusedInitializers, runPasses, writeModel } from '../../src/onnx/index.js';
-import { componentsOf, prepareModel, quantizeModel, uniformAllocation } from '../../src/quantization/index.js';
+import {
+  foldBatchNorm,
+  readModel,
+  removeUnusedInitializers,
+  runPasses,
+  writeModel,
+} from '../../src/onnx/index.js';
+import {
+  componentsOf,
+  prepareModel,
+  quantizeModel,
+  uniformAllocation,
+} from '../../src/quantization/index.js';
 import { floatTensor, openSession, type Session, type Tensors } from '../../src/runtime/index.js';
 import { Random } from '../../src/system/index.js';
 import { buildNetwork, type NetworkDefinition } from '../../src/training/index.js';
-import { countOption, dataPath, type Figure, medianFigure, printReport, readOptions, runBench } from './lib.js';
+import {
+  countOption,
+  dataPath,
+  type Figure,
+  medianFigure,
+  printReport,
+  readOptions,
+  runBench,
+} from './lib.js';
 
-const stages = (...sizes: readonly (readonly [channels: number, blocks: number])[]): NetworkDefinition['stages'] =>
-  sizes.map(([channels, blocks]) => ({ channels, blocks }));
+const stages = (
+  ...sizes: readonly (readonly [channels: number, blocks: number])[]
+): NetworkDefinition['stages'] => sizes.map(([channels, blocks]) => ({ channels, blocks }));
 
 const network = (
   [width, height]: readonly [number, number],
@@ -17,7 +37,16 @@ const network = (
   of: NetworkDefinition['stages'],
   neck: number,
   more: Partial<NetworkDefinition> = {},
-): NetworkDefinition => ({ width, height, stem, stages: of, strides: [8, 16, 32], neck, head: 'coupled', ...more });
+): NetworkDefinition => ({
+  width,
+  height,
+  stem,
+  stages: of,
+  strides: [8, 16, 32],
+  neck,
+  head: 'coupled',
+  ...more,
+});
 
 const NARROW = stages([32, 1], [64, 1], [96, 1]);
 const MIDDLE = stages([48, 1], [96, 2], [160, 2]);
@@ -55,7 +84,12 @@ const CALIBRATION = 4;
 const noise = (name: string, dims: readonly number[], most: number): Tensors => {
   const random = new Random(1, 1);
   const size = dims.reduce((a, b) => a * b, 1);
-  return { [name]: floatTensor(dims, Float32Array.from({ length: size }, () => random.below(256) * most / 255)) };
+  return {
+    [name]: floatTensor(
+      dims,
+      Float32Array.from({ length: size }, () => (random.below(256) * most) / 255),
+    ),
+  };
 };
 
 const timed = async (bytes: Uint8Array, feeds: Tensors): Promise<Timed> => ({
@@ -100,7 +134,12 @@ await runBench(async () => {
       allocation,
       feeds: () => Array.from({ length: CALIBRATION }, () => feeds),
     });
-    entries.push({ name, sizes, fp32: await timed(bytes, feeds), int8: await timed(writeModel(quantized.model), feeds) });
+    entries.push({
+      name,
+      sizes,
+      fp32: await timed(bytes, feeds),
+      int8: await timed(writeModel(quantized.model), feeds),
+    });
   }
   const all = [nano, ...entries.flatMap(({ fp32, int8 }) => [fp32, int8])];
   for (let round = -2; round < rounds; round += 1) {
@@ -112,7 +151,11 @@ await runBench(async () => {
   }
   for (const { session } of all) await session.release();
   const ratio = (name: string, a: Timed, b: Timed): Figure =>
-    medianFigure(name, 'ratio', a.times.map((time, i) => time / (b.times[i] ?? 1)));
+    medianFigure(
+      name,
+      'ratio',
+      a.times.map((time, i) => time / (b.times[i] ?? 1)),
+    );
   const figures = entries.flatMap(({ name, sizes, fp32, int8 }): Figure[] => [
     medianFigure(`${name}: multiplications`, '10^6', [sizes.macs / 1e6]),
     medianFigure(`${name}: weights`, '10^3', [sizes.weights / 1e3]),

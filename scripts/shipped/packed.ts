@@ -1,5 +1,14 @@
 // Pictures made small once: a training run sees each of them many times, and decoding one costs as much as learning from it.
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { openDataSet, readPicture } from '../../src/evaluation/index.js';
@@ -16,8 +25,10 @@ export interface PackedOptions {
 const box = z.tuple([z.number(), z.number(), z.number(), z.number(), z.int()]);
 const labelsSchema = z.array(z.array(box));
 
-const picturesFile = ({ folder, width, height }: PackedOptions): string => join(folder, `${width}x${height}.rgb`);
-const labelsFile = ({ folder, width, height }: PackedOptions): string => join(folder, `${width}x${height}.json`);
+const picturesFile = ({ folder, width, height }: PackedOptions): string =>
+  join(folder, `${width}x${height}.rgb`);
+const labelsFile = ({ folder, width, height }: PackedOptions): string =>
+  join(folder, `${width}x${height}.json`);
 
 /** A picture of other sides, sampled as the detector does: bilinear, half-pixel centres. */
 export const resized = ({ width, height, data }: RgbImage, w: number, h: number): Uint8Array => {
@@ -80,7 +91,14 @@ export const openSource = (options: PackedOptions): SampleSource => {
       readSync(file, data, 0, size, index * size);
       return Promise.resolve({
         image: { format: 'rgb24', width, height, data },
-        objects: (labels[index] ?? []).map(([x1, y1, x2, y2, classId]) => ({ x1, y1, x2, y2, classId, weight: 1 })),
+        objects: (labels[index] ?? []).map(([x1, y1, x2, y2, classId]) => ({
+          x1,
+          y1,
+          x2,
+          y2,
+          classId,
+          weight: 1,
+        })),
         ignored: [],
       });
     },

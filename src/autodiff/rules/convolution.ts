@@ -217,10 +217,10 @@ const folded = ({ ops, geometry, input, weight, result }: Layer, x: Value, g: Va
   const channels = inputs * sizeOf(strides);
   const last = ops.reshape(ops.transpose(apart, [0, ...places, 1, ...within]), [batch, ...blocks, channels]);
   const area = batch * sizeOf(stops);
-  const rows = ops.reshape(
-    ops.transpose(ops.reshape(g, [batch, outputs, sizeOf(stops)]), [1, 0, 2]),
-    [outputs, area],
-  );
+  const rows = ops.reshape(ops.transpose(ops.reshape(g, [batch, outputs, sizeOf(stops)]), [1, 0, 2]), [
+    outputs,
+    area,
+  ]);
   const products = tapsOf(small).map((tap) => {
     const met = ops.slice(
       last,

@@ -53,6 +53,8 @@ export class Trainer {
       ...GRADIENT_SESSION,
       threads: options.threads ?? 1,
       memoryPattern: false,
+      // The loader's thread computes at the same time.
+      spinning: false,
     });
     return new Trainer(graph, session, options);
   }

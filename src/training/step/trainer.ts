@@ -55,6 +55,8 @@ export class Trainer {
       memoryPattern: false,
       // Fake quantization is to stay what it is.
       configuration: { 'session.disable_quant_qdq': '1' },
+      // The loader's thread computes at the same time.
+      spinning: false,
     });
     return new Trainer(graph, session, options);
   }

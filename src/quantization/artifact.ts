@@ -49,7 +49,14 @@ export interface TrainedModel {
 
 export interface QuantizeArtifactOptions extends Omit<
   QuantizeOptions,
-  'allocation' | 'feeds' | 'onProgress' | 'channels' | 'floatFunctions' | 'channelRanges' | 'weights' | 'activationGrids'
+  | 'allocation'
+  | 'feeds'
+  | 'onProgress'
+  | 'channels'
+  | 'floatFunctions'
+  | 'channelRanges'
+  | 'weights'
+  | 'activationGrids'
 > {
   readonly allocation: Allocation;
   /** Pictures that the quantizer sees. */

@@ -68,7 +68,12 @@ const checkOrder = (): void => {
  *
  * @param run what run it is of ({@link readCheckpoint} refuses it for another)
  */
-export const writeCheckpoint = (path: string, state: TrainingState, run: string, notes: Notes = null): void => {
+export const writeCheckpoint = (
+  path: string,
+  state: TrainingState,
+  run: string,
+  notes: Notes = null,
+): void => {
   checkOrder();
   const header = Buffer.from(JSON.stringify(headerOf(state, run, notes)), 'utf8');
   const length = Buffer.alloc(4);

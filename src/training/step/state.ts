@@ -22,8 +22,7 @@ export interface Group {
 }
 
 export type OptimizerOptions = (
-  | ({ readonly kind: 'sgd' } & SgdOptions)
-  | ({ readonly kind: 'adamw' } & AdamwOptions)
+  ({ readonly kind: 'sgd' } & SgdOptions) | ({ readonly kind: 'adamw' } & AdamwOptions)
 ) & {
   readonly schedule: Schedule;
   /** Of weights (default 0). */

@@ -69,17 +69,13 @@ export class Trainer {
         `the loss is not finite in step ${state.step + 1}: try a lower learning rate`,
       );
     }
-    const gradients = graph.parameters.map(({ name }) =>
-      floatsIn(results, graph.gradients.get(name) ?? ''),
-    );
+    const gradients = graph.parameters.map(({ name }) => floatsIn(results, graph.gradients.get(name) ?? ''));
     const { norm, rate } = applyGradients(state, gradients, this.#options);
     graph.statistics.forEach(({ output }, i) => state.statistics[i]?.value.set(floatsIn(results, output)));
     return {
       step: state.step,
       loss,
-      parts: Object.fromEntries(
-        [...graph.parts].map(([part, output]) => [part, numberIn(results, output)]),
-      ),
+      parts: Object.fromEntries([...graph.parts].map(([part, output]) => [part, numberIn(results, output)])),
       gradientNorm: norm,
       learningRate: rate,
     };

@@ -3,37 +3,21 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { stringify } from 'yaml';
-import {
-  type Light,
-  LIGHTS,
-  type SceneOptions,
-  sceneSchema,
-  VEHICLE_TYPES,
-  type VehicleType,
-  type Weather,
-  WEATHERS,
-} from '../config/index.js';
+import { VEHICLE_TYPES, type VehicleType } from '../config/index.js';
 import { BitlaneError, messageOf } from '../errors.js';
 import { Random, writeFileAtomic } from '../system/index.js';
+import { drawOptions, FPS, type Given } from './drawn.js';
 import { Scene } from './scene.js';
 import type { SceneObject } from './truth.js';
 
 export const SPLITS = ['train', 'val', 'test'] as const;
 export type Split = (typeof SPLITS)[number];
 
-export interface DataSetOptions {
+export interface DataSetOptions extends Given {
   /** A folder that is not there yet, or empty. */
   readonly folder: string;
   readonly pictures: number;
   readonly seed: number;
-  readonly width: number;
-  readonly height: number;
-  /** One for all pictures; drawn for each scene where left out. */
-  readonly weather?: Weather;
-  readonly light?: Light;
-  /** One place for all pictures; every scene has its own where left out. */
-  readonly site?: number;
-  readonly trafficMix?: SceneOptions['trafficMix'];
   /** Shares of the splits, in their order. */
   readonly shares?: readonly [train: number, val: number, test: number];
   /** Seconds of the scene between two pictures of it. */
@@ -54,7 +38,6 @@ export interface DataSetSummary {
 
 /** Pictures of one place; whole scenes go to a split, so that no split knows a place of another. */
 const PER_SCENE = 12;
-const FPS = 10;
 const STRIDE_SECONDS = 2.5;
 const SHARES = [0.8, 0.1, 0.1] as const;
 const STREAM = 808;
@@ -63,20 +46,6 @@ const STREAM = 808;
 const LEAST_SIDE = 9;
 const LEAST_VISIBLE = 0.3;
 const LEAST_INSIDE = 0.3;
-
-/** Every type is to be learnt: rare ones are more frequent here than on a road. */
-const EVEN_MIX: SceneOptions['trafficMix'] = {
-  sedan: 15,
-  hatchback: 15,
-  wagon: 14,
-  suv: 12,
-  pickup: 9,
-  van: 10,
-  minibus: 8,
-  bus: 6,
-  truck: 9,
-  motorcycle: 9,
-};
 
 /** Whether a vehicle of a frame gets a label. */
 export const isLabelled = ({ box, visible, inside }: SceneObject): boolean =>
@@ -125,12 +94,6 @@ export const scenesOf = (scenes: number, shares: readonly [number, number, numbe
   return [Math.max(0, rest), ...held];
 };
 
-/** Weather and light as often as a year has them, roughly. */
-const drawSky = (r: Random): { weather: Weather; light: Light } => ({
-  weather: WEATHERS[r.weighted([52, 20, 20, 8])] ?? 'clear',
-  light: LIGHTS[r.weighted([62, 18, 20])] ?? 'day',
-});
-
 /**
  * Renders the pictures and writes them with their labels. `data.yaml` comes last: a folder without it is not complete. Equal
  * options make equal files.
@@ -151,22 +114,7 @@ export const writeDataSet = async (options: DataSetOptions): Promise<DataSetSumm
   let number = 0;
   for (const [index, split] of SPLITS.entries()) {
     for (let i = 0; i < (perSplit[index] ?? 0); i += 1, number += 1) {
-      const sky = drawSky(random);
-      const sceneSeed = random.bits();
-      const scene = new Scene(
-        sceneSchema.parse({
-          width,
-          height,
-          fps: FPS,
-          seed: sceneSeed,
-          weather: options.weather ?? sky.weather,
-          light: options.light ?? sky.light,
-          vehiclesPerMinute: random.between(6, 20),
-          jpegQuality: 70 + random.below(26),
-          trafficMix: options.trafficMix ?? EVEN_MIX,
-          ...(options.site !== undefined && { site: options.site }),
-        }),
-      );
+      const scene = new Scene(drawOptions(random, options));
       const until = Math.round((pictures * (number + 1)) / scenes);
       for (let picture = 0; done < until; picture += 1, done += 1) {
         signal?.throwIfAborted();

@@ -12,3 +12,4 @@ export { type Conditions, conditionsAt } from './drift.js';
 export { Scene, type SceneFrame } from './scene.js';
 export { contactSheet } from './sheet.js';
 export type { SceneObject } from './truth.js';
+export { SCENE_CLASSES, sceneSpec, type StreamOptions } from './stream.js';

@@ -19,8 +19,6 @@ export interface BatchOptions {
   readonly mosaicUntil?: number;
 }
 
-/** Pictures of an endless source that each input may take. */
-const PARTS = 4;
 const STREAM = 1_000_003;
 
 interface Part {
@@ -83,10 +81,11 @@ export class Batches {
     const samples: Sample[] = [];
     for (let i = 0; i < parts; i += 1) {
       const index =
-        source.count === undefined
-          ? place * PARTS + i
-          : i === 0
-            ? order.at(place)
+        i === 0
+          ? order.at(place)
+          : source.count === undefined
+            ? // Those that come next anyway.
+              place + i
             : random.below(source.count);
       const sample = await source.at(index);
       // A source may use its memory again for the next picture.

@@ -4,7 +4,13 @@ import { BitlaneError } from '../../errors.js';
 import { writeModel } from '../../onnx/index.js';
 import { floatTensor, openSession, type Session, type Tensor, type Tensors } from '../../runtime/index.js';
 import type { Batch, StepReport, TrainingGraph } from '../types.js';
-import { applyGradients, type OptimizerOptions, startState, type TrainingState } from './state.js';
+import {
+  applyGradients,
+  type OptimizerOptions,
+  startState,
+  takeStatistics,
+  type TrainingState,
+} from './state.js';
 
 export interface TrainerOptions {
   readonly optimizer: OptimizerOptions;
@@ -71,7 +77,11 @@ export class Trainer {
     }
     const gradients = graph.parameters.map(({ name }) => floatsIn(results, graph.gradients.get(name) ?? ''));
     const { norm, rate } = applyGradients(state, gradients, this.#options);
-    graph.statistics.forEach(({ output }, i) => state.statistics[i]?.value.set(floatsIn(results, output)));
+    takeStatistics(
+      state,
+      graph.statistics.map(({ output }) => floatsIn(results, output)),
+      this.#options,
+    );
     return {
       step: state.step,
       loss,
@@ -105,5 +115,8 @@ export const learned = (state: TrainingState): Map<string, Float32Array> =>
       name,
       average.length > 0 ? average : value,
     ]),
-    ...state.statistics.map(({ name, value }): [string, Float32Array] => [name, value]),
+    ...state.statistics.map(({ name, value, average }): [string, Float32Array] => [
+      name,
+      average.length > 0 ? average : value,
+    ]),
   ]);

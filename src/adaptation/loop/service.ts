@@ -2,24 +2,24 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Config } from '../../config/index.js';
 import type { FrameResult } from '../../detector/index.js';
-import { asBitlaneError, BitlaneError, messageOf } from '../../errors.js';
+import { BitlaneError, messageOf } from '../../errors.js';
 import type { Registry } from '../../registry/index.js';
 import type { Store } from '../../store/index.js';
 import { Emitter, type Log } from '../../system/index.js';
 import type { OutboxBody, StateBody } from '../../telemetry/index.js';
 import type { FinishedTrack } from '../../tracking/index.js';
-import { Adapter } from '../job/adapter.js';
-import { type Job, readJob, type Trigger, writeJob } from '../job/job.js';
+import { definedBudget, type Job, readJob, type Trigger } from '../job/job.js';
 import type { JobResult } from '../job/result.js';
 import { keepReport } from './files.js';
 import { LadderWalk } from './ladder-walk.js';
-import { picturesFor } from './material.js';
 import { LoopMemory } from './memory.js';
+import { newJob } from './new-job.js';
 import { floatParentOf } from './parent.js';
-import { AdaptationHistory, type AdaptationRecord, ofResult } from './record.js';
+import { AdaptationHistory, type AdaptationRecord, begunRecord, eventOf, ofResult } from './record.js';
+import { JobRunner } from './runner.js';
 import type { Serving } from './serving.js';
 import { tryCandidate } from './trial.js';
 import { type ClassPair, dueTrigger, inWindow } from './triggers.js';
@@ -52,9 +52,6 @@ export interface LoopOptions {
 
 const OUTGOING = 'outgoing-';
 const TICK_MS = 2_000;
-/** Unexpected ends of the adapter's process after which a job is given up. */
-const ATTEMPTS = 4;
-const RETRY_MS = 5_000;
 const MISSES = 2;
 /** Between two questions what the teacher said. */
 const ASK_MS = 30_000;
@@ -73,9 +70,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   readonly #stopped: Promise<undefined>;
   #job: Begun | undefined;
   #record: AdaptationRecord | undefined;
-  #adapter: Adapter | undefined;
-  #cancelled = false;
-  #paused = false;
+  #runner: JobRunner | undefined;
   #status: State['status'] = 'idle';
   #progress = { step: null as string | null, done: 0, all: 0 };
   #watchedUntilMs = 0;
@@ -116,7 +111,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
       done,
       all,
       last:
-        last?.endedAt == null
+        last === undefined || last.endedAt === null
           ? null
           : { adaptation: last.id, outcome: last.outcome, ended_at: last.endedAt, reason: last.reason },
       rungs: this.#memory.value.ladder.map(({ id }) => id),
@@ -143,7 +138,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   async stop(): Promise<void> {
     this.#stop.abort();
     clearTimeout(this.#timer);
-    await this.#adapter?.stop();
+    await this.#runner?.stop();
     await Promise.all([this.#ticking, this.#work, this.#removing]);
     this.removeAll();
   }
@@ -182,8 +177,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
         id === undefined ? 'no adaptation runs' : 'the candidate is being tried: it is too late to cancel',
       );
     }
-    this.#cancelled = true;
-    await this.#adapter?.stop(new BitlaneError('TIMEOUT', 'the adaptation was cancelled'));
+    await this.#runner?.stop();
     await this.#work;
     return id;
   }
@@ -230,7 +224,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   ): Promise<{ readonly id: string; readonly parent: string }> {
     const { registry, serving, critical } = this.#options;
     const config = this.#options.config();
-    const { adaptation, confusions, detector } = config;
+    const { adaptation } = config;
     const { ladder, frameOverRun } = this.#memory.value;
     const active = serving.artifact;
     if (active === undefined)
@@ -239,48 +233,20 @@ export class AdaptationService extends Emitter<LoopEvents> {
     const best = ladder.some(({ id }) => id === active.id) ? ladder[0]?.id : undefined;
     const baseline = best === undefined ? active : await registry.get(best);
     const parent = await floatParentOf(registry, baseline);
-    const now = new Date();
-    const id = `${now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`;
-    const [incoming, folder] = [join(this.#folder, 'job.incoming'), join(this.#folder, 'job')];
-    rmSync(incoming, { recursive: true, force: true });
-    mkdirSync(incoming, { recursive: true, mode: 0o750 });
-    const wanted = budget ?? adaptation.budget;
-    const limited = Object.values(wanted).some((limit) => limit !== undefined);
-    writeJob(incoming, {
-      format: 'bitlane-adaptation',
-      version: 1,
-      id,
-      createdAt: now.toISOString(),
+    const folder = newJob({
+      config,
+      home: this.#folder,
       trigger,
-      parent: dirname(parent.modelPath),
-      baseline: dirname(baseline.modelPath),
-      ...picturesFor(config, pairs ?? critical()),
-      pinned: confusions.pinned,
-      banned: confusions.banned,
-      // Where nothing is limited the new model is at least no larger than the one that serves.
-      budget: limited ? definedOnly(wanted) : { modelBytes: baseline.manifest.modelBytes },
+      budget: budget ?? adaptation.budget,
+      critical: pairs ?? critical(),
+      parent,
+      baseline,
       frameOverRun: frameOverRun[parent.id] ?? 1,
-      objective: adaptation.objective,
-      calibrationPictures: adaptation.calibrationPictures,
-      ...(adaptation.profile !== undefined && { profile: adaptation.profile }),
-      processes: adaptation.processes,
-      threads: detector.threads,
-      rungs: adaptation.ladder.rungs,
-      acceptance: {
-        minPictures: adaptation.minPictures,
-        minObjects: adaptation.minObjects,
-        maxDrop: adaptation.maxDrop,
-      },
-      cache: join(this.#folder, 'cache'),
-      cacheMb: adaptation.cacheMb,
+      now: new Date(),
     });
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(incoming, folder);
-    this.#take(folder, readJob(folder), {
-      parent: parent.id,
-      baseline: baseline.id,
-    });
-    return { id, parent: parent.id };
+    const job = readJob(folder);
+    this.#take(folder, job, { parent: parent.id, baseline: baseline.id });
+    return { id: job.id, parent: parent.id };
   }
 
   #resume(folder: string): void {
@@ -305,35 +271,8 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   #take(folder: string, job: Job, models: Pick<AdaptationRecord, 'parent' | 'baseline'>): void {
     this.#job = { id: job.id, trigger: job.trigger, startedAt: job.createdAt, folder };
-    this.#cancelled = false;
-    this.#paused = false;
     const isNew = this.#history.get(job.id) === undefined;
-    this.#keep({
-      id: job.id,
-      trigger: job.trigger,
-      startedAt: job.createdAt,
-      endedAt: null,
-      outcome: 'running',
-      reason: '',
-      ...models,
-      candidate: null,
-      budget: job.budget,
-      pairs: [],
-      objects: 0,
-      labelled: job.tuning?.labelled ?? true,
-      significant: [],
-      bits: {},
-      int8: 0,
-      averageBits: null,
-      modelBytes: null,
-      runMs: null,
-      worth: null,
-      canary: null,
-      live: null,
-      rungs: [],
-      times: {},
-      peakMb: null,
-    });
+    this.#keep(begunRecord(job, models));
     if (isNew) this.#event('adapting');
     this.#work = this.#run(folder, job).catch((error: unknown) => {
       this.#log.error(`the loop met a problem: ${messageOf(error)}`);
@@ -342,52 +281,29 @@ export class AdaptationService extends Emitter<LoopEvents> {
   }
 
   async #run(folder: string, job: Job): Promise<void> {
-    for (let attempt = 1; ;) {
-      if (this.#cancelled) return this.#end('cancelled', 'it was cancelled');
-      const outcome = await this.#runOnce(folder);
-      if (this.#stop.signal.aborted) return;
-      if (this.#cancelled) return this.#end('cancelled', 'it was cancelled');
-      if (!(outcome instanceof BitlaneError)) return this.#settle(job, outcome);
-      if (this.#paused) {
-        await this.#untilWindow();
-        continue;
-      }
-      if (outcome.code === 'UNSUPPORTED' || outcome.code === 'TIMEOUT' || attempt >= ATTEMPTS) {
-        return this.#end('failed', outcome.message);
-      }
-      attempt += 1;
-      this.#log.warn(`the adapter is started again: ${outcome.message}`);
-      await this.#wait(RETRY_MS);
-      if (this.#stop.signal.aborted) return;
-    }
-  }
-
-  async #runOnce(folder: string): Promise<JobResult | BitlaneError> {
-    const { memoryMb, deadlineMinutes } = this.#config;
-    const adapter = new Adapter({
+    const runner = new JobRunner({
       folder,
-      memoryMb,
-      deadlineMs: deadlineMinutes * 60_000,
+      config: () => this.#config,
+      log: this.#log,
+      onStatus: (status) => this.#setStatus(status),
       onProgress: (step, done, all) => {
         const isOther = this.#progress.step !== step;
         this.#progress = { step, done, all };
         if (isOther) this.#tell();
       },
     });
-    this.#adapter = adapter;
-    this.#setStatus('running');
-    try {
-      return await adapter.run();
-    } catch (error) {
-      return asBitlaneError(error);
-    } finally {
-      this.#adapter = undefined;
-      if (this.#record !== undefined) {
-        this.#record = {
-          ...this.#record,
-          peakMb: Math.max(this.#record.peakMb ?? 0, Math.round(adapter.peakMb)),
-        };
-      }
+    this.#runner = runner;
+    const ended = await runner.run();
+    this.#runner = undefined;
+    if (this.#stop.signal.aborted) return;
+    this.#keep({ peakMb: Math.round(runner.peakMb) });
+    switch (ended.kind) {
+      case 'result':
+        return this.#settle(job, ended.result);
+      case 'failed':
+        return this.#end('failed', ended.reason);
+      case 'stopped':
+        return this.#end('cancelled', 'it was cancelled');
     }
   }
 
@@ -426,7 +342,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
       misses: 0,
       adaptedTo: result.critical.pairs,
       budget: job.budget,
-      configured: definedOnly(this.#config.budget),
+      configured: definedBudget(this.#config.budget),
     });
     this.#end('committed', result.reason);
     this.#agreement = { before: null, after: null };
@@ -474,31 +390,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   #event(step: 'adapting' | 'adapted' | 'rolled-back', reason?: string): void {
     const record = this.#record;
     if (record === undefined || this.#stop.signal.aborted) return;
-    const { worth, canary } = record;
-    const figures = Object.entries({
-      model_bytes: record.modelBytes,
-      average_bits: record.averageBits,
-      latency_p95_ms: canary?.p95Ms,
-      memory_mb: canary?.memoryMb,
-      map50_change: worth?.map50?.change.value,
-      critical_change: worth?.criticalAccuracy?.change.value,
-      agreement_change: worth?.agreement?.change.value,
-    }).flatMap(([name, value]) => (typeof value === 'number' ? [[name, value] as const] : []));
-    this.emit('event', {
-      step,
-      model: record.candidate,
-      active: this.#options.serving.artifact?.id ?? null,
-      generation: 0,
-      ...((reason ?? record.reason) === '' ? {} : { reason: reason ?? record.reason }),
-      ...(figures.length > 0 && { figures: Object.fromEntries(figures) }),
-      adaptation: {
-        id: record.id,
-        trigger: record.trigger,
-        outcome: record.outcome,
-        pairs: record.pairs,
-        bits: record.bits,
-      },
-    });
+    this.emit('event', eventOf(record, step, this.#options.serving.artifact?.id ?? null, reason));
   }
 
   async #goBack(reason: string): Promise<void> {
@@ -518,7 +410,12 @@ export class AdaptationService extends Emitter<LoopEvents> {
     const { agreement } = this.#options;
     const record = this.#record;
     const nowMs = performance.now();
-    if (agreement === undefined || record?.candidate == null || nowMs < this.#askedMs + ASK_MS)
+    if (
+      agreement === undefined ||
+      record === undefined ||
+      record.candidate === null ||
+      nowMs < this.#askedMs + ASK_MS
+    )
       return undefined;
     this.#askedMs = nowMs;
     const [before, after] = [await agreement(record.baseline), await agreement(record.candidate)];
@@ -592,15 +489,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   async #pauseOutside({ schedule, enabled }: Config['adaptation']): Promise<void> {
     const trigger = this.#job?.trigger;
     if (trigger === 'command' || trigger === undefined || !enabled || inWindow(schedule, new Date())) return;
-    this.#paused = true;
-    this.#setStatus('paused');
-    await this.#adapter?.stop(new BitlaneError('TIMEOUT', 'outside of its hours'));
-  }
-
-  async #untilWindow(): Promise<void> {
-    const isOut = (): boolean => this.#config.enabled && !inWindow(this.#config.schedule, new Date());
-    while (isOut() && !this.#stop.signal.aborted && !this.#cancelled) await this.#wait(TICK_MS);
-    this.#paused = false;
+    await this.#runner?.pause();
   }
 
   async #beginWhereDue(config: Config['adaptation'], nowMs: number): Promise<void> {
@@ -612,7 +501,8 @@ export class AdaptationService extends Emitter<LoopEvents> {
       critical: this.#options.critical(),
       throttledMs: this.#throttledSinceMs === undefined ? 0 : nowMs - this.#throttledSinceMs,
       budgetChanged:
-        configured !== undefined && JSON.stringify(definedOnly(config.budget)) !== JSON.stringify(configured),
+        configured !== undefined &&
+        JSON.stringify(definedBudget(config.budget)) !== JSON.stringify(configured),
     });
     if (trigger === undefined || this.#options.serving.artifact === undefined) return;
     try {
@@ -641,10 +531,3 @@ export class AdaptationService extends Emitter<LoopEvents> {
     });
   }
 }
-
-const definedOnly = (budget: Readonly<Job['budget']>): Job['budget'] =>
-  Object.fromEntries(
-    (['modelBytes', 'latencyMs', 'memoryMb', 'averageBits'] as const).flatMap((name) =>
-      budget[name] === undefined ? [] : [[name, budget[name]]],
-    ),
-  );

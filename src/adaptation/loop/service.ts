@@ -24,6 +24,7 @@ import type { Serving } from './serving.js';
 import { tryCandidate } from './trial.js';
 import { type ClassPair, dueTrigger, inWindow } from './triggers.js';
 import { LiveWatch } from './watch.js';
+import { type AgreementOf, Watched } from './watched.js';
 
 type State = StateBody<'adapt/state'>;
 type ModelEvent = OutboxBody<'event/model'>;
@@ -42,7 +43,7 @@ export interface LoopOptions {
   /** Pairs that are critical by what was observed; none where nothing was. */
   readonly critical: () => readonly ClassPair[];
   /** How often the FP32 model says the class that this model said, on the frames that it was asked about; `null` where they are too few. */
-  readonly agreement?: (model: string) => Promise<number | null>;
+  readonly agreement?: AgreementOf;
   /** Whether heat or voltage holds the device back now; `null` where it does not tell. */
   readonly throttled: () => Promise<boolean | null>;
   readonly log: Log;
@@ -53,8 +54,6 @@ export interface LoopOptions {
 const OUTGOING = 'outgoing-';
 const TICK_MS = 2_000;
 const MISSES = 2;
-/** Between two questions what the teacher said. */
-const ASK_MS = 30_000;
 
 type Begun = Pick<Job, 'id' | 'trigger'> & { readonly folder: string; readonly startedAt: string };
 
@@ -73,17 +72,12 @@ export class AdaptationService extends Emitter<LoopEvents> {
   #runner: JobRunner | undefined;
   #status: State['status'] = 'idle';
   #progress = { step: null as string | null, done: 0, all: 0 };
-  #watchedUntilMs = 0;
+  #watched: Watched | undefined;
   #throttledSinceMs: number | undefined;
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #ticking: Promise<void> = Promise.resolve();
   #refusal = '';
-  #agreement: { readonly before: number | null; readonly after: number | null } = {
-    before: null,
-    after: null,
-  };
-  #askedMs = 0;
   #removing: Promise<void> = Promise.resolve();
 
   constructor(options: LoopOptions) {
@@ -194,14 +188,12 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   /** Something happened to a model: one that crashes while it is watched goes at once. */
   step({ step, model, reason }: ModelEvent): void {
-    const watched = this.#status === 'watching' ? this.#record?.candidate : undefined;
+    const watched = this.#watched?.candidate;
     if (watched === undefined || model === null) return;
     if (model === watched && (step === 'restarted' || step === 'failed')) {
       void this.#goBack(reason ?? 'its process ended');
-    } else if (step === 'committed' && model !== watched) this.#endWatch('another model was swapped in');
-    else if (step === 'rolled-back' && model === watched) {
-      this.#endWatch(reason ?? 'it did not start', 'rolled-back');
-    }
+    } else if (step === 'committed' && model !== watched) this.#endWatch();
+    else if (step === 'rolled-back' && model === watched) this.#endWatch(reason ?? 'it did not start');
   }
 
   get #config(): Config['adaptation'] {
@@ -345,8 +337,15 @@ export class AdaptationService extends Emitter<LoopEvents> {
       configured: definedBudget(this.#config.budget),
     });
     this.#end('committed', result.reason);
-    this.#agreement = { before: null, after: null };
-    this.#watchedUntilMs = performance.now() + this.#config.watch.seconds * 1000;
+    const { agreement } = this.#options;
+    this.#watched = new Watched({
+      candidate: result.candidate.id,
+      baseline,
+      budget: job.budget,
+      live: this.#watch,
+      agreement,
+      untilMs: performance.now() + this.#config.watch.seconds * 1000,
+    });
     this.#setStatus('watching');
   }
 
@@ -394,47 +393,29 @@ export class AdaptationService extends Emitter<LoopEvents> {
   }
 
   async #goBack(reason: string): Promise<void> {
-    const record = this.#record;
-    if (this.#status !== 'watching' || record === undefined) return;
-    this.#endWatch(reason, 'rolled-back');
+    const watched = this.#watched;
+    if (watched === undefined) return;
+    this.#endWatch(reason);
     this.#memory.set({ ladder: [] });
     try {
-      await this.#options.serving.use(record.baseline);
+      await this.#options.serving.use(watched.baseline);
     } catch (error) {
-      this.#log.error(`the way back to ${record.baseline.slice(0, 12)} failed: ${messageOf(error)}`);
+      this.#log.error(`the way back to ${watched.baseline.slice(0, 12)} failed: ${messageOf(error)}`);
     }
   }
 
-  /** Whether the FP32 model agrees with the new model less than with the old one, as a sentence. */
-  async #disagreement(most: number): Promise<string | undefined> {
-    const { agreement } = this.#options;
-    const record = this.#record;
-    const nowMs = performance.now();
-    if (
-      agreement === undefined ||
-      record === undefined ||
-      record.candidate === null ||
-      nowMs < this.#askedMs + ASK_MS
-    )
-      return undefined;
-    this.#askedMs = nowMs;
-    const [before, after] = [await agreement(record.baseline), await agreement(record.candidate)];
-    this.#agreement = { before, after };
-    if (before === null || after === null || before - after <= most) return undefined;
-    return `the FP32 model agrees with ${(100 * after).toFixed(0)} % of what it says, and agreed with ${(100 * before).toFixed(0)} % of the model before`;
-  }
-
-  #endWatch(reason: string, outcome?: 'rolled-back'): void {
-    const { before, after } = this.#watch.figures;
-    const isSeen = this.#watch.model === this.#record?.candidate;
+  /** @param back why the model goes; it stays where that is left out */
+  #endWatch(back?: string): void {
+    const live = this.#watched?.figures ?? null;
+    this.#watched = undefined;
     this.#keep({
-      ...(isSeen && before && after && { live: { before, after, agreement: this.#agreement } }),
-      ...(outcome && { outcome, reason }),
+      ...(live !== null && { live }),
+      ...(back !== undefined && { outcome: 'rolled-back', reason: back }),
     });
     this.#setStatus('idle');
-    if (outcome === undefined) return;
-    this.#log.warn(`the adapted model is taken back: ${reason}`);
-    this.#event('rolled-back', reason);
+    if (back === undefined) return;
+    this.#log.warn(`the adapted model is taken back: ${back}`);
+    this.#event('rolled-back', back);
   }
 
   #schedule(): void {
@@ -459,12 +440,9 @@ export class AdaptationService extends Emitter<LoopEvents> {
         await this.#pauseOutside(config);
         break;
       case 'watching': {
-        if (this.#watch.model !== this.#record?.candidate && nowMs <= this.#watchedUntilMs) break;
-        const problem =
-          this.#watch.verdict(config.watch, this.#record?.budget.latencyMs) ??
-          (await this.#disagreement(config.watch.maxAgreementDrop));
-        if (problem !== undefined) await this.#goBack(problem);
-        else if (nowMs > this.#watchedUntilMs) this.#endWatch('');
+        const found = await this.#watched?.look(config.watch, nowMs);
+        if (found?.kind === 'worse') await this.#goBack(found.reason);
+        else if (found?.kind === 'over') this.#endWatch();
         break;
       }
       case 'idle':
@@ -481,7 +459,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
         this.#stopped,
       ]);
       // A step is not the loop's new model.
-      if (stepped === true && this.#status === 'watching') this.#endWatch('the device stepped down');
+      if (stepped === true && this.#watched !== undefined) this.#endWatch();
     }
   }
 

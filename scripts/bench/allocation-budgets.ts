@@ -38,7 +38,10 @@ import type { QuantizeBench } from './quantize-lib.js';
 /** Pictures for ranges and rounding: the file is as large, and runs as long, with any. */
 const PICTURES = 2;
 /** Runs of each model while an allocation is looked for, and those that are reported. */
-const ROUNDS = { search: 50, report: 150 };
+const ROUNDS = { search: 50, report: 100 };
+/** The original's 95th percentile over its median on a machine that is quiet, and how often to wait for that. */
+const QUIET = 1.08;
+const ATTEMPTS = 3;
 /** What a measured time may be above the budget: other processes run, too. */
 const TOLERANCE = 0.05;
 /** What no plan was seen to take less than, the profile may be off by this: nearer to it a budget may be none that can be met. */
@@ -116,8 +119,7 @@ const measureBudget = async (
     },
   });
   const bytes = await realArtifact(bench, met.allocation, feeds);
-  const [first, second] = await time(bytes, ROUNDS.report);
-  const p95 = (times: number[]): number => quantile(Float64Array.from(times).sort(), 0.95);
+  const { first, second } = await leastDisturbed(() => time(bytes, ROUNDS.report));
   return {
     budget,
     bytes: bytes.length,
@@ -126,6 +128,24 @@ const measureBudget = async (
     predictedMs: met.usage.latencyMs ?? NaN,
     rounds: met.rounds.length,
   };
+};
+
+const p95 = (times: readonly number[]): number => quantile(Float64Array.from(times).sort(), 0.95);
+
+/** How far the original itself was from its usual time: what other processes did, whatever is measured beside it. */
+const disturbanceOf = (first: readonly number[]): number =>
+  p95(first) / quantile(Float64Array.from(first).sort(), 0.5);
+
+/** Measures again where the machine was not quiet, by the original alone. */
+const leastDisturbed = async (
+  time: () => Promise<[number[], number[]]>,
+): Promise<{ readonly first: readonly number[]; readonly second: readonly number[] }> => {
+  let [first, second] = await time();
+  for (let again = 1; again < ATTEMPTS && disturbanceOf(first) > QUIET; again++) {
+    const [other, beside] = await time();
+    if (disturbanceOf(other) < disturbanceOf(first)) [first, second] = [other, beside];
+  }
+  return { first, second };
 };
 
 /** A budget that no allocation met, which counts as missed. */
@@ -191,7 +211,7 @@ export const budgetFigures: AllocationPart = async (given) => {
         throw error;
       }
     };
-    const outcome = await store.kept('budget', [key, budget], measure);
+    const outcome = await store.kept('budget-met', [key, budget], measure);
     outcomes.push(outcome);
     process.stderr.write(`${outcomes.length} of ${budgets.length}: ${JSON.stringify(outcome)}\n`);
   }
@@ -200,6 +220,12 @@ export const budgetFigures: AllocationPart = async (given) => {
   const fast = results.filter(({ p95Ms, budget }) => p95Ms <= budget.latencyMs * (1 + TOLERANCE));
   return [
     census('budgets.met', 'budgets', small.filter((each) => fast.includes(each)).length, outcomes.length),
+    census(
+      'budgets.metByMedian',
+      'budgets',
+      small.filter(({ medianMs, budget }) => medianMs <= budget.latencyMs * (1 + TOLERANCE)).length,
+      outcomes.length,
+    ),
     census('budgets.bytesMet', 'budgets', small.length, outcomes.length),
     census('budgets.latencyMet', 'budgets', fast.length, outcomes.length),
     medianFigure(

@@ -4,7 +4,8 @@ import { describeDevice, type Interval } from '../evaluation/index.js';
 import type { Artifact } from '../registry/index.js';
 import { drawMap } from '../significance/index.js';
 import type { Adapted } from './adapt.js';
-import { drawAllocation, drawConfusion, escapeText } from './charts.js';
+import { escapeText } from '../system/index.js';
+import { drawAllocation, drawConfusion } from './charts.js';
 import type { Evidence } from './documents.js';
 
 const STYLE = `

@@ -41,7 +41,7 @@ export interface Criticality {
 }
 
 /** Everything about an object that FP32 says once for all. */
-interface Reference {
+export interface Reference {
   readonly found: Found;
   readonly group: readonly number[] | undefined;
   /** Index of the right class in its group. */
@@ -179,6 +179,16 @@ export class CriticalSet {
       if (!lumped.has(id)) logits.push((rows[start + HEADER + id] ?? 0) / this.temperature);
     }
     return logSoftmax(logits, 1);
+  }
+
+  /** Indices of kept classes. */
+  get groups(): readonly (readonly number[])[] {
+    return this.#groups;
+  }
+
+  /** All objects, in their order. */
+  get references(): readonly Reference[] {
+    return this.#references;
   }
 
   /** Compact FP32 rows of all objects. */

@@ -18,3 +18,4 @@ export { notify, watchdogIntervalMs } from './notify.js';
 export { type ProcessHealth, readProcesses } from './processes.js';
 export { Random } from './random.js';
 export { runBounded, type RunOptions, type RunResult } from './run.js';
+export { escapeText, fixed, textAt, ticks } from './svg.js';

@@ -29,9 +29,10 @@ export const TRAINING = [
 export const VALIDATION = { seed: 91, pictures: 400 } as const;
 export const HELD_OUT = { seed: 90, pictures: 2000 } as const;
 
-/** Little: pictures of the scene are what it will see, and there is no end of them. */
+/** Little: pictures of the scene are what it will see. Mosaics of tiles for more objects a step. */
 export const AUGMENTATION: Augmentation = {
-  mosaic: 0,
+  mosaic: 0.75,
+  tiles: true,
   flip: 0.5,
   scale: [0.85, 1.2],
   translate: 0.08,
@@ -39,6 +40,9 @@ export const AUGMENTATION: Augmentation = {
   saturation: 0.3,
   brightness: 0.2,
 };
+
+/** Steps between which there are mosaics. */
+export const MOSAIC = { from: 1700, until: 2900 } as const;
 
 export const SEED = 1;
 /** Pictures of each training set in a batch. */

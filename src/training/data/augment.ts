@@ -148,8 +148,7 @@ const tileLies = (
       x2: isRight ? width : cx,
       y2: isLow ? height : cy,
     };
-    const scale =
-      Math.min(width / image.width, height / image.height) * random.between(...options.scale);
+    const scale = Math.min(width / image.width, height / image.height) * random.between(...options.scale);
     const [w, h] = [image.width * scale, image.height * scale];
     const object = objects[random.below(Math.max(1, objects.length))];
     const place = (from: number, to: number, centre: number, side: number): number => {

@@ -4,7 +4,8 @@ import { describeDevice, type Interval } from '../evaluation/index.js';
 import type { Artifact } from '../registry/index.js';
 import { drawMap } from '../significance/index.js';
 import type { Adapted } from './adapt.js';
-import { drawAllocation, drawConfusion, escapeText } from './charts.js';
+import { escapeText } from '../system/index.js';
+import { drawAllocation, drawConfusion } from './charts.js';
 
 const STYLE = `
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1320px; margin: 2em auto; padding: 0 1em; color: #222; }

@@ -88,6 +88,7 @@ export {
   type QuantizedArtifact,
   type QuantizationReport,
   type Step,
+  type TrainedModel,
   validationOf,
 } from './artifact.js';
 export { latencyRatio, timeBytes, timeModels, type TimingOptions } from './timing.js';

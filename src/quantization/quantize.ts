@@ -30,6 +30,8 @@ export interface QuantizeOptions extends MeasureOptions, RoundingOptions {
   readonly channels?: boolean;
   /** Components whose SiLU or LeakyRelu is computed in FP32 while they are int8 (default none): two more such places each. */
   readonly floatFunctions?: ReadonlySet<string>;
+  /** Codes that were found before (by training), by the name of the component; nothing is rounded then. */
+  readonly weights?: ReadonlyMap<string, WeightCodes>;
   /** Ranges by channel that were measured before, by the name of the value; only those that are missing are measured. */
   readonly channelRanges?: ChannelRanges;
 }
@@ -68,7 +70,10 @@ export const quantizeModel = async (model: Model, options: QuantizeOptions): Pro
   const measured =
     missing.length === 0 ? new Map<string, Range>() : await measureRanges(prepared, missing, feeds, options);
   const ranges = new Map([...known, ...withoutFlats(components, measured)]);
-  const rounded = await roundWeights(prepared, allocation, feeds, options);
+  const rounded =
+    options.weights === undefined
+      ? await roundWeights(prepared, allocation, feeds, options)
+      : { weights: options.weights, model: prepared };
   const rewritten = rewriteModel(rounded.model, {
     allocation,
     ranges,

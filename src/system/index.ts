@@ -15,3 +15,4 @@ export { median } from './median.js';
 export { notify, watchdogIntervalMs } from './notify.js';
 export { Random } from './random.js';
 export { runBounded, type RunOptions, type RunResult } from './run.js';
+export { escapeText, fixed, textAt, ticks } from './svg.js';

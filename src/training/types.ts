@@ -61,6 +61,8 @@ export interface TrainingGraph {
   readonly parts: ReadonlyMap<string, string>;
   /** Running statistics: graph inputs by name, with the output that holds each one's next value. */
   readonly statistics: readonly Statistic[];
+  /** What the grids of fake-quantized weights start from, by the name of what is learned for them; trained or not. */
+  readonly stepSizes: ReadonlyMap<string, Float32Array>;
 }
 
 /** A running mean or variance of a BatchNormalization in training mode. */

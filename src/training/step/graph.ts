@@ -104,5 +104,6 @@ export const buildTraining = (model: Model, options: TrainingOptions): TrainingG
     loss: loss.name,
     parts: new Map(shown.map(([name, value]) => [name, value.name])),
     statistics,
+    stepSizes: fake?.stepSizes ?? new Map<string, Float32Array>(),
   };
 };

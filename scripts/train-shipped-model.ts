@@ -131,7 +131,7 @@ const main = async (): Promise<void> => {
     threads: Number(values.threads),
     checkpoint: { file: join(work, 'checkpoint.bin'), run: NAME, every: 50 },
     validation: {
-      every: 300,
+      every: 600,
       judge: async (learned) => {
         writeArtifact(latest, finished(model, learned));
         return judge(latest, validation);

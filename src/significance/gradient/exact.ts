@@ -72,7 +72,9 @@ export const measureFilters = async (
   const rows = new Map<string, Float32Array>();
   const keyOf = ({ component, channel }: Filter, width_: MeasuredBits): string =>
     `${width_} ${channel} ${component}`;
-  const jobsOf = ({ name }: Component): { readonly key: string; readonly filter: Filter; readonly bits: MeasuredBits }[] =>
+  const jobsOf = ({
+    name,
+  }: Component): { readonly key: string; readonly filter: Filter; readonly bits: MeasuredBits }[] =>
     filters
       .filter(({ component }) => component === name)
       .flatMap((filter) => bits.map((each) => ({ key: keyOf(filter, each), filter, bits: each })));

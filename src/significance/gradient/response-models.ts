@@ -88,11 +88,7 @@ class Writer {
 }
 
 /** The output channels of all bit-widths, those of one filter side by side: a layer with so many times the filters. */
-const woven = (
-  parts: readonly Float32Array[],
-  channels: number,
-  outer: number,
-): Float32Array => {
+const woven = (parts: readonly Float32Array[], channels: number, outer: number): Float32Array => {
   const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
   const inner = (parts[0]?.length ?? 0) / channels / outer;
   let at = 0;
@@ -180,7 +176,10 @@ const differences = (
     ]);
   }
   const rounded = writer.transpose(writer.reshape(value, [-1, channels, count]), [1, 2, 0]);
-  return writer.node('Sub', [rounded, writer.transpose(writer.reshape(end.value, [-1, channels, 1]), [1, 2, 0])]);
+  return writer.node('Sub', [
+    rounded,
+    writer.transpose(writer.reshape(end.value, [-1, channels, 1]), [1, 2, 0]),
+  ]);
 };
 
 /** The gradient as a column for each channel: [channels, positions, 1]. */
@@ -237,7 +236,10 @@ export const responseModels = (
     ];
   });
   if (wanted.length === 0)
-    throw new BitlaneError('BAD_MODEL', 'no layer of the model reaches its outputs: there is nothing to measure');
+    throw new BitlaneError(
+      'BAD_MODEL',
+      'no layer of the model reaches its outputs: there is nothing to measure',
+    );
   const { model: whole, gradients } = gradient(source, {
     loss: loss.name,
     of: [...new Set(wanted.map(({ name }) => name))],

@@ -5,6 +5,7 @@ import { type Model, readModel, writeModel } from '../../../src/onnx/index.js';
 import {
   allocate,
   BIT_WIDTHS,
+  type BitWidth,
   componentsOf,
   measureRanges,
   prepareModel,
@@ -100,7 +101,10 @@ t.test('random mixtures of bits, every method', async () => {
       async (method, stream, reduceRange, seed) => {
         const model = prepareModel(smallModel());
         const allocation = allocate(componentsOf(model), ({ outputChannels }) => ({
-          bits: Array.from({ length: outputChannels }, () => stream.next().value ?? 8),
+          bits: Array.from({ length: outputChannels }, (): BitWidth => {
+            const drawn = stream.next();
+            return drawn.done === true ? 8 : drawn.value;
+          }),
           execution: 'fp32',
         }));
         const quantization = { allocation, method, reduceRange };

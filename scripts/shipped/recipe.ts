@@ -42,14 +42,14 @@ export const AUGMENTATION: Augmentation = {
 };
 
 /** Steps between which there are mosaics. */
-export const MOSAIC = { from: 1700, until: 3050 } as const;
+export const MOSAIC = { from: 1700, until: 2750 } as const;
 
 export const SEED = 1;
 /** Pictures of each training set in a batch. */
 export const SHARE = 8;
 export const OBJECTS = 24;
 export const LOSS_PARTS = { box: 5, objectness: 1, class: 2 } as const;
-export const SCHEDULE = { rate: 2e-3, warmUp: 200, hold: 2200, steps: 3400, last: 0.01 } as const;
+export const SCHEDULE = { rate: 2e-3, warmUp: 200, hold: 2200, steps: 3000, last: 0.01 } as const;
 export const OPTIMIZER = {
   kind: 'adamw',
   schedule: SCHEDULE,

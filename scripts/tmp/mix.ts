@@ -1,0 +1,10 @@
+import { writeFileSync, mkdirSync } from 'node:fs';
+import { readArtifactFolder } from '../../src/registry/index.js';
+import { makeMixed } from '../shipped/mixed.js';
+import { packedSpec } from '../shipped/packed.js';
+const [from = '', out = '', steps = '2'] = process.argv.slice(2);
+const sources = ['11', '12'].map((n) => ({ ...packedSpec({ folder: '/tmp/ship/work/train-' + n, width: 373, height: 224 }), share: 8 }));
+const t0 = performance.now();
+const m = await makeMixed(await readArtifactFolder(from), { sources, calibration: '/tmp/ship/work/train-11', checkpoint: '/tmp/ship/mix-' + Date.now() + '.bin', threads: 1, steps: Number(steps), onStep: ({ step, loss, parts }) => console.log(step, loss.toFixed(3), JSON.stringify(parts), ((performance.now() - t0) / 1000).toFixed(0)) });
+mkdirSync(out, { recursive: true }); writeFileSync(out + '/model.onnx', m.bytes); writeFileSync(out + '/manifest.json', JSON.stringify(m.manifest));
+const { bytes, bytesRatio, averageBits, latency, impliedBytes } = m.report; console.log({ bytes, bytesRatio, averageBits, latency, impliedBytes });

@@ -4,8 +4,8 @@ import t from 'tap';
 import { type Model, readModel, writeModel } from '../../../src/onnx/index.js';
 import {
   allocate,
-  BIT_WIDTHS,
   type BitWidth,
+  BIT_WIDTHS,
   componentsOf,
   measureRanges,
   prepareModel,
@@ -102,8 +102,8 @@ t.test('random mixtures of bits, every method', async () => {
         const model = prepareModel(smallModel());
         const allocation = allocate(componentsOf(model), ({ outputChannels }) => ({
           bits: Array.from({ length: outputChannels }, (): BitWidth => {
-            const drawn = stream.next();
-            return drawn.done === true ? 8 : drawn.value;
+            const next: IteratorResult<BitWidth, unknown> = stream.next();
+            return next.done === true ? 8 : next.value;
           }),
           execution: 'fp32',
         }));

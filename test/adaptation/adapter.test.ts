@@ -11,7 +11,7 @@ import { smallJob } from './jobs.js';
 
 const root = t.testdir();
 const fixture = await makeFixture(join(root, 'fixture'));
-const options = { memoryMb: 4_000, deadlineMs: 600_000 };
+const options = { memoryMb: 4_000, deadlineMs: 600_000, nice: 0 };
 type Ended = Extract<JobResult, { outcome: 'accepted' | 'rejected' }>;
 
 let whole: Ended | undefined;
@@ -62,7 +62,7 @@ t.test('killed again and again, it ends with the same artifact', async (t) => {
 
 t.test('it stands behind everything else, and nothing is left of it', async (t) => {
   const folder = smallJob(join(root, 'stopped'), fixture);
-  const adapter = new Adapter({ ...options, folder });
+  const adapter = new Adapter({ ...options, nice: 19, folder });
   const run = adapter.run();
   run.catch(() => undefined);
   const below = (): number[] =>

@@ -59,6 +59,7 @@ const setUp = async (t: Tap, adaptation: object, stateDir = mkdtempSync(join(tmp
     ],
     throttled: () => Promise.resolve(device.throttled),
     log: silentLog,
+    nice: 0,
     tickMs: 100,
   });
   const events: LoopEvents['event'][] = [];

@@ -104,7 +104,7 @@ t.test('what is no map of the model, and what it does not say', (t) => {
   const two = own?.weights['2'];
   if (two === undefined) throw new Error('no measures');
   const short = Object.fromEntries(
-    Object.entries(two).map(([name, values]) => [name, values.slice(1)]),
+    Object.entries(two).map(([name, values]) => [name, values?.slice(1)]),
   ) as FilterMeasures;
   const wrong = { ...map, components: { ...map.components, [layer.name]: { weights: { '2': short } } } };
   t.throws(() => filterDamage('semantic', wrong, components), { message: /output channels/ });

@@ -61,7 +61,7 @@ t.test('a map, its picture, and what is refused', async (t) => {
   t.same(Object.keys(filterMap.components), Object.keys(map.components));
   t.equal(Object.values(filterMap.exact).flat().length, 3);
   t.match(readFileSync(filterSvg, 'utf8'), /Which filters tell/);
-  t.match(said?.stdout, /filters; split-half rank correlation/, said?.stderr);
+  t.match(said?.stdout, /filters; split-half rank correlation/, said?.stderr ?? '');
   t.match(said?.stdout, /exact/);
   t.equal(allocated?.code, 0, allocated?.stderr ?? '');
   const { measured } = JSON.parse(allocated?.stdout ?? '') as { measured: { averageBits: number } };

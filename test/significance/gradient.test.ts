@@ -37,7 +37,7 @@ const softmax = (z: readonly number[]): number[] => {
   return e.map((value) => value / sum);
 };
 
-t.test('a root of the Fisher matrix, and what moved logits do to a distribution', async (t) => {
+t.test('a root of the Fisher matrix, and what moved logits do to a distribution', (t) => {
   fc.assert(
     fc.property(logits, (z) => {
       const p = softmax(z);
@@ -68,6 +68,7 @@ t.test('a root of the Fisher matrix, and what moved logits do to a distribution'
       );
     }),
   );
+  t.end();
 });
 
 /** The heads, each with its small network. */
@@ -229,16 +230,18 @@ const ground = async () => {
 t.test('estimates of every filter against exact values', async (t) => {
   const { model, found, critical, bits, perturbations, roundings } = await ground();
   const given = { model, detector: smallSpec, space: smallSpace, found, critical };
-  const filters = filtersOf(model);
+  const every = filtersOf(model);
+  const places = every.flatMap((_, i) => (i % 3 === 1 ? [i] : []));
+  const filters = places.flatMap((i) => every[i] ?? []);
   const exact = await measureFilters({ ...given, perturbations, bits, filters, windows: true });
   for (const [directions, least] of [
     [200, [0.9, 0.97, 0.97]],
     [2, [0.8, 0.85, 0.85]],
   ] as const) {
     const { tallies, widths, filters: count } = await estimateFilters({ ...given, roundings, directions });
-    t.equal(count, filters.length);
+    t.equal(count, every.length);
     for (const [width] of bits.entries()) {
-      const of = (data: Float64Array): number[] => filters.map((_, i) => data[i * widths + width] ?? 0);
+      const of = (data: Float64Array): number[] => places.map((i) => data[i * widths + width] ?? 0);
       const measured = (pick: (one: NonNullable<(typeof exact)[number][number]>) => number): number[] =>
         exact.map((each) => {
           const one = each[width];
@@ -261,19 +264,16 @@ t.test('estimates of every filter against exact values', async (t) => {
 });
 
 t.test('guards: the same filters disturb them', async (t) => {
-  const { model, found, critical, bits, perturbations, roundings } = await ground();
+  const { model, found, critical, perturbations, roundings } = await ground();
   // A guard looks at a third of the pictures: here all are alike to it.
   const [one] = found.pictures;
   if (one === undefined) throw new Error('no picture');
   const width = found.rows.length / critical.references.length;
+  const firstRows = found.rows.slice(0, width * one.rows.length);
   const many: FoundObjects = {
     ...found,
     pictures: Array.from({ length: 48 }, () => one),
-    rows: Float32Array.from({ length: 48 }, () => [...found.rows.subarray(0, width * one.rows.length)]).length
-      ? new Float32Array(
-          Array.from({ length: 48 }, () => [...found.rows.subarray(0, width * one.rows.length)]).flat(),
-        )
-      : found.rows,
+    rows: new Float32Array(Array.from({ length: 48 }, () => [...firstRows]).flat()),
   };
   const set = new CriticalSet(
     objectsOf(many.pictures, false),
@@ -283,24 +283,21 @@ t.test('guards: the same filters disturb them', async (t) => {
     1,
   );
   const given = { model, detector: smallSpec, space: smallSpace };
-  const filters = filtersOf(model);
-  const single = new CriticalSet(
-    objectsOf([one], false),
-    found.rows.subarray(0, width * one.rows.length),
-    1,
-    { groups: [[0, 1]], costs: [] },
-    1,
-  );
+  const every = filtersOf(model);
+  const places = every.flatMap((_, i) => (i % 4 === 2 ? [i] : []));
+  const filters = places.flatMap((i) => every[i] ?? []);
+  const single = new CriticalSet(objectsOf([one], false), firstRows, 1, { groups: [[0, 1]], costs: [] }, 1);
   const exact = await measureFilters({
     ...given,
-    found: { ...found, pictures: [one], rows: found.rows.subarray(0, width * one.rows.length) },
+    found: { ...found, pictures: [one], rows: firstRows },
     critical: single,
     perturbations,
-    bits,
+    bits: [4],
     filters,
     windows: true,
   });
   const { tallies, widths } = await estimateFilters({ ...given, found: many, critical: set, roundings });
+  // At 4 bits, the second of three widths.
   const at = 1;
   for (const [name, tally, pick] of [
     ['objectness', tallies.objectness, 'objectness'],
@@ -309,9 +306,9 @@ t.test('guards: the same filters disturb them', async (t) => {
   ] as const) {
     const means = tally.means;
     const rank = spearman(
-      filters.map((_, i) => means[i * widths + at] ?? 0),
+      places.map((i) => means[i * widths + at] ?? 0),
       exact.map((each) => {
-        const measured = each[at];
+        const [measured] = each;
         return measured === undefined ? 0 : meanOf(measured[pick]);
       }),
     );
@@ -335,7 +332,7 @@ t.test('Fisher information and Hessian traces against differences of the loss', 
   const { model, found, objects } = await ground();
   const [one] = found.pictures;
   if (one === undefined) throw new Error('no picture');
-  const repeats = 160;
+  const repeats = 96;
   const many = { ...found, pictures: Array.from({ length: repeats }, () => one) };
   const truths = objects.slice(0, one.rows.length);
   const { fisher, trace } = await measureInformation({

@@ -60,7 +60,7 @@ export const filterMapSchema = z
   .superRefine(({ components }, context) => {
     for (const [name, { weights }] of Object.entries(components)) {
       const lengths = Object.values(weights).flatMap((measures) =>
-        measures === undefined ? [] : Object.values(measures).map((values) => values.length),
+        Object.values(measures ?? {}).flatMap((values) => values?.length ?? []),
       );
       if (new Set(lengths).size > 1) {
         context.addIssue({

@@ -97,11 +97,13 @@ export interface Description {
   readonly feeds: Tensors;
   readonly places: Float32Array;
   readonly rate: number;
+  /** Gradients are clipped to it. */
+  readonly norm: number;
 }
 
 /** Writes `network.json` and `numbers.bin` into `folder`. */
 export const describe = (folder: string, description: Description): void => {
-  const { model, batch, parameters, quantizers, feeds, places, rate } = description;
+  const { model, batch, parameters, quantizers, feeds, places, rate, norm } = description;
   const chunks: Buffer[] = [];
   const tensors: Record<string, { at: number; size: number; dims: readonly number[] }> = {};
   let at = 0;
@@ -120,7 +122,7 @@ export const describe = (folder: string, description: Description): void => {
     parameters: parameters.filter(({ kind }) => kind !== 'step-size').map(({ name }) => name),
     quantizers,
     rate,
-    norm: 10,
+    norm,
   };
   writeFileSync(join(folder, 'network.json'), JSON.stringify(network));
   writeFileSync(join(folder, 'numbers.bin'), Buffer.concat(chunks));

@@ -1,14 +1,7 @@
 // Pictures of a report: a confusion matrix, and where the bits went.
 import type { ConfusionMatrix } from '../evaluation/index.js';
 import { type Allocation, type Component, channelBits } from '../quantization/index.js';
-
-export const escapeText = (text: string): string =>
-  text.replace(/[&<>"']/g, (sign) => `&#${sign.codePointAt(0) ?? 0};`).replace(/\p{Cc}/gu, ' ');
-
-const fixed = (value: number): string => value.toFixed(1);
-
-const textAt = (x: number, y: number, text: string, more = ''): string =>
-  `<text x="${fixed(x)}" y="${fixed(y)}"${more}>${escapeText(text)}</text>`;
+import { escapeText, fixed, textAt } from '../system/index.js';
 
 const svg = (width: number, height: number, title: string, parts: readonly string[]): string =>
   [

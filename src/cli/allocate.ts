@@ -1,4 +1,5 @@
 // `bitlane allocate`: a bit-width and an execution precision for every layer, or a bit-width for every filter, with the least damage within a budget.
+import { artifactMeasure } from '../adaptation/index.js';
 import {
   frontOf,
   type FrontPoint,
@@ -16,7 +17,6 @@ import { readModel } from '../onnx/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
 import { type FilterMap, readAnySignificance, type SignificanceMap } from '../significance/index.js';
 import { workByFilter } from './allocate-filters.js';
-import { artifactMeasure } from './allocate-measure.js';
 import { allocationText } from './allocate-text.js';
 import type { Cli, Progress } from './cli.js';
 import type { AddCommand } from './commands.js';

@@ -104,8 +104,7 @@ const ofStore = (cli: Cli, place: Place, options: PlaceOptions): Shelf => {
   const library = new ExampleLibrary({ stateDir: place.stateDir, store, rules, log: cli.log });
   const answers = answersOf(cli, place, store, library, confusions);
   return {
-    ask: async <N extends ExamplesCommand>(name: N, request: Request) =>
-      (await answers[name](request)) as CommandResult<N>,
+    ask: async <N extends ExamplesCommand>(name: N, request: Request) => answers[name](request),
     show: async (example) => ({
       example: exampleMessage(library.get(example)),
       content_type: 'image/jpeg',

@@ -1,5 +1,6 @@
 // `bitlane profile`: what a model's precisions cost on this device, and its fastest plan.
 import { type Profile, profileModel, writeProfile } from '../allocation/index.js';
+import { detectorMemory } from '../detector/index.js';
 import { openDataSet } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
 import { type FeedSource, pictureFeeds } from '../quantization/index.js';
@@ -7,7 +8,6 @@ import { type Artifact, type InputSpec, resolveModel } from '../registry/index.j
 import { noiseTensor } from '../runtime/index.js';
 import type { AddCommand } from './commands.js';
 import { findPlace, type PlaceOptions } from './place.js';
-import { detectorMemory } from './profile-memory.js';
 import { alignColumns, numberOption } from './values.js';
 
 interface Options extends PlaceOptions {

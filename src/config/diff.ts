@@ -14,6 +14,7 @@ export type ConfigPart =
   | 'counting'
   | 'masks'
   | 'examples'
+  | 'adaptation'
   | 'mqtt'
   | 'telemetry'
   | 'remote';
@@ -44,6 +45,7 @@ const PARTS: Readonly<Record<keyof Config, ConfigPart | 'restart'>> = {
   masks: 'masks',
   examples: 'examples',
   confusions: 'examples',
+  adaptation: 'adaptation',
   mqtt: 'mqtt',
   telemetry: 'telemetry',
   remote: 'remote',

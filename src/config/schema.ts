@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { artifactIdSchema } from '../registry/index.js';
 import { LOG_LEVELS } from '../system/index.js';
+import { adaptationSchema } from './schema/adaptation.js';
 import { cameraSchema } from './schema/camera.js';
 import { detectorSchema, swapSchema } from './schema/detection.js';
 import { confusionsSchema, examplesSchema } from './schema/examples.js';
@@ -10,6 +11,7 @@ import { remoteSchema } from './schema/remote.js';
 import { countingSchema, lineSchema, maskSchema, trackingSchema, zoneSchema } from './schema/road.js';
 import { filePath, slug, uniqueNames } from './schema/values.js';
 
+export { type AdaptationConfig, adaptationSchema } from './schema/adaptation.js';
 export { type CameraConfig, type CameraConfigOf, cameraSchema } from './schema/camera.js';
 export { detectorSchema, swapSchema } from './schema/detection.js';
 export {
@@ -70,6 +72,7 @@ export const configSchema = z.strictObject({
     .describe('privacy: blacked out in every picture that is stored or sent'),
   examples: examplesSchema.prefault({}),
   confusions: confusionsSchema.prefault({}),
+  adaptation: adaptationSchema.prefault({}),
   mqtt: mqttSchema.prefault({}),
   telemetry: telemetrySchema.prefault({}),
   remote: remoteSchema.prefault({}),

@@ -18,6 +18,7 @@ const ORDER: readonly ConfigPart[] = [
   'counting',
   'masks',
   'examples',
+  'adaptation',
   'telemetry',
   'info',
   'remote',

@@ -1,6 +1,8 @@
 // The daemon: wires camera, detector, road and telemetry, and owns their start and stop.
 import { join } from 'node:path';
+import { AdaptationService } from '../adaptation/index.js';
 import { type Config, loadConfig, type LocalConfig } from '../config/index.js';
+import { criticalPairs } from '../examples/index.js';
 import type { FeedCounters, FrameResult } from '../detector/index.js';
 import { messageOf } from '../errors.js';
 import { Registry } from '../registry/index.js';
@@ -17,6 +19,7 @@ import {
 import type { CountRow } from '../tracking/index.js';
 import type { Frame } from '../vision/index.js';
 import { Changes } from './changes.js';
+import { addAdaptCommands } from './adapt-commands.js';
 import { addCommands } from './commands.js';
 import { Examples } from './examples.js';
 import { Eye } from './eye.js';
@@ -203,6 +206,8 @@ export class Daemon {
     this.#undo.add('models', () => parts.models.stop());
     parts.probe.start();
     this.#undo.add('probe', () => parts.probe.stop());
+    parts.loop.start();
+    this.#undo.add('loop', () => parts.loop.stop());
     parts.reporter.start();
     this.#undo.add('reports', () => parts.reporter.stop());
     parts.eye.start();
@@ -248,9 +253,26 @@ export class Daemon {
       lastSeq: () => store.outbox.lastSeq,
       outlet: telemetry,
       log: rootLog.part('road'),
-      watcher: examples,
+      watcher: {
+        seen: (result, classes, tracks) => examples.seen(result, classes, tracks),
+        finished: (tracks) => {
+          examples.finished(tracks);
+          for (const track of tracks) this.#parts?.loop.track(track);
+        },
+      },
     });
     const probe = new HealthProbe(config.stateDir);
+    const loop = new AdaptationService({
+      stateDir: config.stateDir,
+      config: () => this.#config,
+      registry: this.#registry,
+      serving: models,
+      store,
+      critical: () => (examples.confusions === undefined ? [] : criticalPairs(examples.confusions)),
+      agreement: (model) => examples.agreementWithTeacher(model),
+      throttled: () => probe.isThrottled(),
+      log: rootLog.part('adaptation'),
+    });
     const reporter = new Reporter({
       telemetry,
       models,
@@ -258,6 +280,7 @@ export class Daemon {
       eye,
       probe,
       store,
+      examples: examples.keeper,
       latency: this.#latency,
       startedMs: this.#startedMs,
       config: () => this.#config,
@@ -287,18 +310,26 @@ export class Daemon {
       this.#watchdog.inference();
       this.#options.observer?.result?.(result);
       road.see(result, classes);
+      loop.result(result);
       teacher.offer(result, classes);
     });
+    loop.on('state', (state) => telemetry.publishState('adapt/state', state));
+    loop.on('event', (event) =>
+      telemetry.enqueue('event/model', { ...event, generation: models.generations }),
+    );
     models.on('step', (step) => {
       telemetry.enqueue('event/model', step);
+      loop.step(step);
       if (step.step === 'warm') this.#watchdog.tellReady('watching the road');
       reporter.modelSoon();
     });
     examples.addCommands(commands, () => models.artifact?.manifest.detector.classes);
     addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
+    addAdaptCommands(commands, loop);
     return {
       telemetry,
       models,
+      loop,
       eye,
       road,
       examples,
@@ -327,6 +358,7 @@ export class Daemon {
 interface Parts {
   readonly telemetry: Telemetry;
   readonly models: ModelService;
+  readonly loop: AdaptationService;
   readonly eye: Eye;
   readonly road: Road;
   readonly examples: Examples;

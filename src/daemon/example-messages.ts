@@ -1,7 +1,7 @@
 // Hard examples and observed confusions as messages say them, and back. Pure.
 import type { ConfusionsConfig } from '../config/index.js';
 import type { ConfusionReport, Example, SeenObject } from '../examples/index.js';
-import type { CommandResult, ExampleMessage, OutboxBody, StateBody } from '../telemetry/index.js';
+import type { ExampleMessage, OutboxBody, StateBody } from '../telemetry/index.js';
 import type { Box } from '../vision/index.js';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -140,7 +140,7 @@ export const exampleEvent = (example: Example): OutboxBody<'event/example'> => {
 export const confusionsMessage = (
   report: ConfusionReport,
   { windowDays, halfLifeDays }: ConfusionsConfig,
-): StateBody<'confusions'> & CommandResult<'examples/confusions'> => ({
+): StateBody<'confusions'> => ({
   window_days: windowDays,
   half_life_days: halfLifeDays,
   classes: [...report.classes],

@@ -24,6 +24,8 @@ import { confusionsMessage, exampleEvent, exampleMessage } from './example-messa
 import type { RoadWatcher } from './road.js';
 
 const DAY_MS = 86_400_000;
+/** Weight of a teacher's words below which they say nothing of a model. */
+const ENOUGH_SAID = 20;
 
 export interface ExamplesOptions {
   readonly config: Config;
@@ -114,6 +116,15 @@ export class Examples implements RoadWatcher {
     return this.#report;
   }
 
+  /** Share of what `model` said that the teacher says, too; `null` where it was asked about too little. */
+  async agreementWithTeacher(model: string): Promise<number | null> {
+    const options = { models: [model], sources: ['teacher'] } as const;
+    const { matrix } = await readConfusions(this.#store, this.#config.confusions, Date.now(), options);
+    const all = matrix.counts.flat().reduce((sum, weight) => sum + weight, 0);
+    const same = matrix.counts.reduce((sum, row, index) => sum + (row[index] ?? 0), 0);
+    return all < ENOUGH_SAID ? null : same / all;
+  }
+
   async #publish(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#publish(), this.#config.confusions.publishSeconds * 1000);
@@ -122,7 +133,8 @@ export class Examples implements RoadWatcher {
       if (this.#timer === undefined) return;
       this.#telemetry.publishState('confusions', confusionsMessage(report, this.#config.confusions));
     } catch (error) {
-      this.#log.warn(`confusions could not be worked out: ${messageOf(error)}`);
+      if (this.#timer !== undefined)
+        this.#log.warn(`confusions could not be worked out: ${messageOf(error)}`);
     }
   }
 

@@ -36,6 +36,7 @@ export const takersOf = ({ telemetry, models, eye, road, examples, rootLog }: Ta
   masks: (next) => examples.configure(next),
   examples: (next) => examples.configure(next),
   // Read from the configuration in force whenever they are needed.
+  adaptation: () => undefined,
   info: () => undefined,
   remote: () => undefined,
   model: () => undefined,

@@ -50,6 +50,7 @@ const MAX_PENDING_BYTES = 16_000_000;
 const MAX_QUEUED = 64;
 const MAX_UNWRITTEN = 10_000;
 const MAX_OBSERVATIONS = 100_000;
+const WARN_EVERY_MS = 60_000;
 const PRUNE_EVERY_MS = 3_600_000;
 
 interface Taken {
@@ -93,6 +94,7 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
   #observed = 0;
   #timer: NodeJS.Timeout | undefined;
   #prunedMs = 0;
+  #warnedMs = Number.NEGATIVE_INFINITY;
   readonly #coming = new Set<Promise<void>>();
   #flushing: Promise<void> = Promise.resolve();
 
@@ -184,7 +186,11 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
     return this.#flushing;
   }
 
+  /** A disk that is full says so with every flush. */
   #warn(error: unknown): void {
+    const now = performance.now();
+    if (now - this.#warnedMs < WARN_EVERY_MS) return;
+    this.#warnedMs = now;
     this.#log.warn(`hard examples met a problem: ${messageOf(error)}`);
   }
 

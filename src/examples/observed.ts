@@ -5,8 +5,10 @@ import { type ClassName, type Example, type ExampleTrack, type Observation, SOUR
 /** Background, as the store writes it. */
 const NOTHING = '';
 
-export const toObservationRow = ({ predicted, presumed, ...rest }: Observation): ObservationRow => ({
+export const toObservationRow = ({ predicted, presumed, seenMs, ...rest }: Observation): ObservationRow => ({
   ...rest,
+  // Frames are stamped more finely than that.
+  seenMs: Math.round(seenMs),
   predicted: predicted ?? NOTHING,
   presumed: presumed ?? NOTHING,
 });

@@ -54,7 +54,9 @@ const short = (_key: string, value: unknown): unknown =>
   typeof value === 'number' ? Math.round(value * 1000) / 1000 : value;
 
 export const toRow = (id: string, item: NewExample): Omit<ExampleRow, 'label'> => {
-  const { takenMs, pair, jpeg, picture, reason, model, object, others, track, presumed } = item;
+  // Frames are stamped more finely than that.
+  const takenMs = Math.round(item.takenMs);
+  const { pair, jpeg, picture, reason, model, object, others, track, presumed } = item;
   const { bytes: _bytes, ...place } = picture;
   const body = { reason, model, object, others, picture: place, track, presumed };
   return { id, takenMs, pair, bytes: jpeg.length, body: JSON.stringify(body, short) };

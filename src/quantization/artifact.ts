@@ -13,7 +13,7 @@ import {
   pairedBootstrap,
   predict,
 } from '../evaluation/index.js';
-import { readModel, writeModel } from '../onnx/index.js';
+import { type Model, readModel, writeModel } from '../onnx/index.js';
 import {
   type Artifact,
   createManifest,
@@ -30,6 +30,7 @@ import { DEFAULT_RANGE_METHOD, type RangeMethod } from './calibration.js';
 import { componentsOf } from './components.js';
 import type { Int8Candidate } from './choose-int8.js';
 import { pictureFeeds } from './pictures.js';
+import type { WeightCodes } from './packing.js';
 import { alongPlan, planInt8 } from './plan-int8.js';
 import { quantizeModel, type QuantizeOptions } from './quantize.js';
 import { type LayerReport, layerReport } from './report.js';
@@ -39,9 +40,23 @@ import { latencyRatio, timeModels } from './timing.js';
 /** What is being done, for a progress bar. */
 export type Step = 'choosing' | 'calibrating' | 'rounding' | 'comparing layers' | 'timing' | 'validating';
 
+export interface TrainedModel {
+  /** With the parent's inputs and outputs, and FP32 weights. */
+  readonly model: Model;
+  /** By the name of the component; of all that have fewer than 32 bits somewhere. */
+  readonly weights: ReadonlyMap<string, WeightCodes>;
+}
+
 export interface QuantizeArtifactOptions extends Omit<
   QuantizeOptions,
-  'allocation' | 'feeds' | 'onProgress' | 'channels' | 'floatFunctions' | 'channelRanges'
+  | 'allocation'
+  | 'feeds'
+  | 'onProgress'
+  | 'channels'
+  | 'floatFunctions'
+  | 'channelRanges'
+  | 'weights'
+  | 'activationGrids'
 > {
   readonly allocation: Allocation;
   /** Pictures that the quantizer sees. */
@@ -50,6 +65,8 @@ export interface QuantizeArtifactOptions extends Omit<
   readonly pictures?: number;
   /** Pictures with labels that it must not see before. */
   readonly validation?: readonly { readonly dataSet: DataSet; readonly map: ClassMap }[];
+  /** The parent's model as training left it, with the codes of its weights (default: the parent's own, rounded here). */
+  readonly trained?: TrainedModel;
   /** Seek how the int8 layers run best: which few stay in FP32, which functions do, how ranges are found. */
   readonly seek?: { readonly maxFloatLayers: number };
   /** Default: the parent's, and the bits. */
@@ -169,7 +186,7 @@ export const quantizeArtifact = async (
   parent: Artifact,
   options: QuantizeArtifactOptions,
 ): Promise<QuantizedArtifact> => {
-  const { calibration, pictures = DEFAULT_PICTURES, validation = [], signal } = options;
+  const { calibration, pictures = DEFAULT_PICTURES, validation = [], signal, trained } = options;
   const { onProgress = () => undefined, ...rest } = options;
   const { detector } = parent.manifest;
   const progress = (step: Step, all: number): (() => void) => {
@@ -184,15 +201,16 @@ export const quantizeArtifact = async (
   );
   const isDynamic = options.activations === 'dynamic';
   const needsRanges = isInteger && !isDynamic;
-  const isFed = options.rounding === 'gptq' || options.biasCorrection === true;
+  const isFed = trained === undefined && (options.rounding === 'gptq' || options.biasCorrection === true);
   const feeds = pictureFeeds(calibration, detector.input, taken);
   const plan = needsRanges ? await seekPlan(parent, feeds, options) : undefined;
   const planned = plan === undefined ? undefined : alongPlan(options.allocation, plan);
   const allocation = planned?.allocation ?? options.allocation;
   const method = planned?.method ?? options.method ?? DEFAULT_RANGE_METHOD;
-  const made = await quantizeModel(readModel(parent.modelPath), {
+  const made = await quantizeModel(trained?.model ?? readModel(parent.modelPath), {
     ...rest,
     ...planned,
+    ...(trained !== undefined && { weights: trained.weights }),
     feeds: counted(
       feeds,
       progress('calibrating', taken * ((needsRanges && plan === undefined ? 1 : 0) + (isFed ? 1 : 0))),
@@ -218,7 +236,7 @@ export const quantizeArtifact = async (
       split: calibration.split,
       pictures: taken,
       ...(isInteger && { ranges: isDynamic ? 'dynamic' : method }),
-      rounding: options.rounding ?? 'nearest',
+      rounding: trained === undefined ? (options.rounding ?? 'nearest') : 'trained',
       ...(options.equalize === true && { equalized: true }),
       ...(options.biasCorrection !== undefined && { biasCorrected: options.biasCorrection }),
       reduceRange: options.reduceRange ?? false,

@@ -77,7 +77,7 @@ export { opsetFor, prepareFor, prepareModel } from './prepare.js';
 export { edgedAllocation, edgesOf } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
 export { measureRanges, measureRangesBy, type MeasureOptions, rangesNeeded } from './ranges.js';
-export { findRegions, type Regions } from './regions.js';
+export { dataInputs, findRegions, isMover, type Regions } from './regions.js';
 export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
 export type { ActivationGrids } from './rewriter.js';
@@ -90,6 +90,7 @@ export {
   type QuantizedArtifact,
   type QuantizationReport,
   type Step,
+  type TrainedModel,
   validationOf,
 } from './artifact.js';
 export { latencyRatio, timeBytes, timeModels, type TimingOptions } from './timing.js';

@@ -6,6 +6,7 @@ import { balanceInputs } from './balance.js';
 import type { Range } from './calibration.js';
 import { type ChannelRanges, channelSites, measureChannelRanges } from './channels.js';
 import { componentsOf } from './components.js';
+import type { ChannelGrid } from './grid.js';
 import type { WeightCodes } from './packing.js';
 import { prepareFor } from './prepare.js';
 import { equalizeLayers } from './equalize-model.js';
@@ -39,6 +40,10 @@ export interface QuantizeOptions extends MeasureOptions, RoundingOptions {
   readonly activations?: ActivationGrids;
   /** Even out the ranges of channels between layers before anything else, where what is between allows it (default false). */
   readonly equalize?: boolean;
+  /** Codes that were found before (by training), by the name of the component; nothing is rounded then. */
+  readonly weights?: ReadonlyMap<string, WeightCodes>;
+  /** Grids of activations that training has found, by the name of the value; the others follow from ranges. */
+  readonly activationGrids?: ReadonlyMap<string, ChannelGrid>;
   /** Ranges by channel that were measured before, by the name of the value; only those that are missing are measured. */
   readonly channelRanges?: ChannelRanges;
 }
@@ -79,13 +84,17 @@ export const quantizeModel = async (model: Model, options: QuantizeOptions): Pro
   const measured =
     missing.length === 0 ? new Map<string, Range>() : await measureRanges(prepared, missing, feeds, options);
   const ranges = new Map([...known, ...withoutFlats(components, measured)]);
-  const rounded = await roundWeights(prepared, allocation, feeds, options);
+  const rounded =
+    options.weights === undefined
+      ? await roundWeights(prepared, allocation, feeds, options)
+      : { weights: options.weights, model: prepared };
   const rewritten = rewriteModel(rounded.model, {
     allocation,
     ranges,
     weights: rounded.weights,
     unpacked: options.unpacked ?? false,
     ...(options.activations !== undefined && { activations: options.activations }),
+    ...(options.activationGrids !== undefined && { grids: options.activationGrids }),
     ...(options.floatFunctions !== undefined && { floatFunctions: options.floatFunctions }),
     ...(options.channels === true && { channelRanges }),
   });

@@ -29,8 +29,8 @@ export interface SignificanceOptions {
   readonly pictures: readonly LabelledPicture[];
   /** Classes that are told apart; labels are in these. */
   readonly space: ClassSpace;
-  /** Critical pairs; those that the confusion matrix shows where they are left out. */
-  readonly pairs?: readonly Pair[];
+  /** Critical pairs, or what to make of those that the confusion matrix shows; exactly these where it is left out. */
+  readonly pairs?: readonly Pair[] | ((shown: readonly Pair[]) => readonly Pair[]);
   readonly costs?: readonly Cost[];
   /** Default 2 and 4. */
   readonly bits?: readonly MeasuredBits[];
@@ -119,7 +119,8 @@ export const groundOf = async (options: SignificanceOptions): Promise<Ground> =>
     onProgress: (done) => options.onProgress?.('finding objects', done, pictures.length),
   });
   const mapped = space.classes.map((_, id) => space.fromModel.includes(id));
-  const pairs = options.pairs ?? pairsOf(found.confusion, mapped);
+  const shown = pairsOf(found.confusion, mapped);
+  const pairs = typeof options.pairs === 'function' ? options.pairs(shown) : (options.pairs ?? shown);
   if (pairs.length === 0) {
     throw new BitlaneError(
       'BAD_DATASET',
@@ -154,7 +155,7 @@ export const groundOf = async (options: SignificanceOptions): Promise<Ground> =>
   const folder = join(
     options.cache,
     sha256([
-      'bitlane-significance 1',
+      'bitlane-significance 2',
       source.id,
       source.detector,
       space.classes,

@@ -1,4 +1,5 @@
 // A picture of the map over the network: layers from left to right, a row of bars for each bit-width, the most significant ones named.
+import { escapeText, fixed, textAt } from '../system/index.js';
 import type { MapBits, SignificanceMap } from './map.js';
 
 /** What is drawn: one kind of rounding. */
@@ -22,9 +23,6 @@ const NAMED = 10;
 /** From hardly significant to most. */
 export const SCALE = ['#dfe7ef', '#b3cde3', '#fdd49e', '#fc8d59', '#d7301f', '#7f0000'] as const;
 
-export const escape = (text: string): string =>
-  text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`).replace(/\p{Cc}/gu, ' ');
-
 /** Two digits that count. */
 export const short = (value: number): string =>
   value === 0
@@ -32,11 +30,6 @@ export const short = (value: number): string =>
     : value >= 0.001 && value < 1000
       ? String(Number(value.toPrecision(2)))
       : value.toExponential(0);
-
-export const fixed = (value: number): string => value.toFixed(1);
-
-export const textAt = (x: number, y: number, text: string, more = ''): string =>
-  `<text x="${fixed(x)}" y="${fixed(y)}"${more}>${escape(text)}</text>`;
 
 /** Divergences span decades: heights are logarithmic, from the highest down four decades. */
 const DECADES = 4;
@@ -87,7 +80,7 @@ const rowOf = (map: SignificanceMap, side: Side, bits: MapBits, top: number, mos
     const height = bottom - y(value);
     const share = heightOf(value, most);
     lines.push(
-      `<g><title>${escape(`${name}: ${short(value)} (95 %: ${short(low)} to ${short(high)})`)}</title>` +
+      `<g><title>${escapeText(`${name}: ${short(value)} (95 %: ${short(low)} to ${short(high)})`)}</title>` +
         `<rect x="${fixed(x + 0.1 * step)}" y="${fixed(y(value))}" width="${fixed(0.8 * step)}" height="${fixed(Math.max(1, height))}" fill="${colourOf(share)}"/></g>`,
     );
     const rank = named.get(index);
@@ -146,7 +139,7 @@ export const drawMap = (map: SignificanceMap): string => {
   const bottom = HEAD + rows.length * (ROW + GAP);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" font-family="sans-serif">`,
-    `<title>${escape(title)}</title>`,
+    `<title>${escapeText(title)}</title>`,
     '<style>text{fill:#222;font-size:12px}.title{font-size:22px;font-weight:bold}.row{font-size:14px;font-weight:bold}' +
       '.axis{fill:#555;font-size:11px}.names{font-size:11px}.rank{font-size:10px;font-weight:bold}.grid{stroke:#e4e4e4}</style>',
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,

@@ -67,6 +67,14 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX observations_by_time ON observations (seen_ms);
   CREATE INDEX observations_by_about ON observations (about);
   `,
+  `
+  CREATE TABLE adaptations (
+    id TEXT PRIMARY KEY,
+    started_ms INTEGER NOT NULL,
+    body TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX adaptations_by_time ON adaptations (started_ms);
+  `,
 ];
 
 /** The version that this program writes. */

@@ -18,6 +18,7 @@ export {
 export { type DesiredChange } from './change.js';
 export { type BootedConfig, ConfigTwin } from './twin.js';
 export {
+  type AdaptationEntry,
   type CommandDefinition,
   type CommandName,
   type CommandRequest,

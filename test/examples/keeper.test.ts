@@ -12,7 +12,8 @@ const jpeg = encodeJpeg(grey, 95);
 const frameOf = (seq: number, data: Uint8Array = jpeg): Frame => ({
   seq,
   receivedAtMs: 1000 * seq,
-  wallMs: Date.now(),
+  // As a camera stamps them: not whole.
+  wallMs: Date.now() + 0.25,
   format: 'jpeg',
   width: 200,
   height: 100,
@@ -49,7 +50,9 @@ const open = async (
     });
   };
   const end = (id = 1): void =>
-    keeper.end([{ id, className: 'car', share: 0.9, framesSeen: 20, framesLost: 0, lastSeenMs: Date.now() }]);
+    keeper.end([
+      { id, className: 'car', share: 0.9, framesSeen: 20, framesLost: 0, lastSeenMs: Date.now() + 0.25 },
+    ]);
   return { keeper, library, store, stored, show, end };
 };
 

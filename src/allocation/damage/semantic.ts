@@ -15,9 +15,9 @@ export interface SemanticWeights {
 
 export const SEMANTIC_WEIGHTS: SemanticWeights = {
   significance: 1,
-  objectness: 0.25,
-  box: 0.5,
-  others: 0.25,
+  objectness: 1,
+  box: 1,
+  others: 1,
   weightError: 1,
 };
 

@@ -1,4 +1,5 @@
 // The front as a picture: damage over the size of the file, a line for each time of a run.
+import { escapeText, ticks } from '../../system/index.js';
 import type { FrontPoint } from './front.js';
 
 const [WIDTH, HEIGHT] = [760, 460];
@@ -14,22 +15,10 @@ export interface PlotMark {
   readonly label: string;
 }
 
-const escaped = (text: string): string =>
-  text.replace(/[&<>"']/g, (character) => `&#${character.codePointAt(0) ?? 0};`);
-
 const round = (value: number): string => String(Math.round(value * 10) / 10);
 
 const text = (x: number, y: number, content: string, more = ''): string =>
-  `<text x="${round(x)}" y="${round(y)}" ${more}>${escaped(content)}</text>`;
-
-/** Ticks of a linear axis: 1, 2 or 5 times a power of ten apart. */
-const ticks = (low: number, high: number): number[] => {
-  const rough = Math.max(high - low, 1e-12) / 6;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
-  const first = Math.ceil(low / step);
-  return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step);
-};
+  `<text x="${round(x)}" y="${round(y)}" ${more}>${escapeText(content)}</text>`;
 
 /** A complete SVG document. */
 export const plotFront = (points: readonly FrontPoint[], title: string, mark?: PlotMark): string => {

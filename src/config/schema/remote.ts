@@ -32,6 +32,27 @@ export const REMOTE_ALLOWED = [
   'examples.reserveMb',
   'examples.teacher',
   'confusions',
+  'adaptation.enabled',
+  'adaptation.schedule',
+  'adaptation.everyDays',
+  'adaptation.onDrift',
+  'adaptation.onHeat',
+  'adaptation.heatMinutes',
+  'adaptation.budget',
+  'adaptation.pictures',
+  'adaptation.calibrationPictures',
+  'adaptation.objective',
+  'adaptation.processes',
+  'adaptation.memoryMb',
+  'adaptation.deadlineMinutes',
+  'adaptation.cacheMb',
+  'adaptation.minPictures',
+  'adaptation.minObjects',
+  'adaptation.maxDrop',
+  'adaptation.canaryFrames',
+  'adaptation.minAgreement',
+  'adaptation.watch',
+  'adaptation.ladder',
   'telemetry.frames',
   'telemetry.framesEveryMs',
   'telemetry.framesExpirySeconds',
@@ -55,7 +76,7 @@ export const remoteSchema = z.strictObject({
     .default([...REMOTE_ALLOWED])
     .describe(
       'keys (with everything below them) that `config/desired` may change; the list replaces the default one. The default leaves out ' +
-        'what names a file, a host or a topic (`camera.input`, `camera.path`, all of `mqtt`) and what decides which pictures are kept or ' +
+        'what names a file, a host or a topic (`camera.input`, `camera.path`, `adaptation.data`, `adaptation.profile`, all of `mqtt`) and what decides which pictures are kept or ' +
         'leave the device (`masks`, `examples.enabled`, `examples.wholeFrames`, `telemetry.snapshots`)',
     ),
 });

@@ -1,6 +1,7 @@
 // A picture of a map by filter: a column a layer, its filters from the most significant down, and how few of them hold how much.
+import { escapeText, fixed, textAt } from '../../system/index.js';
 import type { MapBits } from '../map.js';
-import { colourOf, escape, fixed, SCALE, short, textAt } from '../svg.js';
+import { colourOf, SCALE, short } from '../svg.js';
 import type { FilterMap } from './filter-map.js';
 
 const WIDTH = 1280;
@@ -47,7 +48,7 @@ const column = (layer: Layer, x: number, width: number, top: number, most: numbe
     return `<rect x="${fixed(x)}" y="${fixed(top + i * height)}" width="${fixed(width)}" height="${fixed(height + 0.2)}" fill="${colourOf(shareOf(meanOf(own), most))}"/>`;
   });
   const title = `${layer.name}: ${sorted.length} filters, ${short(sorted[0] ?? 0)} to ${short(sorted.at(-1) ?? 0)}, together ${short(sorted.reduce((a, b) => a + b, 0))}`;
-  return `<g><title>${escape(title)}</title>${cells.join('')}</g>`;
+  return `<g><title>${escapeText(title)}</title>${cells.join('')}</g>`;
 };
 
 /** Which share of all divergence the most significant filters hold. */
@@ -146,7 +147,7 @@ export const drawFilterMap = (map: FilterMap): string => {
   const bottom = HEAD + widths.length * (ROW + GAP);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" font-family="sans-serif">`,
-    `<title>${escape(title)}</title>`,
+    `<title>${escapeText(title)}</title>`,
     '<style>text{fill:#222;font-size:12px}.title{font-size:22px;font-weight:bold}.row{font-size:14px;font-weight:bold}' +
       '.axis{fill:#555;font-size:11px}.names{font-size:11px}</style>',
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,

@@ -1,6 +1,7 @@
 // Commands: what may be asked, and what is answered.
 import { z } from 'zod';
 import { LOG_LEVELS } from '../../system/index.js';
+import { ADAPT_COMMANDS } from './adaptation.js';
 import { count, modelId, nonNegative, timestamp } from './common.js';
 import {
   confusionsBody,
@@ -143,6 +144,7 @@ export const COMMANDS = {
     response: z.strictObject({ first_frame_ms: nonNegative.describe('from the restart to the first frame') }),
     timeoutMs: 30_000,
   }),
+  ...ADAPT_COMMANDS,
   'log/level': defineCommand({
     name: 'log/level',
     description: 'Changes the log level until the next start; without `level` it only tells.',

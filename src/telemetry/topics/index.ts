@@ -1,5 +1,6 @@
 // Every topic in one table: the schemas that the code publishes with, from which the JSON Schema files and the reference are made.
 import type { z } from 'zod';
+import { adaptStateBody } from './adaptation.js';
 import { answerMessage, COMMANDS, requestMessage } from './commands.js';
 import { envelope, stamp } from './common.js';
 import { confusionsBody } from './examples.js';
@@ -7,6 +8,7 @@ import { countsBody, exampleBody, frameBody, modelEventBody, trackBody } from '.
 import { availabilityMessage, healthBody, infoBody, modelStateBody } from './state.js';
 import { desiredMessage, reportedMessage } from './twin.js';
 
+export type { AdaptationEntry } from './adaptation.js';
 export * from './commands.js';
 export { envelope, MESSAGE_SCHEMA, stamp } from './common.js';
 export { type DesiredConfig, desiredMessage, type ReportedConfig, reportedMessage } from './twin.js';
@@ -17,6 +19,7 @@ export { type ExampleMessage, exampleSchema, pictureResult } from './examples.js
 export const STATES = {
   info: infoBody,
   'model/state': modelStateBody,
+  'adapt/state': adaptStateBody,
   health: healthBody,
   confusions: confusionsBody,
 } as const;
@@ -78,6 +81,7 @@ export const TOPICS: readonly TopicSpec[] = [
   state('availability', availabilityMessage),
   state('info', stamped(infoBody)),
   state('model/state', stamped(modelStateBody)),
+  state('adapt/state', stamped(adaptStateBody)),
   state('health', stamped(healthBody)),
   state('confusions', stamped(confusionsBody)),
   { ...state('telemetry', stamped(frameBody)), retained: false, qos: 0 },

@@ -55,8 +55,13 @@ export const modelEventBody = z
         'failed',
         'rolled-back',
         'restarted',
+        'adapting',
+        'adapted',
       ])
-      .describe('a swap goes requested, started, warm, canary, committed; or ends with refused or failed'),
+      .describe(
+        'a swap goes requested, started, warm, canary, committed; or ends with refused or failed. An adaptation begins with adapting and ' +
+          'ends with adapted; `rolled-back` may follow',
+      ),
     model: modelId.nullable().describe('the candidate, or the model that the step is about'),
     active: modelId.nullable().describe('the model that serves after this step'),
     generation: count,
@@ -65,6 +70,16 @@ export const modelEventBody = z
       .record(z.string(), z.number())
       .optional()
       .describe('what was measured, for example canary frames and latencies'),
+    adaptation: z
+      .strictObject({
+        id: z.string(),
+        trigger: z.string(),
+        outcome: z.string(),
+        pairs: z.array(z.tuple([z.string(), z.string()])),
+        bits: z.record(z.string(), z.number()).describe('share of the weights by bits'),
+      })
+      .optional()
+      .describe('of `adapting`, `adapted` and a `rolled-back` that follows'),
   })
   .meta({ title: 'event/model', description: 'A step of a swap.' });
 

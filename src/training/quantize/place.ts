@@ -1,5 +1,6 @@
 // Fake quantization of the weights of a whole model, as an allocation says.
 import { dimsOf, type Ops } from '../../autodiff/index.js';
+import { BitlaneError } from '../../errors.js';
 import { tensorOf, type Model, type Value } from '../../onnx/index.js';
 import {
   type Allocation,
@@ -28,6 +29,8 @@ export interface WeightQuantization {
   readonly reduceRange?: boolean;
   /** How the first scales are found (default `mse`). */
   readonly grids?: 'min-max' | 'mse';
+  /** What is known of the grids already, as {@link PlacedWeights.stepSizes} gives it; found where it is missing. */
+  readonly stepSizes?: ReadonlyMap<string, Float32Array>;
 }
 
 /** The name of what is learned for a component's grids. */
@@ -38,12 +41,23 @@ export interface PlacedWeights {
   readonly straightThrough: readonly Value[];
   readonly fixed: readonly Value[];
   readonly components: readonly PlacedComponent[];
+  /** What each component's grids start from, by {@link stepSizeName}, trained or not. */
+  readonly stepSizes: ReadonlyMap<string, Float32Array>;
 }
 
 export interface PlacedComponent extends FakeWeights {
   readonly component: Component;
   readonly levels: ChannelLevels;
+  /** The initializer of what is learned for its grids, and what is in it. */
+  readonly learned: string;
+  readonly start: Float32Array;
 }
+
+const wrongSize = ({ name, outputChannels }: Component, size: number): BitlaneError =>
+  new BitlaneError(
+    'BAD_CONFIG',
+    `component ${name} has ${outputChannels} output channels and step sizes are given for ${size}`,
+  );
 
 /** A step size never gets smaller than this part of what it was: it stays positive. */
 const LEAST_PART = 2 ** -7;
@@ -60,7 +74,8 @@ const firstScales = (
     component.outputChannels,
     bits.map((width) => (width === 32 ? 8 : width)),
     {
-      method: options.grids ?? 'mse',
+      // tanh fills whatever range there is.
+    method: options.method === 'dorefa' ? 'min-max' : (options.grids ?? 'mse'),
       reduceRange: options.reduceRange ?? false,
     },
   ).map(({ scale }, channel) => (bits[channel] === 32 ? 1 : scale));
@@ -90,12 +105,17 @@ export const addFakeWeights = (model: Model, ops: Ops, options: WeightQuantizati
     if (bits.every((width) => width === 32)) return [];
     const levels = levelsOfBits(bits, reduceRange);
     const rows = weightRows(component, weight);
-    const scales = firstScales(rows, component, bits, options);
-    const value = Float32Array.from(scales, (scale, channel) =>
-      learnedOf(method, scale, bits[channel] ?? 32),
-    );
+    const value =
+      options.stepSizes?.get(stepSizeName(component.name)) ??
+      Float32Array.from(firstScales(rows, component, bits, options), (scale, channel) =>
+        learnedOf(method, scale, bits[channel] ?? 32),
+      );
+    if (value.length !== component.outputChannels) throw wrongSize(component, value.length);
     const tensor = tensorOf('float32', [value.length], value);
     const learned = model.graph.addInitializer(stepSizeName(component.name), tensor);
+    if (learned.name !== stepSizeName(component.name)) {
+      throw new BitlaneError('BAD_MODEL', `the model has a value named ${stepSizeName(component.name)} already`);
+    }
     ops.scope = `${component.name}/fake`;
     const fake = fakeWeights(ops, weight, { method, levels, axis: component.axis, learned });
     node.setInput(1, fake.weights);
@@ -111,12 +131,13 @@ export const addFakeWeights = (model: Model, ops: Ops, options: WeightQuantizati
         }),
       });
     }
-    return [{ ...fake, component, levels }];
+    return [{ ...fake, component, levels, learned: learned.name, start: value }];
   });
   return {
     parameters,
     straightThrough: components.flatMap(({ straightThrough }) => straightThrough),
     fixed: components.flatMap(({ fixed }) => fixed),
     components,
+    stepSizes: new Map(components.map(({ learned, start }) => [learned, start])),
   };
 };

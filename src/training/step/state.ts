@@ -22,8 +22,7 @@ export interface Group {
 }
 
 export type OptimizerOptions = (
-  | ({ readonly kind: 'sgd' } & SgdOptions)
-  | ({ readonly kind: 'adamw' } & AdamwOptions)
+  ({ readonly kind: 'sgd' } & SgdOptions) | ({ readonly kind: 'adamw' } & AdamwOptions)
 ) & {
   readonly schedule: Schedule;
   /** Of weights (default 0). */
@@ -54,6 +53,8 @@ export interface Slot {
 export interface StatisticSlot {
   readonly name: string;
   readonly value: Float32Array;
+  /** Goes with the averaged weights; empty where no average is kept. */
+  readonly average: Float32Array;
 }
 
 /** The state of a run. Changed in place by {@link applyGradients}. */
@@ -77,7 +78,11 @@ export const startState = (graph: TrainingGraph, options: OptimizerOptions): Tra
     gradientFactors,
     least,
   })),
-  statistics: graph.statistics.map(({ name, value }) => ({ name, value: value.slice() })),
+  statistics: graph.statistics.map(({ name, value }) => ({
+    name,
+    value: value.slice(),
+    average: options.average === undefined ? new Float32Array() : value.slice(),
+  })),
 });
 
 const decayOf = (kind: ParameterKind, { weightDecay = 0, groups = {} }: OptimizerOptions): number =>
@@ -85,6 +90,19 @@ const decayOf = (kind: ParameterKind, { weightDecay = 0, groups = {} }: Optimize
 
 const keepAbove = (value: Float32Array, least: Float32Array): void => {
   for (let i = 0; i < value.length; i++) value[i] = Math.max(value[i] ?? 0, least[i] ?? 0);
+};
+
+/** Takes over the statistics that a step gave, after {@link applyGradients}. */
+export const takeStatistics = (
+  state: TrainingState,
+  values: readonly Float32Array[],
+  { average }: OptimizerOptions,
+): void => {
+  const decay = average === undefined ? 0 : decayAt(state.step, average.decay, average.rampSteps ?? 0);
+  state.statistics.forEach((slot, i) => {
+    slot.value.set(values[i] ?? slot.value);
+    if (average !== undefined) moveAverage(slot.average, slot.value, decay);
+  });
 };
 
 /**

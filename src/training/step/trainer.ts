@@ -4,7 +4,13 @@ import { BitlaneError } from '../../errors.js';
 import { writeModel } from '../../onnx/index.js';
 import { floatTensor, openSession, type Session, type Tensor, type Tensors } from '../../runtime/index.js';
 import type { Batch, StepReport, TrainingGraph } from '../types.js';
-import { applyGradients, type OptimizerOptions, startState, type TrainingState } from './state.js';
+import {
+  applyGradients,
+  type OptimizerOptions,
+  startState,
+  takeStatistics,
+  type TrainingState,
+} from './state.js';
 
 export interface TrainerOptions {
   readonly optimizer: OptimizerOptions;
@@ -47,6 +53,10 @@ export class Trainer {
       ...GRADIENT_SESSION,
       threads: options.threads ?? 1,
       memoryPattern: false,
+      // Fake quantization is to stay what it is.
+      configuration: { 'session.disable_quant_qdq': '1' },
+      // The loader's thread computes at the same time.
+      spinning: false,
     });
     return new Trainer(graph, session, options);
   }
@@ -67,17 +77,17 @@ export class Trainer {
         `the loss is not finite in step ${state.step + 1}: try a lower learning rate`,
       );
     }
-    const gradients = graph.parameters.map(({ name }) =>
-      floatsIn(results, graph.gradients.get(name) ?? ''),
-    );
+    const gradients = graph.parameters.map(({ name }) => floatsIn(results, graph.gradients.get(name) ?? ''));
     const { norm, rate } = applyGradients(state, gradients, this.#options);
-    graph.statistics.forEach(({ output }, i) => state.statistics[i]?.value.set(floatsIn(results, output)));
+    takeStatistics(
+      state,
+      graph.statistics.map(({ output }) => floatsIn(results, output)),
+      this.#options,
+    );
     return {
       step: state.step,
       loss,
-      parts: Object.fromEntries(
-        [...graph.parts].map(([part, output]) => [part, numberIn(results, output)]),
-      ),
+      parts: Object.fromEntries([...graph.parts].map(([part, output]) => [part, numberIn(results, output)])),
       gradientNorm: norm,
       learningRate: rate,
     };
@@ -107,5 +117,8 @@ export const learned = (state: TrainingState): Map<string, Float32Array> =>
       name,
       average.length > 0 ? average : value,
     ]),
-    ...state.statistics.map(({ name, value }): [string, Float32Array] => [name, value]),
+    ...state.statistics.map(({ name, value, average }): [string, Float32Array] => [
+      name,
+      average.length > 0 ? average : value,
+    ]),
   ]);

@@ -10,14 +10,14 @@ import {
 import { readModel } from '../onnx/index.js';
 import { latencyRatio, timeBytes } from '../quantization/index.js';
 import type { Artifact } from '../registry/index.js';
-import { detectorMemory } from './profile-memory.js';
+import { detectorMemory } from '../detector/index.js';
 
 export interface MeasureWith {
   readonly budget: Budget;
   readonly profile: Profile | undefined;
   /** Run it, too; else only its bytes are counted. */
   readonly isRun: boolean;
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Runs of each model. */
@@ -40,7 +40,7 @@ export const artifactMeasure = (
         input: { name, dims: [1, 3, height, width] },
         rounds: ROUNDS,
         threads: profile.threads,
-        signal,
+        ...(signal !== undefined && { signal }),
       });
       return latencyRatio(first, second).value * profile.uniform.fp32Ms;
     };

@@ -1,0 +1,218 @@
+// Training a detector: data, loss, teacher, optimizer and validation put together; a trained model comes out.
+import { createHash } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { recomputeCheap } from '../../autodiff/index.js';
+import { BitlaneError } from '../../errors.js';
+import type { DataSet } from '../../evaluation/index.js';
+import {
+  cloneModel,
+  foldBatchNorm,
+  type Model,
+  removeUnusedInitializers,
+  runPasses,
+  tensorOf,
+  writeModel,
+} from '../../onnx/index.js';
+import type { DetectorSpec } from '../../registry/index.js';
+import type { Augmentation } from '../data/augment.js';
+import type { LoaderSource } from '../data/loader.js';
+import type { SourceSpec } from '../data/sample.js';
+import { criticalClassWeights, detectionLoss, distillationLoss, sumOfLosses } from '../loss/index.js';
+import { buildTraining } from '../step/graph.js';
+import type { OptimizerOptions } from '../step/state.js';
+import type { BuildLoss, StepReport } from '../types.js';
+import type { ValidationPoint } from './history.js';
+import { judgeModel } from './judge.js';
+import { type RunResult, runTraining, type Values } from './run.js';
+import { Teacher } from './teacher.js';
+
+export interface DetectorTrainingOptions {
+  /** With a `yolox` head. */
+  readonly model: Model;
+  readonly detector: DetectorSpec;
+  /** Pictures with labels, without, or both. */
+  readonly labelled?: SourceSpec;
+  readonly unlabelled?: SourceSpec;
+  /** Says what is to be seen in pictures; needed for those without labels. */
+  readonly teacher?: Model;
+  /** What the teacher's word counts beside the labels (default 1). */
+  readonly teacherWeight?: number;
+  readonly steps: number;
+  /** Pictures in a step. */
+  readonly batch: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly seed: number;
+  readonly augmentation: Augmentation;
+  /** `batch` learns BatchNormalizations (from scratch), `given` keeps their statistics (default). */
+  readonly normalization?: 'batch' | 'given';
+  /** Objects of a picture that are learnt from (default 64). */
+  readonly objects?: number;
+  /** Pairs of classes, by number, whose class loss counts `weight`. */
+  readonly critical?: { readonly pairs: readonly (readonly [number, number])[]; readonly weight: number };
+  readonly validation?: { readonly dataSet: DataSet; readonly every: number; readonly patience?: number };
+  /** Where checkpoints go; nothing is written where it is left out. */
+  readonly folder?: string;
+  readonly checkpointEvery?: number;
+  readonly threads?: number;
+  /** Bytes. Activations are computed again instead of kept where this is given. */
+  readonly memoryCeiling?: number;
+  readonly signal?: AbortSignal;
+  readonly onStep?: (report: StepReport) => void;
+  readonly onValidation?: (point: ValidationPoint) => void;
+}
+
+export interface TrainedDetector extends Pick<RunResult, 'history' | 'best' | 'stoppedEarly'> {
+  /** With what was learned, normalizations folded in. */
+  readonly model: Model;
+}
+
+const OBJECTS = 64;
+const CHECKPOINT_EVERY = 50;
+/** Share of the run in which four pictures may be made one; in the rest pictures are whole. */
+const MOSAIC_SHARE = 0.8;
+const CHECKPOINT_FILE = 'checkpoint.bin';
+
+/** Where the checkpoint of a run in `folder` lies. */
+export const checkpointOf = (folder: string): string => join(folder, CHECKPOINT_FILE);
+
+/** AdamW, a cosine after a warm-up, and an average over about the last tenth of the run. */
+export const usualOptimizer = (
+  steps: number,
+  learningRate: number,
+  weightDecay: number,
+): OptimizerOptions => ({
+  kind: 'adamw',
+  schedule: { rate: learningRate, steps, warmUp: Math.min(100, Math.ceil(steps / 10)), last: 0.05 },
+  weightDecay,
+  clipNorm: 10,
+  average: { decay: Math.min(0.9998, Math.max(0.5, 1 - 10 / steps)), rampSteps: steps / 10 },
+});
+
+/** A copy of the model with other values for some of its initializers, normalizations folded. */
+const exported = (model: Model, values: Values): Model => {
+  const copy = cloneModel(model);
+  for (const [name, data] of values) {
+    const value = copy.graph.value(name);
+    const dims = value?.tensor?.dims;
+    if (value !== undefined && dims !== undefined) {
+      copy.graph.setTensor(value, tensorOf('float32', dims, data.slice()));
+    }
+  }
+  runPasses(copy, [foldBatchNorm, removeUnusedInitializers]);
+  return copy;
+};
+
+const lossOf = (options: DetectorTrainingOptions): BuildLoss => {
+  const { detector, labelled, teacher, critical } = options;
+  const losses: { build: BuildLoss; weight: number }[] = [];
+  if (labelled !== undefined) {
+    const classWeights =
+      critical === undefined
+        ? undefined
+        : criticalClassWeights(detector.classes.length, critical.pairs, critical.weight);
+    const build = detectionLoss({
+      detector,
+      objects: options.objects ?? OBJECTS,
+      ...(classWeights !== undefined && { classWeights }),
+    });
+    losses.push({ build, weight: 1 });
+  }
+  if (teacher !== undefined) {
+    losses.push({ build: distillationLoss({ detector }), weight: options.teacherWeight ?? 1 });
+  }
+  return sumOfLosses(losses);
+};
+
+/** Half of the pictures each where there are both kinds. */
+const sourcesOf = ({ labelled, unlabelled, batch }: DetectorTrainingOptions): LoaderSource[] => {
+  if (labelled !== undefined && unlabelled !== undefined) {
+    const share = Math.ceil(batch / 2);
+    return [{ ...labelled, share }, ...(batch > share ? [{ ...unlabelled, share: batch - share }] : [])];
+  }
+  const only = labelled ?? unlabelled;
+  return only === undefined ? [] : [{ ...only, share: batch }];
+};
+
+/** What makes a run this run: a checkpoint of another is not taken up. */
+const runOf = (options: DetectorTrainingOptions): string => {
+  const { model, teacher, labelled, unlabelled, steps, batch, learningRate, weightDecay, seed } = options;
+  const hash = createHash('sha256').update(writeModel(model));
+  if (teacher !== undefined) hash.update(writeModel(teacher));
+  const { augmentation, normalization, critical, objects, teacherWeight, validation } = options;
+  const about = [
+    labelled?.options,
+    unlabelled?.options,
+    [steps, batch, learningRate, weightDecay, seed, objects, teacherWeight, normalization],
+    [augmentation, critical],
+    [validation?.dataSet.path, validation?.dataSet.split, validation?.every, validation?.patience],
+  ];
+  return hash.update(JSON.stringify(about)).digest('hex');
+};
+
+/**
+ * Trains a detector. Goes on from the checkpoint in `folder` where there is one of the same run.
+ *
+ * @throws BitlaneError `BAD_USAGE` without pictures, or for pictures without labels and without a teacher; `UNSUPPORTED` for a head
+ *   that cannot be trained or where memory does not suffice; what `runTraining` throws
+ */
+export const trainDetector = async (options: DetectorTrainingOptions): Promise<TrainedDetector> => {
+  const { model, detector, steps, batch, validation, folder, signal, teacher } = options;
+  const sources = sourcesOf(options);
+  if (sources.length === 0) throw new BitlaneError('BAD_USAGE', 'training needs pictures');
+  if (options.unlabelled !== undefined && teacher === undefined) {
+    throw new BitlaneError('BAD_USAGE', 'pictures without labels need a teacher');
+  }
+  if (folder !== undefined) mkdirSync(folder, { recursive: true });
+  const threads = options.threads ?? 1;
+  const graph = buildTraining(model, {
+    batch,
+    loss: lossOf(options),
+    normalization: options.normalization ?? 'given',
+    ...(options.memoryCeiling !== undefined && { recompute: recomputeCheap }),
+  });
+  const school = teacher === undefined ? undefined : await Teacher.open(teacher, detector, batch, threads);
+  try {
+    const { values, history, best, stoppedEarly } = await runTraining({
+      graph,
+      optimizer: usualOptimizer(steps, options.learningRate, options.weightDecay),
+      steps,
+      sources,
+      batches: {
+        detector,
+        objects: options.objects ?? OBJECTS,
+        seed: options.seed,
+        augmentation: options.augmentation,
+        mosaicUntil: Math.floor(MOSAIC_SHARE * steps),
+      },
+      threads,
+      ...(school !== undefined && { complete: (given) => school.complete(given) }),
+      ...(validation !== undefined && {
+        validation: {
+          every: validation.every,
+          judge: (learnt: Values) =>
+            judgeModel(writeModel(exported(model, learnt)), detector, validation.dataSet, {
+              threads,
+              ...(signal !== undefined && { signal }),
+            }),
+          ...(validation.patience !== undefined && { patience: validation.patience }),
+        },
+      }),
+      ...(folder !== undefined && {
+        checkpoint: {
+          file: checkpointOf(folder),
+          run: runOf(options),
+          every: options.checkpointEvery ?? CHECKPOINT_EVERY,
+        },
+      }),
+      ...(options.memoryCeiling !== undefined && { memoryCeiling: options.memoryCeiling }),
+      ...(signal !== undefined && { signal }),
+      ...(options.onStep !== undefined && { onStep: options.onStep }),
+      ...(options.onValidation !== undefined && { onValidation: options.onValidation }),
+    });
+    return { model: exported(model, values), history, best, stoppedEarly };
+  } finally {
+    await school?.release();
+  }
+};

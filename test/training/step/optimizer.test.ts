@@ -1,0 +1,94 @@
+// Optimizers against a plain reading of the papers, one number at a time.
+import fc from 'fast-check';
+import t from 'tap';
+import {
+  adamwStep,
+  clippingScale,
+  decayAt,
+  globalNorm,
+  moveAverage,
+  sgdStep,
+} from '../../../src/training/step/optimizer.js';
+import { rateAt } from '../../../src/training/step/schedule.js';
+
+const number = (most: number) => fc.float({ min: -most, max: most, noNaN: true });
+const close = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-5 * Math.max(1, Math.abs(a), Math.abs(b));
+
+/** Gradients of several steps for one weight. */
+const course = fc.record(
+  {
+    weight: number(2),
+    gradients: fc.array(number(3), { minLength: 1, maxLength: 8 }),
+    rate: fc.constantFrom(0.1, 0.01),
+    scale: fc.constantFrom(1, 0.25),
+    decay: fc.constantFrom(0, 0.05),
+    nesterov: fc.boolean(),
+  },
+  { noNullPrototype: true },
+);
+
+t.test('SGD with momentum', async () => {
+  fc.assert(
+    fc.property(course, ({ weight, gradients, rate, scale, decay, nesterov }) => {
+      const [weights, velocity] = [Float32Array.of(0, weight), new Float32Array(2)];
+      let [w, v] = [Math.fround(weight), 0];
+      for (const gradient of gradients) {
+        const update = { rate, gradientScale: scale, weightDecay: decay };
+        sgdStep(weights, Float32Array.of(0, gradient), velocity, update, { momentum: 0.8, nesterov });
+        const d = scale * gradient + decay * w;
+        v = v * 0.8 + d;
+        w = w - rate * (nesterov ? d + 0.8 * v : v);
+      }
+      return close(weights[1] ?? NaN, w) && weights[0] === 0;
+    }),
+  );
+});
+
+t.test('AdamW', async () => {
+  fc.assert(
+    fc.property(course, ({ weight, gradients, rate, scale, decay }) => {
+      const [weights, first, second] = [Float32Array.of(weight), new Float32Array(1), new Float32Array(1)];
+      const history: number[] = [];
+      let w = Math.fround(weight);
+      for (const gradient of gradients) {
+        history.push(scale * gradient);
+        const step = history.length;
+        const update = { rate, gradientScale: scale, weightDecay: decay };
+        adamwStep(weights, Float32Array.of(gradient), first, second, step, update, { epsilon: 1e-3 });
+        // The moments written out as sums over all gradients so far.
+        const moment = (beta: number, power: number): number =>
+          history.reduce((sum, g, i) => sum + (1 - beta) * beta ** (step - 1 - i) * g ** power, 0) /
+          (1 - beta ** step);
+        w = w - rate * decay * w - (rate * moment(0.9, 1)) / (Math.sqrt(moment(0.999, 2)) + 1e-3);
+      }
+      return Math.abs((weights[0] ?? NaN) - w) < 1e-4;
+    }),
+  );
+});
+
+t.test('clipping by the norm of all gradients', async (t) => {
+  const gradients = [Float32Array.of(3, 0), Float32Array.of(0, 4, 12)];
+  t.equal(globalNorm(gradients), 13);
+  t.equal(clippingScale(13, 6.5), 0.5);
+  t.equal(clippingScale(13, 20), 1);
+  t.equal(clippingScale(13, undefined), 1);
+});
+
+t.test('an average forgets its start', async (t) => {
+  const average = Float32Array.of(0, 8);
+  moveAverage(average, Float32Array.of(4, 4), 0.75);
+  t.same([...average], [1, 7]);
+  t.equal(decayAt(5, 0.9, 0), 0.9);
+  t.ok(decayAt(1, 0.999, 100) < 0.02);
+  t.ok(Math.abs(decayAt(2000, 0.999, 100) - 0.999) < 1e-6);
+});
+
+t.test('the rate rises in a line and falls along half a cosine', async (t) => {
+  const schedule = { rate: 1, steps: 111, warmUp: 10, last: 0.1 };
+  const rates = Array.from({ length: 111 }, (_, step) => rateAt(step, schedule));
+  t.same(rates.slice(0, 10), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]);
+  t.equal(rates[10], 1);
+  t.ok(close(rates[60] ?? NaN, 0.55), 'half way down');
+  t.ok(close(rates[110] ?? NaN, 0.1));
+  t.equal(rateAt(500, schedule), rateAt(110, schedule));
+});

@@ -120,11 +120,18 @@ const main = async (): Promise<void> => {
     optimizer: recipe.OPTIMIZER,
     steps,
     sources: sets.map(({ folder }) => ({ ...packedSpec({ folder, ...sides }), share: recipe.SHARE })),
-    batches: { detector, objects: recipe.OBJECTS, seed: recipe.SEED, augmentation: recipe.AUGMENTATION },
+    batches: {
+      detector,
+      objects: recipe.OBJECTS,
+      seed: recipe.SEED,
+      augmentation: recipe.AUGMENTATION,
+      mosaicFrom: recipe.MOSAIC.from,
+      mosaicUntil: recipe.MOSAIC.until,
+    },
     threads: Number(values.threads),
     checkpoint: { file: join(work, 'checkpoint.bin'), run: NAME, every: 50 },
     validation: {
-      every: 300,
+      every: 600,
       judge: async (learned) => {
         writeArtifact(latest, finished(model, learned));
         return judge(latest, validation);

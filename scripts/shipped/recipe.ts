@@ -29,9 +29,10 @@ export const TRAINING = [
 export const VALIDATION = { seed: 91, pictures: 400 } as const;
 export const HELD_OUT = { seed: 90, pictures: 2000 } as const;
 
-/** Little: pictures of the scene are what it will see, and there is no end of them. */
+/** Little: pictures of the scene are what it will see. Mosaics of tiles for more objects a step. */
 export const AUGMENTATION: Augmentation = {
-  mosaic: 0,
+  mosaic: 0.75,
+  tiles: true,
   flip: 0.5,
   scale: [0.85, 1.2],
   translate: 0.08,
@@ -40,12 +41,15 @@ export const AUGMENTATION: Augmentation = {
   brightness: 0.2,
 };
 
+/** Steps between which there are mosaics. */
+export const MOSAIC = { from: 1700, until: 3200 } as const;
+
 export const SEED = 1;
 /** Pictures of each training set in a batch. */
 export const SHARE = 8;
 export const OBJECTS = 24;
 export const LOSS_PARTS = { box: 5, objectness: 1, class: 2 } as const;
-export const SCHEDULE = { rate: 2e-3, warmUp: 200, hold: 2200, steps: 3400, last: 0.01 } as const;
+export const SCHEDULE = { rate: 2e-3, warmUp: 200, hold: 2300, steps: 3600, last: 0.01 } as const;
 export const OPTIMIZER = {
   kind: 'adamw',
   schedule: SCHEDULE,

@@ -56,7 +56,7 @@ export class Checkpoints {
    * @param step a name of letters, digits and `-`
    * @param schema of the output as JSON
    */
-  async once<T>(step: string, schema: z.ZodType<T>, work: () => Promise<unknown> | unknown): Promise<T> {
+  async once<T>(step: string, schema: z.ZodType<T>, work: () => unknown): Promise<T> {
     const kept = this.kept(step, schema);
     if (kept !== undefined) return kept;
     const started = performance.now();

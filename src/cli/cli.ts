@@ -4,8 +4,8 @@ import { asBitlaneError, BitlaneError } from '../errors.js';
 import { type Log, RootLog } from '../system/index.js';
 
 export interface Progress {
-  /** Sets the amount done so far. */
-  update(done: number): void;
+  /** Sets the amount done so far, and what stands beside it. */
+  update(done: number, note?: string): void;
   stop(): void;
 }
 
@@ -51,12 +51,12 @@ export class Cli {
   progress(label: string, total: number, unit = ''): Progress {
     if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
     const bar = new SingleBar({
-      format: `${label} [{bar}] {value}/{total}${unit === '' ? '' : ` ${unit}`}  {eta_formatted} left`,
+      format: `${label} [{bar}] {value}/{total}${unit === '' ? '' : ` ${unit}`}  {eta_formatted} left  {note}`,
       hideCursor: true,
       stream: process.stderr,
     });
-    bar.start(total, 0);
-    return { update: (done) => bar.update(done), stop: () => bar.stop() };
+    bar.start(total, 0, { note: '' });
+    return { update: (done, note = '') => bar.update(done, { note }), stop: () => bar.stop() };
   }
 
   /**

@@ -6,12 +6,14 @@ import { addAllocate } from './allocate.js';
 import { addDoctor } from './doctor.js';
 import { addEval } from './eval.js';
 import { addExamples } from './examples.js';
+import { addFinetune } from './finetune.js';
 import { addModels } from './models.js';
 import { addProfile } from './profile.js';
 import { addQuantize } from './quantize.js';
 import { addRun } from './run.js';
 import { addSignificance } from './significance.js';
 import { addScene } from './scene.js';
+import { addTrain } from './train.js';
 
 /** Adds one command (with its subcommands) to the program. */
 export type AddCommand = (program: Command, cli: Cli) => void;
@@ -25,6 +27,8 @@ export const COMMANDS: readonly AddCommand[] = [
   addQuantize,
   addSignificance,
   addAllocate,
+  addFinetune,
+  addTrain,
   addAdapt,
   addExamples,
   addScene,

@@ -47,7 +47,6 @@ export { withLearned, trainedCodes } from './quantize/codes.js';
 export { stepSizeName, type WeightQuantization } from './quantize/place.js';
 export type { WeightMethod } from './quantize/weights.js';
 export { buildTraining, type TrainingOptions } from './step/graph.js';
-export { type Notes, readCheckpoint, writeCheckpoint } from './step/checkpoint.js';
 export { rateAt, type Schedule } from './step/schedule.js';
 export { type Group, type OptimizerOptions, startState, type TrainingState } from './step/state.js';
 export { learned, Trainer, type TrainerOptions } from './step/trainer.js';

@@ -30,6 +30,16 @@ export const budgetSchema = z.strictObject({
   averageBits: z.number().min(2).max(32).optional(),
 });
 
+/** A budget without the limits that are not set: equal budgets are then equal texts. */
+export const definedBudget = (
+  budget: Readonly<z.input<typeof budgetSchema>>,
+): z.output<typeof budgetSchema> =>
+  Object.fromEntries(
+    (['modelBytes', 'latencyMs', 'memoryMb', 'averageBits'] as const).flatMap((name) =>
+      budget[name] === undefined ? [] : [[name, budget[name]]],
+    ),
+  );
+
 export const TRIGGERS = ['command', 'schedule', 'drift', 'budget', 'heat', 'miss'] as const;
 /** Why an adaptation was begun; `miss`: the one before was over its budget on the device. */
 export type Trigger = (typeof TRIGGERS)[number];

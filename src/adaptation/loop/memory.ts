@@ -36,7 +36,7 @@ export class LoopMemory {
   constructor(store: KeyValue, log: Log) {
     this.#store = store;
     this.#log = log;
-    this.#value = store.get(KEY, memorySchema as z.ZodType<Memory>) ?? memorySchema.parse({});
+    this.#value = store.get(KEY, memorySchema) ?? memorySchema.parse({});
   }
 
   get value(): Readonly<Memory> {

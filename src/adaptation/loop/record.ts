@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { artifactIdSchema } from '../../registry/index.js';
 import { type AdaptationRows, readStore } from '../../store/index.js';
-import { budgetSchema, TRIGGERS } from '../job/job.js';
+import type { OutboxBody } from '../../telemetry/index.js';
+import { budgetSchema, type Job, TRIGGERS } from '../job/job.js';
 import type { JobResult } from '../job/result.js';
 import type { Evidence } from '../documents.js';
 
@@ -150,6 +151,71 @@ export const ofResult = (
     worth: worthOf(evidence),
     rungs: rungs.map(({ id }) => id),
     times,
+  };
+};
+
+/** The record of a job that has begun. */
+export const begunRecord = (
+  job: Job,
+  models: Pick<AdaptationRecord, 'parent' | 'baseline'>,
+): AdaptationRecord => ({
+  id: job.id,
+  trigger: job.trigger,
+  startedAt: job.createdAt,
+  endedAt: null,
+  outcome: 'running',
+  reason: '',
+  ...models,
+  candidate: null,
+  budget: job.budget,
+  pairs: [],
+  objects: 0,
+  labelled: job.tuning?.labelled ?? true,
+  significant: [],
+  bits: {},
+  int8: 0,
+  averageBits: null,
+  modelBytes: null,
+  runMs: null,
+  worth: null,
+  canary: null,
+  live: null,
+  rungs: [],
+  times: {},
+  peakMb: null,
+});
+
+/** A record as `event/model` tells it; generations are counted by whoever sends it. */
+export const eventOf = (
+  record: AdaptationRecord,
+  step: 'adapting' | 'adapted' | 'rolled-back',
+  active: string | null,
+  reason = record.reason,
+): OutboxBody<'event/model'> => {
+  const { worth, canary } = record;
+  const figures = Object.entries({
+    model_bytes: record.modelBytes,
+    average_bits: record.averageBits,
+    latency_p95_ms: canary?.p95Ms,
+    memory_mb: canary?.memoryMb,
+    map50_change: worth?.map50?.change.value,
+    critical_change: worth?.criticalAccuracy?.change.value,
+    agreement_change: worth?.agreement?.change.value,
+  }).flatMap(([name, value]) => (typeof value === 'number' ? [[name, value] as const] : []));
+  return {
+    step,
+    model: record.candidate,
+    active,
+    generation: 0,
+    ...(reason !== '' && { reason }),
+    ...(figures.length > 0 && { figures: Object.fromEntries(figures) }),
+    adaptation: {
+      id: record.id,
+      trigger: record.trigger,
+      outcome: record.outcome,
+      pairs: record.pairs,
+      bits: record.bits,
+    },
   };
 };
 

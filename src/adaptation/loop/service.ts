@@ -2,28 +2,29 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Config } from '../../config/index.js';
 import type { FrameResult } from '../../detector/index.js';
-import { asBitlaneError, BitlaneError, messageOf } from '../../errors.js';
+import { BitlaneError, messageOf } from '../../errors.js';
 import type { Registry } from '../../registry/index.js';
 import type { Store } from '../../store/index.js';
 import { Emitter, type Log } from '../../system/index.js';
 import type { OutboxBody, StateBody } from '../../telemetry/index.js';
 import type { FinishedTrack } from '../../tracking/index.js';
-import { Adapter } from '../job/adapter.js';
-import { type Job, readJob, type Trigger, writeJob } from '../job/job.js';
+import { definedBudget, type Job, readJob, type Trigger } from '../job/job.js';
 import type { JobResult } from '../job/result.js';
 import { keepReport } from './files.js';
 import { LadderWalk } from './ladder-walk.js';
-import { picturesFor } from './material.js';
 import { LoopMemory } from './memory.js';
+import { newJob } from './new-job.js';
 import { floatParentOf } from './parent.js';
-import { AdaptationHistory, type AdaptationRecord, ofResult } from './record.js';
+import { AdaptationHistory, type AdaptationRecord, begunRecord, eventOf, ofResult } from './record.js';
+import { JobRunner } from './runner.js';
 import type { Serving } from './serving.js';
 import { tryCandidate } from './trial.js';
 import { type ClassPair, dueTrigger, inWindow } from './triggers.js';
 import { LiveWatch } from './watch.js';
+import { type AgreementOf, Watched } from './watched.js';
 
 type State = StateBody<'adapt/state'>;
 type ModelEvent = OutboxBody<'event/model'>;
@@ -42,7 +43,7 @@ export interface LoopOptions {
   /** Pairs that are critical by what was observed; none where nothing was. */
   readonly critical: () => readonly ClassPair[];
   /** How often the FP32 model says the class that this model said, on the frames that it was asked about; `null` where they are too few. */
-  readonly agreement?: (model: string) => Promise<number | null>;
+  readonly agreement?: AgreementOf;
   /** Whether heat or voltage holds the device back now; `null` where it does not tell. */
   readonly throttled: () => Promise<boolean | null>;
   readonly log: Log;
@@ -52,12 +53,7 @@ export interface LoopOptions {
 
 const OUTGOING = 'outgoing-';
 const TICK_MS = 2_000;
-/** Unexpected ends of the adapter's process after which a job is given up. */
-const ATTEMPTS = 4;
-const RETRY_MS = 5_000;
 const MISSES = 2;
-/** Between two questions what the teacher said. */
-const ASK_MS = 30_000;
 
 type Begun = Pick<Job, 'id' | 'trigger'> & { readonly folder: string; readonly startedAt: string };
 
@@ -73,22 +69,15 @@ export class AdaptationService extends Emitter<LoopEvents> {
   readonly #stopped: Promise<undefined>;
   #job: Begun | undefined;
   #record: AdaptationRecord | undefined;
-  #adapter: Adapter | undefined;
-  #cancelled = false;
-  #paused = false;
+  #runner: JobRunner | undefined;
   #status: State['status'] = 'idle';
   #progress = { step: null as string | null, done: 0, all: 0 };
-  #watchedUntilMs = 0;
+  #watched: Watched | undefined;
   #throttledSinceMs: number | undefined;
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #ticking: Promise<void> = Promise.resolve();
   #refusal = '';
-  #agreement: { readonly before: number | null; readonly after: number | null } = {
-    before: null,
-    after: null,
-  };
-  #askedMs = 0;
   #removing: Promise<void> = Promise.resolve();
 
   constructor(options: LoopOptions) {
@@ -116,7 +105,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
       done,
       all,
       last:
-        last?.endedAt == null
+        last === undefined || last.endedAt === null
           ? null
           : { adaptation: last.id, outcome: last.outcome, ended_at: last.endedAt, reason: last.reason },
       rungs: this.#memory.value.ladder.map(({ id }) => id),
@@ -143,7 +132,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   async stop(): Promise<void> {
     this.#stop.abort();
     clearTimeout(this.#timer);
-    await this.#adapter?.stop();
+    await this.#runner?.stop();
     await Promise.all([this.#ticking, this.#work, this.#removing]);
     this.removeAll();
   }
@@ -182,8 +171,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
         id === undefined ? 'no adaptation runs' : 'the candidate is being tried: it is too late to cancel',
       );
     }
-    this.#cancelled = true;
-    await this.#adapter?.stop(new BitlaneError('TIMEOUT', 'the adaptation was cancelled'));
+    await this.#runner?.stop();
     await this.#work;
     return id;
   }
@@ -200,14 +188,12 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   /** Something happened to a model: one that crashes while it is watched goes at once. */
   step({ step, model, reason }: ModelEvent): void {
-    const watched = this.#status === 'watching' ? this.#record?.candidate : undefined;
+    const watched = this.#watched?.candidate;
     if (watched === undefined || model === null) return;
     if (model === watched && (step === 'restarted' || step === 'failed')) {
       void this.#goBack(reason ?? 'its process ended');
-    } else if (step === 'committed' && model !== watched) this.#endWatch('another model was swapped in');
-    else if (step === 'rolled-back' && model === watched) {
-      this.#endWatch(reason ?? 'it did not start', 'rolled-back');
-    }
+    } else if (step === 'committed' && model !== watched) this.#endWatch();
+    else if (step === 'rolled-back' && model === watched) this.#endWatch(reason ?? 'it did not start');
   }
 
   get #config(): Config['adaptation'] {
@@ -230,7 +216,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   ): Promise<{ readonly id: string; readonly parent: string }> {
     const { registry, serving, critical } = this.#options;
     const config = this.#options.config();
-    const { adaptation, confusions, detector } = config;
+    const { adaptation } = config;
     const { ladder, frameOverRun } = this.#memory.value;
     const active = serving.artifact;
     if (active === undefined)
@@ -239,48 +225,20 @@ export class AdaptationService extends Emitter<LoopEvents> {
     const best = ladder.some(({ id }) => id === active.id) ? ladder[0]?.id : undefined;
     const baseline = best === undefined ? active : await registry.get(best);
     const parent = await floatParentOf(registry, baseline);
-    const now = new Date();
-    const id = `${now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`;
-    const [incoming, folder] = [join(this.#folder, 'job.incoming'), join(this.#folder, 'job')];
-    rmSync(incoming, { recursive: true, force: true });
-    mkdirSync(incoming, { recursive: true, mode: 0o750 });
-    const wanted = budget ?? adaptation.budget;
-    const limited = Object.values(wanted).some((limit) => limit !== undefined);
-    writeJob(incoming, {
-      format: 'bitlane-adaptation',
-      version: 1,
-      id,
-      createdAt: now.toISOString(),
+    const folder = newJob({
+      config,
+      home: this.#folder,
       trigger,
-      parent: dirname(parent.modelPath),
-      baseline: dirname(baseline.modelPath),
-      ...picturesFor(config, pairs ?? critical()),
-      pinned: confusions.pinned,
-      banned: confusions.banned,
-      // Where nothing is limited the new model is at least no larger than the one that serves.
-      budget: limited ? definedOnly(wanted) : { modelBytes: baseline.manifest.modelBytes },
+      budget: budget ?? adaptation.budget,
+      critical: pairs ?? critical(),
+      parent,
+      baseline,
       frameOverRun: frameOverRun[parent.id] ?? 1,
-      objective: adaptation.objective,
-      calibrationPictures: adaptation.calibrationPictures,
-      ...(adaptation.profile !== undefined && { profile: adaptation.profile }),
-      processes: adaptation.processes,
-      threads: detector.threads,
-      rungs: adaptation.ladder.rungs,
-      acceptance: {
-        minPictures: adaptation.minPictures,
-        minObjects: adaptation.minObjects,
-        maxDrop: adaptation.maxDrop,
-      },
-      cache: join(this.#folder, 'cache'),
-      cacheMb: adaptation.cacheMb,
+      now: new Date(),
     });
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(incoming, folder);
-    this.#take(folder, readJob(folder), {
-      parent: parent.id,
-      baseline: baseline.id,
-    });
-    return { id, parent: parent.id };
+    const job = readJob(folder);
+    this.#take(folder, job, { parent: parent.id, baseline: baseline.id });
+    return { id: job.id, parent: parent.id };
   }
 
   #resume(folder: string): void {
@@ -305,35 +263,8 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   #take(folder: string, job: Job, models: Pick<AdaptationRecord, 'parent' | 'baseline'>): void {
     this.#job = { id: job.id, trigger: job.trigger, startedAt: job.createdAt, folder };
-    this.#cancelled = false;
-    this.#paused = false;
     const isNew = this.#history.get(job.id) === undefined;
-    this.#keep({
-      id: job.id,
-      trigger: job.trigger,
-      startedAt: job.createdAt,
-      endedAt: null,
-      outcome: 'running',
-      reason: '',
-      ...models,
-      candidate: null,
-      budget: job.budget,
-      pairs: [],
-      objects: 0,
-      labelled: job.tuning?.labelled ?? true,
-      significant: [],
-      bits: {},
-      int8: 0,
-      averageBits: null,
-      modelBytes: null,
-      runMs: null,
-      worth: null,
-      canary: null,
-      live: null,
-      rungs: [],
-      times: {},
-      peakMb: null,
-    });
+    this.#keep(begunRecord(job, models));
     if (isNew) this.#event('adapting');
     this.#work = this.#run(folder, job).catch((error: unknown) => {
       this.#log.error(`the loop met a problem: ${messageOf(error)}`);
@@ -342,52 +273,29 @@ export class AdaptationService extends Emitter<LoopEvents> {
   }
 
   async #run(folder: string, job: Job): Promise<void> {
-    for (let attempt = 1; ;) {
-      if (this.#cancelled) return this.#end('cancelled', 'it was cancelled');
-      const outcome = await this.#runOnce(folder);
-      if (this.#stop.signal.aborted) return;
-      if (this.#cancelled) return this.#end('cancelled', 'it was cancelled');
-      if (!(outcome instanceof BitlaneError)) return this.#settle(job, outcome);
-      if (this.#paused) {
-        await this.#untilWindow();
-        continue;
-      }
-      if (outcome.code === 'UNSUPPORTED' || outcome.code === 'TIMEOUT' || attempt >= ATTEMPTS) {
-        return this.#end('failed', outcome.message);
-      }
-      attempt += 1;
-      this.#log.warn(`the adapter is started again: ${outcome.message}`);
-      await this.#wait(RETRY_MS);
-      if (this.#stop.signal.aborted) return;
-    }
-  }
-
-  async #runOnce(folder: string): Promise<JobResult | BitlaneError> {
-    const { memoryMb, deadlineMinutes } = this.#config;
-    const adapter = new Adapter({
+    const runner = new JobRunner({
       folder,
-      memoryMb,
-      deadlineMs: deadlineMinutes * 60_000,
+      config: () => this.#config,
+      log: this.#log,
+      onStatus: (status) => this.#setStatus(status),
       onProgress: (step, done, all) => {
         const isOther = this.#progress.step !== step;
         this.#progress = { step, done, all };
         if (isOther) this.#tell();
       },
     });
-    this.#adapter = adapter;
-    this.#setStatus('running');
-    try {
-      return await adapter.run();
-    } catch (error) {
-      return asBitlaneError(error);
-    } finally {
-      this.#adapter = undefined;
-      if (this.#record !== undefined) {
-        this.#record = {
-          ...this.#record,
-          peakMb: Math.max(this.#record.peakMb ?? 0, Math.round(adapter.peakMb)),
-        };
-      }
+    this.#runner = runner;
+    const ended = await runner.run();
+    this.#runner = undefined;
+    if (this.#stop.signal.aborted) return;
+    this.#keep({ peakMb: Math.round(runner.peakMb) });
+    switch (ended.kind) {
+      case 'result':
+        return this.#settle(job, ended.result);
+      case 'failed':
+        return this.#end('failed', ended.reason);
+      case 'stopped':
+        return this.#end('cancelled', 'it was cancelled');
     }
   }
 
@@ -426,11 +334,18 @@ export class AdaptationService extends Emitter<LoopEvents> {
       misses: 0,
       adaptedTo: result.critical.pairs,
       budget: job.budget,
-      configured: definedOnly(this.#config.budget),
+      configured: definedBudget(this.#config.budget),
     });
     this.#end('committed', result.reason);
-    this.#agreement = { before: null, after: null };
-    this.#watchedUntilMs = performance.now() + this.#config.watch.seconds * 1000;
+    const { agreement } = this.#options;
+    this.#watched = new Watched({
+      candidate: result.candidate.id,
+      baseline,
+      budget: job.budget,
+      live: this.#watch,
+      agreement,
+      untilMs: performance.now() + this.#config.watch.seconds * 1000,
+    });
     this.#setStatus('watching');
   }
 
@@ -474,70 +389,33 @@ export class AdaptationService extends Emitter<LoopEvents> {
   #event(step: 'adapting' | 'adapted' | 'rolled-back', reason?: string): void {
     const record = this.#record;
     if (record === undefined || this.#stop.signal.aborted) return;
-    const { worth, canary } = record;
-    const figures = Object.entries({
-      model_bytes: record.modelBytes,
-      average_bits: record.averageBits,
-      latency_p95_ms: canary?.p95Ms,
-      memory_mb: canary?.memoryMb,
-      map50_change: worth?.map50?.change.value,
-      critical_change: worth?.criticalAccuracy?.change.value,
-      agreement_change: worth?.agreement?.change.value,
-    }).flatMap(([name, value]) => (typeof value === 'number' ? [[name, value] as const] : []));
-    this.emit('event', {
-      step,
-      model: record.candidate,
-      active: this.#options.serving.artifact?.id ?? null,
-      generation: 0,
-      ...((reason ?? record.reason) === '' ? {} : { reason: reason ?? record.reason }),
-      ...(figures.length > 0 && { figures: Object.fromEntries(figures) }),
-      adaptation: {
-        id: record.id,
-        trigger: record.trigger,
-        outcome: record.outcome,
-        pairs: record.pairs,
-        bits: record.bits,
-      },
-    });
+    this.emit('event', eventOf(record, step, this.#options.serving.artifact?.id ?? null, reason));
   }
 
   async #goBack(reason: string): Promise<void> {
-    const record = this.#record;
-    if (this.#status !== 'watching' || record === undefined) return;
-    this.#endWatch(reason, 'rolled-back');
+    const watched = this.#watched;
+    if (watched === undefined) return;
+    this.#endWatch(reason);
     this.#memory.set({ ladder: [] });
     try {
-      await this.#options.serving.use(record.baseline);
+      await this.#options.serving.use(watched.baseline);
     } catch (error) {
-      this.#log.error(`the way back to ${record.baseline.slice(0, 12)} failed: ${messageOf(error)}`);
+      this.#log.error(`the way back to ${watched.baseline.slice(0, 12)} failed: ${messageOf(error)}`);
     }
   }
 
-  /** Whether the FP32 model agrees with the new model less than with the old one, as a sentence. */
-  async #disagreement(most: number): Promise<string | undefined> {
-    const { agreement } = this.#options;
-    const record = this.#record;
-    const nowMs = performance.now();
-    if (agreement === undefined || record?.candidate == null || nowMs < this.#askedMs + ASK_MS)
-      return undefined;
-    this.#askedMs = nowMs;
-    const [before, after] = [await agreement(record.baseline), await agreement(record.candidate)];
-    this.#agreement = { before, after };
-    if (before === null || after === null || before - after <= most) return undefined;
-    return `the FP32 model agrees with ${(100 * after).toFixed(0)} % of what it says, and agreed with ${(100 * before).toFixed(0)} % of the model before`;
-  }
-
-  #endWatch(reason: string, outcome?: 'rolled-back'): void {
-    const { before, after } = this.#watch.figures;
-    const isSeen = this.#watch.model === this.#record?.candidate;
+  /** @param back why the model goes; it stays where that is left out */
+  #endWatch(back?: string): void {
+    const live = this.#watched?.figures ?? null;
+    this.#watched = undefined;
     this.#keep({
-      ...(isSeen && before && after && { live: { before, after, agreement: this.#agreement } }),
-      ...(outcome && { outcome, reason }),
+      ...(live !== null && { live }),
+      ...(back !== undefined && { outcome: 'rolled-back', reason: back }),
     });
     this.#setStatus('idle');
-    if (outcome === undefined) return;
-    this.#log.warn(`the adapted model is taken back: ${reason}`);
-    this.#event('rolled-back', reason);
+    if (back === undefined) return;
+    this.#log.warn(`the adapted model is taken back: ${back}`);
+    this.#event('rolled-back', back);
   }
 
   #schedule(): void {
@@ -562,12 +440,9 @@ export class AdaptationService extends Emitter<LoopEvents> {
         await this.#pauseOutside(config);
         break;
       case 'watching': {
-        if (this.#watch.model !== this.#record?.candidate && nowMs <= this.#watchedUntilMs) break;
-        const problem =
-          this.#watch.verdict(config.watch, this.#record?.budget.latencyMs) ??
-          (await this.#disagreement(config.watch.maxAgreementDrop));
-        if (problem !== undefined) await this.#goBack(problem);
-        else if (nowMs > this.#watchedUntilMs) this.#endWatch('');
+        const found = await this.#watched?.look(config.watch, nowMs);
+        if (found?.kind === 'worse') await this.#goBack(found.reason);
+        else if (found?.kind === 'over') this.#endWatch();
         break;
       }
       case 'idle':
@@ -584,7 +459,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
         this.#stopped,
       ]);
       // A step is not the loop's new model.
-      if (stepped === true && this.#status === 'watching') this.#endWatch('the device stepped down');
+      if (stepped === true && this.#watched !== undefined) this.#endWatch();
     }
   }
 
@@ -592,15 +467,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   async #pauseOutside({ schedule, enabled }: Config['adaptation']): Promise<void> {
     const trigger = this.#job?.trigger;
     if (trigger === 'command' || trigger === undefined || !enabled || inWindow(schedule, new Date())) return;
-    this.#paused = true;
-    this.#setStatus('paused');
-    await this.#adapter?.stop(new BitlaneError('TIMEOUT', 'outside of its hours'));
-  }
-
-  async #untilWindow(): Promise<void> {
-    const isOut = (): boolean => this.#config.enabled && !inWindow(this.#config.schedule, new Date());
-    while (isOut() && !this.#stop.signal.aborted && !this.#cancelled) await this.#wait(TICK_MS);
-    this.#paused = false;
+    await this.#runner?.pause();
   }
 
   async #beginWhereDue(config: Config['adaptation'], nowMs: number): Promise<void> {
@@ -612,7 +479,8 @@ export class AdaptationService extends Emitter<LoopEvents> {
       critical: this.#options.critical(),
       throttledMs: this.#throttledSinceMs === undefined ? 0 : nowMs - this.#throttledSinceMs,
       budgetChanged:
-        configured !== undefined && JSON.stringify(definedOnly(config.budget)) !== JSON.stringify(configured),
+        configured !== undefined &&
+        JSON.stringify(definedBudget(config.budget)) !== JSON.stringify(configured),
     });
     if (trigger === undefined || this.#options.serving.artifact === undefined) return;
     try {
@@ -641,10 +509,3 @@ export class AdaptationService extends Emitter<LoopEvents> {
     });
   }
 }
-
-const definedOnly = (budget: Readonly<Job['budget']>): Job['budget'] =>
-  Object.fromEntries(
-    (['modelBytes', 'latencyMs', 'memoryMb', 'averageBits'] as const).flatMap((name) =>
-      budget[name] === undefined ? [] : [[name, budget[name]]],
-    ),
-  );

@@ -41,8 +41,13 @@ export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tri
   const { registry, serving, memory, log } = parts;
   const { job, result, parent } = trial;
   const { candidate, rungs } = result;
+  const standReady = (): void =>
+    memory.set({
+      ladder: rungs.length === 0 ? [] : [candidate, ...rungs].map(({ id, runMs }) => ({ id, runMs })),
+    });
   if (candidate.id === serving.artifact?.id) {
     // Killed after the swap was committed, or nothing better was found.
+    standReady();
     return { committed: true, reason: result.reason, missed: false };
   }
   try {
@@ -74,9 +79,7 @@ export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tri
     const { reason = 'the swap was refused', missed = false } = deployed;
     return { committed: false, reason, missed, ...(figures && { figures }) };
   }
-  memory.set({
-    ladder: rungs.length === 0 ? [] : [candidate, ...rungs].map(({ id, runMs }) => ({ id, runMs })),
-  });
+  standReady();
   await removeOwned(parts, trial, [candidate.id, ...rungs.map(({ id }) => id)]);
   log.info('the adapted model serves', { model: candidate.id.slice(0, 12) });
   return { committed: true, reason: result.reason, missed: false, ...(figures && { figures }) };

@@ -4,14 +4,12 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { recomputeCheap } from '../../autodiff/index.js';
 import { BitlaneError } from '../../errors.js';
-import type { DataSet } from '../../evaluation/index.js';
+import type { ClassOverride, DataSet } from '../../evaluation/index.js';
 import {
-  cloneModel,
   foldBatchNorm,
   type Model,
   removeUnusedInitializers,
   runPasses,
-  tensorOf,
   writeModel,
 } from '../../onnx/index.js';
 import type { DetectorSpec } from '../../registry/index.js';
@@ -19,6 +17,7 @@ import type { Augmentation } from '../data/augment.js';
 import type { LoaderSource } from '../data/loader.js';
 import type { SourceSpec } from '../data/sample.js';
 import { criticalClassWeights, detectionLoss, distillationLoss, sumOfLosses } from '../loss/index.js';
+import { withLearned } from '../quantize/codes.js';
 import { buildTraining } from '../step/graph.js';
 import type { OptimizerOptions } from '../step/state.js';
 import type { BuildLoss, StepReport } from '../types.js';
@@ -51,7 +50,12 @@ export interface DetectorTrainingOptions {
   readonly objects?: number;
   /** Pairs of classes, by number, whose class loss counts `weight`. */
   readonly critical?: { readonly pairs: readonly (readonly [number, number])[]; readonly weight: number };
-  readonly validation?: { readonly dataSet: DataSet; readonly every: number; readonly patience?: number };
+  readonly validation?: {
+    readonly dataSet: DataSet;
+    readonly overrides?: readonly ClassOverride[];
+    readonly every: number;
+    readonly patience?: number;
+  };
   /** Where checkpoints go; nothing is written where it is left out. */
   readonly folder?: string;
   readonly checkpointEvery?: number;
@@ -90,16 +94,9 @@ export const usualOptimizer = (
   average: { decay: Math.min(0.9998, Math.max(0.5, 1 - 10 / steps)), rampSteps: steps / 10 },
 });
 
-/** A copy of the model with other values for some of its initializers, normalizations folded. */
+/** The model with what was learned, normalizations folded. */
 const exported = (model: Model, values: Values): Model => {
-  const copy = cloneModel(model);
-  for (const [name, data] of values) {
-    const value = copy.graph.value(name);
-    const dims = value?.tensor?.dims;
-    if (value !== undefined && dims !== undefined) {
-      copy.graph.setTensor(value, tensorOf('float32', dims, data.slice()));
-    }
-  }
+  const copy = withLearned(model, values);
   runPasses(copy, [foldBatchNorm, removeUnusedInitializers]);
   return copy;
 };
@@ -194,6 +191,7 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
           judge: (learnt: Values) =>
             judgeModel(writeModel(exported(model, learnt)), detector, validation.dataSet, {
               threads,
+              ...(validation.overrides !== undefined && { overrides: validation.overrides }),
               ...(signal !== undefined && { signal }),
             }),
           ...(validation.patience !== undefined && { patience: validation.patience }),

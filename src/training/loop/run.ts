@@ -5,7 +5,7 @@ import { BitlaneError } from '../../errors.js';
 import { type OptimizerOptions, startState } from '../step/state.js';
 import { learned, Trainer } from '../step/trainer.js';
 import type { Batch, StepReport, TrainingGraph } from '../types.js';
-import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import type { History, ValidationPoint } from './history.js';
 
 /** Weights and running statistics by name. */
@@ -97,7 +97,7 @@ export const runTraining = async (options: RunOptions): Promise<RunResult> => {
   let best = found?.best;
   const save = (): void => {
     if (checkpoint === undefined) return;
-    writeCheckpoint(checkpoint.file, checkpoint.run, { state, history, best } satisfies Checkpoint);
+    writeCheckpoint(checkpoint.file, checkpoint.run, { state, history, best });
   };
   const validate = async (): Promise<void> => {
     if (validation === undefined) return;

@@ -85,7 +85,10 @@ export const addFakeActivations = (
     const [first] = values;
     if (first === undefined) continue;
     const start = Float32Array.of(grid.scale);
-    const scale = model.graph.addInitializer(`${first.name}/activation-step-size`, tensorOf('float32', [], start));
+    const scale = model.graph.addInitializer(
+      `${first.name}/activation-step-size`,
+      tensorOf('float32', [], start),
+    );
     const zero = model.graph.addInitializer(
       `${first.name}/zero-point`,
       tensorOf('uint8', [], Uint8Array.of(grid.zeroPoint)),

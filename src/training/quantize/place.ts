@@ -75,7 +75,7 @@ const firstScales = (
     bits.map((width) => (width === 32 ? 8 : width)),
     {
       // tanh fills whatever range there is.
-    method: options.method === 'dorefa' ? 'min-max' : (options.grids ?? 'mse'),
+      method: options.method === 'dorefa' ? 'min-max' : (options.grids ?? 'mse'),
       reduceRange: options.reduceRange ?? false,
     },
   ).map(({ scale }, channel) => (bits[channel] === 32 ? 1 : scale));
@@ -114,7 +114,10 @@ export const addFakeWeights = (model: Model, ops: Ops, options: WeightQuantizati
     const tensor = tensorOf('float32', [value.length], value);
     const learned = model.graph.addInitializer(stepSizeName(component.name), tensor);
     if (learned.name !== stepSizeName(component.name)) {
-      throw new BitlaneError('BAD_MODEL', `the model has a value named ${stepSizeName(component.name)} already`);
+      throw new BitlaneError(
+        'BAD_MODEL',
+        `the model has a value named ${stepSizeName(component.name)} already`,
+      );
     }
     ops.scope = `${component.name}/fake`;
     const fake = fakeWeights(ops, weight, { method, levels, axis: component.axis, learned });

@@ -5,6 +5,7 @@ import { type Model, readModel, writeModel } from '../../../src/onnx/index.js';
 import {
   allocate,
   BIT_WIDTHS,
+  type BitWidth,
   componentsOf,
   measureRanges,
   prepareModel,
@@ -31,7 +32,10 @@ const run = (graph: TrainingGraph, feeds: Tensors, learned: ReadonlyMap<string, 
     session.run({
       ...feeds,
       ...Object.fromEntries(
-        graph.parameters.map(({ name, dims, value }) => [name, floatTensor(dims, learned.get(name) ?? value)]),
+        graph.parameters.map(({ name, dims, value }) => [
+          name,
+          floatTensor(dims, learned.get(name) ?? value),
+        ]),
       ),
     }),
   );
@@ -84,14 +88,23 @@ const packed = async (
 t.test('random mixtures of bits, every method', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.constantFrom('fixed' as const, 'lsq' as const, 'tqt' as const, 'tqt-power-of-two' as const, 'dorefa' as const),
+      fc.constantFrom(
+        'fixed' as const,
+        'lsq' as const,
+        'tqt' as const,
+        'tqt-power-of-two' as const,
+        'dorefa' as const,
+      ),
       fc.infiniteStream(fc.constantFrom(...BIT_WIDTHS)),
       fc.boolean(),
       fc.integer({ min: 1, max: 1_000_000 }),
       async (method, stream, reduceRange, seed) => {
         const model = prepareModel(smallModel());
         const allocation = allocate(componentsOf(model), ({ outputChannels }) => ({
-          bits: Array.from({ length: outputChannels }, () => stream.next().value ?? 8),
+          bits: Array.from({ length: outputChannels }, (): BitWidth => {
+            const drawn = stream.next();
+            return drawn.done === true ? 8 : drawn.value;
+          }),
           execution: 'fp32',
         }));
         const quantization = { allocation, method, reduceRange };
@@ -102,9 +115,7 @@ t.test('random mixtures of bits, every method', async () => {
         const fake = await run(graph, { image, target }, learned);
         const real = await packed(model, graph, quantization, learned, { image });
         const [output] = Object.keys(real);
-        return (
-          difference(outputOf(fake, graph.parts.get('output')), outputOf(real, output)) <= 1e-5
-        );
+        return difference(outputOf(fake, graph.parts.get('output')), outputOf(real, output)) <= 1e-5;
       },
     ),
     { numRuns: 25 },
@@ -124,7 +135,12 @@ t.test('8-bit activations, learned step sizes: within one code of the output', a
     const feeds = () => [{ image }];
     const ranges = await measureRanges(model, rangesNeeded(model, allocation), feeds, { method: 'min-max' });
     const weights = { allocation, reduceRange: true };
-    const graph = buildTraining(model, { batch: 1, loss: distance, weights, activations: { allocation, ranges } });
+    const graph = buildTraining(model, {
+      batch: 1,
+      loss: distance,
+      weights,
+      activations: { allocation, ranges },
+    });
     const learned = moved(graph, seed);
     for (const { name, kind, value } of graph.parameters) if (kind !== 'step-size') learned.set(name, value);
     const fake = outputOf(await run(graph, { image, target }, learned), graph.parts.get('output'));
@@ -166,7 +182,10 @@ t.test('YOLOX-nano, filters of 2, 4 and 8 bits', { skip: skipWithout('models') }
   }));
   const quantization = { allocation, grids: 'min-max' } as const;
   const graph = buildTraining(model, { batch: 1, loss: first, weights: quantization });
-  const images = floatTensor([1, 3, 416, 416], noise(3 * 416 * 416, 5).map((v) => 127 * (v + 1)));
+  const images = floatTensor(
+    [1, 3, 416, 416],
+    noise(3 * 416 * 416, 5).map((v) => 127 * (v + 1)),
+  );
   const learned = moved(graph, 9);
   // As they are, weights would be 0.1 away, which is more than many of them.
   for (const { name, kind, value } of graph.parameters) if (kind !== 'step-size') learned.set(name, value);

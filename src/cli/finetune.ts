@@ -1,0 +1,203 @@
+// `bitlane finetune`: a model learns on, from labelled pictures of its place, from its own FP32 word on unlabelled ones, or both.
+import type { Command } from 'commander';
+import { writeImported } from '../detector/index.js';
+import { BitlaneError } from '../errors.js';
+import { type ClassOverride, openDataSet, parseClassOverrides } from '../evaluation/index.js';
+import { readModel, writeModel } from '../onnx/index.js';
+import { createManifest, foldName, resolveModel } from '../registry/index.js';
+import {
+  FINE_TUNING_AUGMENTATION,
+  judgeModel,
+  labelledSpec,
+  trainDetector,
+  unlabelledSpec,
+} from '../training/index.js';
+import type { Cli } from './cli.js';
+import { findPlace } from './place.js';
+import {
+  addTrainingOptions,
+  keepHistory,
+  RunBar,
+  summaryOf,
+  type TrainingFlags,
+  trainingNumbers,
+} from './training-options.js';
+import { listOption, numberOption } from './values.js';
+
+interface Options extends TrainingFlags {
+  readonly model: string;
+  readonly data?: string;
+  readonly unlabelled?: string;
+  readonly split: string;
+  readonly validateSplit: string;
+  readonly map?: string;
+  readonly pairs?: string;
+  readonly pairWeight?: string;
+  readonly teacherWeight?: string;
+  readonly name?: string;
+  readonly config?: string;
+  readonly state?: string;
+}
+
+const USUAL = { steps: 400, batch: 8, learningRate: 1e-4, weightDecay: 0.01 } as const;
+const PAIR_WEIGHT = 2;
+
+/** `car:truck,bus:truck` as numbers of the model's classes. */
+const pairsOf = (text: string, classes: readonly string[]): [number, number][] =>
+  listOption(text).map((pair) => {
+    const ids = pair
+      .split(':')
+      .map((name) => classes.findIndex((known) => foldName(known) === foldName(name)));
+    const [a = -1, b = -1] = ids;
+    if (ids.length === 2 && a >= 0 && b >= 0 && a !== b) return [a, b];
+    throw new BitlaneError(
+      'BAD_USAGE',
+      `--pairs takes pairs of the model's classes, like car:truck,bus:truck, not ${JSON.stringify(pair)}`,
+    );
+  });
+
+export const addFinetune = (program: Command, cli: Cli): void => {
+  const command = program
+    .command('finetune')
+    .description(
+      'train a model on: labelled pictures, unlabelled ones (its own word is the truth there), or both',
+    )
+    .requiredOption(
+      '--model <model>',
+      'an artifact folder, an .onnx file with its manifest, or an installed id',
+    )
+    .requiredOption('--out <dir>', 'folder of the artifact; must not be there yet')
+    .option('--data <data>', 'labelled pictures: a data.yaml, a COCO .json, or a folder that holds one')
+    .option('--unlabelled <dir>', 'a folder of pictures without labels')
+    .option('--split <split>', 'split to learn from', 'train')
+    .option('--validate-split <split>', 'split to validate on', 'val')
+    .option('--map <from=to,...>', "model class = data class, where names don't say it")
+    .option('--pairs <a:b,...>', 'critical pairs: their class loss counts more')
+    .option('--pair-weight <n>', `how much more (default ${PAIR_WEIGHT})`)
+    .option(
+      '--teacher-weight <n>',
+      "what the FP32 model's word counts beside labels (default: 1, and 0 without --unlabelled)",
+    )
+    .option('--name <name>', "the artifact's name (default: its parent's, -tuned)")
+    .option('--config <file>', "the daemon's configuration")
+    .option('--state <dir>', 'the state folder, instead of the one in the configuration');
+  addTrainingOptions(command, USUAL)
+    .addHelpText(
+      'after',
+      '\nExample:\n  bitlane finetune --model ./yolox-nano --data ./highway --steps 400 --out ./yolox-nano-highway',
+    )
+    .action(
+      cli.action(async (options: Options) => {
+        const { data, unlabelled } = options;
+        if (data === undefined && unlabelled === undefined) {
+          throw new BitlaneError(
+            'BAD_USAGE',
+            'name pictures to learn from with --data, --unlabelled, or both',
+          );
+        }
+        const numbers = trainingNumbers(options, USUAL);
+        const parent = await resolveModel(options.model, findPlace(options));
+        const { detector } = parent.manifest;
+        const overrides: readonly ClassOverride[] =
+          options.map === undefined ? [] : parseClassOverrides(options.map);
+        const teacherWeight = numberOption(
+          '--teacher-weight',
+          options.teacherWeight,
+          { min: 0, max: 100 },
+          unlabelled === undefined ? 0 : 1,
+        );
+        const weight = numberOption('--pair-weight', options.pairWeight, { min: 0, max: 100 }, PAIR_WEIGHT);
+        const critical =
+          options.pairs === undefined
+            ? undefined
+            : { pairs: pairsOf(options.pairs, detector.classes), weight };
+        const limit = numbers.validationLimit;
+        const validation =
+          data === undefined
+            ? undefined
+            : openDataSet(data, { split: options.validateSplit, ...(limit !== undefined && { limit }) });
+        const model = readModel(parent.modelPath);
+        const { threads, seed, batch, steps, learningRate, weightDecay, work } = numbers;
+        const judged = { threads, overrides, signal: cli.signal };
+        const before =
+          validation === undefined
+            ? undefined
+            : await judgeModel(writeModel(model), detector, validation, judged);
+        const bar = new RunBar(cli, steps);
+        try {
+          const trained = await trainDetector({
+            model,
+            detector,
+            ...(data !== undefined && {
+              labelled: labelledSpec({
+                path: data,
+                split: options.split,
+                classes: detector.classes,
+                overrides,
+              }),
+            }),
+            ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
+            ...(teacherWeight > 0 && { teacher: model, teacherWeight }),
+            ...(critical !== undefined && { critical }),
+            augmentation: FINE_TUNING_AUGMENTATION,
+            ...(validation !== undefined && {
+              validation: {
+                dataSet: validation,
+                overrides,
+                every: numbers.validateEvery,
+                ...(numbers.patience !== undefined && { patience: numbers.patience }),
+              },
+            }),
+            folder: work,
+            steps,
+            batch,
+            learningRate,
+            weightDecay,
+            seed,
+            threads,
+            ...(numbers.memoryCeiling !== undefined && { memoryCeiling: numbers.memoryCeiling }),
+            signal: cli.signal,
+            onStep: bar.onStep,
+            onValidation: bar.onValidation,
+          });
+          bar.stop();
+          const bytes = writeModel(trained.model);
+          const name = options.name ?? `${parent.manifest.name.slice(0, 100)}-tuned`;
+          const manifest = createManifest(bytes, {
+            name,
+            detector,
+            parentId: parent.id,
+            origin: parent.manifest.origin,
+          });
+          const artifact = await writeImported({ bytes, manifest, inferenceMs: 0 }, options.out);
+          const files = keepHistory(work, trained.history, `${name}, ${steps} steps`);
+          const result = {
+            id: artifact.id,
+            name,
+            model: artifact.modelPath,
+            parentId: parent.id,
+            before: before ?? null,
+            best: trained.best ?? null,
+            stoppedEarly: trained.stoppedEarly,
+            ...summaryOf(trained.history),
+            files,
+          };
+          cli.print(result, () =>
+            [
+              `${name} is artifact ${artifact.id.slice(0, 12)}`,
+              `  ${artifact.modelPath}`,
+              `  loss     ${result.firstLoss.toFixed(3)} at first, ${result.lastLoss.toFixed(3)} at last, in ${result.steps} steps`,
+              ...(trained.best === undefined || before === undefined
+                ? []
+                : [
+                    `  mAP50    ${before.map50.toFixed(4)} before, ${trained.best.map50.toFixed(4)} after ${trained.best.step} steps`,
+                  ]),
+              `  curve    ${files.curve}`,
+            ].join('\n'),
+          );
+        } finally {
+          bar.stop();
+        }
+      }),
+    );
+};

@@ -153,9 +153,10 @@ const validationOf = ({ data, split, pictures, before, after, map50Change }: Com
 /** Every measurement is taken once: a run that is taken up again gets the numbers of the one before. */
 const measuredOnce =
   (checkpoints: Checkpoints, measure: MeasureArtifact): MeasureArtifact =>
-  (allocation) => {
+  (allocation, attempt) => {
     const key = createHash('sha256').update(JSON.stringify(allocation)).digest('hex').slice(0, 16);
-    return checkpoints.once(`measured-${key}`, measurementsSchema, () => measure(allocation));
+    const step = attempt === 0 ? `measured-${key}` : `measured-${key}-${attempt}`;
+    return checkpoints.once(step, measurementsSchema, () => measure(allocation, attempt));
   };
 
 /** Solves a problem within its limits and measures what comes out. */

@@ -28,7 +28,10 @@ const run = (graph: TrainingGraph, feeds: Tensors, learned: ReadonlyMap<string, 
     session.run({
       ...feeds,
       ...Object.fromEntries(
-        graph.parameters.map(({ name, dims, value }) => [name, floatTensor(dims, learned.get(name) ?? value)]),
+        graph.parameters.map(({ name, dims, value }) => [
+          name,
+          floatTensor(dims, learned.get(name) ?? value),
+        ]),
       ),
     }),
   );
@@ -81,7 +84,13 @@ const packed = async (
 t.test('random mixtures of bits, every method', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.constantFrom('fixed' as const, 'lsq' as const, 'tqt' as const, 'tqt-power-of-two' as const, 'dorefa' as const),
+      fc.constantFrom(
+        'fixed' as const,
+        'lsq' as const,
+        'tqt' as const,
+        'tqt-power-of-two' as const,
+        'dorefa' as const,
+      ),
       fc.infiniteStream(fc.constantFrom(...BIT_WIDTHS)),
       fc.boolean(),
       fc.integer({ min: 1, max: 1_000_000 }),
@@ -99,9 +108,7 @@ t.test('random mixtures of bits, every method', async () => {
         const fake = await run(graph, { image, target }, learned);
         const real = await packed(model, graph, quantization, learned, { image });
         const [output] = Object.keys(real);
-        return (
-          difference(outputOf(fake, graph.parts.get('output')), outputOf(real, output)) <= 1e-5
-        );
+        return difference(outputOf(fake, graph.parts.get('output')), outputOf(real, output)) <= 1e-5;
       },
     ),
     { numRuns: 25 },
@@ -123,7 +130,10 @@ t.test('YOLOX-nano, filters of 2, 4 and 8 bits', { skip: skipWithout('models') }
   }));
   const quantization = { allocation, grids: 'min-max' } as const;
   const graph = buildTraining(model, { batch: 1, loss: first, weights: quantization });
-  const images = floatTensor([1, 3, 416, 416], noise(3 * 416 * 416, 5).map((v) => 127 * (v + 1)));
+  const images = floatTensor(
+    [1, 3, 416, 416],
+    noise(3 * 416 * 416, 5).map((v) => 127 * (v + 1)),
+  );
   const learned = moved(graph, 9);
   // As they are, weights would be 0.1 away, which is more than many of them.
   for (const { name, kind, value } of graph.parameters) if (kind !== 'step-size') learned.set(name, value);

@@ -101,7 +101,7 @@ await runBench(async () => {
       chunks.reduce((all, each) => all + pick(each), 0);
     const perPicture = (ms: number): number => ms / sum((each) => each.pictures) / 1000;
     const naive = sum((each) => (each.naiveMs * each.naiveOf) / each.naiveRuns);
-    const half = (variant: number, measure: 'divergence' | 'signed' | 'absolute'): Figure =>
+    const half = (variant: number, measure: 'robust' | 'divergence' | 'signed' | 'absolute'): Figure =>
       census(
         `splitHalf.${measure}.int${BITS[variant] ?? 0}`,
         'rank',
@@ -137,6 +137,7 @@ await runBench(async () => {
           census('exact.secondsPerPicture', 's', perPicture(sum((each) => each.exactMs)), chunks.length),
           census('naive.secondsPerPicture', 's', perPicture(naive), chunks.length),
           ...BITS.flatMap((_, variant) => [
+            half(variant, 'robust'),
             half(variant, 'divergence'),
             half(variant, 'absolute'),
             half(variant, 'signed'),

@@ -1,4 +1,5 @@
 // `bitlane allocate`: a bit-width and an execution precision for every layer, with the least damage within a budget.
+import { artifactMeasure } from '../adaptation/index.js';
 import {
   frontOf,
   type FrontPoint,
@@ -16,7 +17,6 @@ import { readModel } from '../onnx/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
 import { readSignificance, type SignificanceMap } from '../significance/index.js';
 import { writeFileAtomic } from '../system/index.js';
-import { artifactMeasure } from './allocate-measure.js';
 import { allocationText } from './allocate-text.js';
 import type { Cli, Progress } from './cli.js';
 import type { AddCommand } from './commands.js';
@@ -55,7 +55,7 @@ const notesOf = (map: SignificanceMap | undefined, objective: ObjectiveName, pro
   const hasActivations = Object.values(map.components).some(
     ({ activations }) => Object.keys(activations).length > 0,
   );
-  const { divergence = null } = map.reliability.weights[4] ?? map.reliability.weights[2] ?? {};
+  const { robust = null } = map.reliability.weights[4] ?? map.reliability.weights[2] ?? {};
   return [
     ...(widths.length === 0
       ? []
@@ -65,9 +65,9 @@ const notesOf = (map: SignificanceMap | undefined, objective: ObjectiveName, pro
     ...(hasActivations || problem.execution === 'fp32'
       ? []
       : ['the map has no activations: integer kernels count as if they cost nothing']),
-    ...(objective === 'semantic' && (divergence ?? 0) < 0.5
+    ...(objective === 'semantic' && (robust ?? 0) < 0.5
       ? [
-          `the map's split-half correlation is ${divergence?.toFixed(2) ?? 'unknown'}: it counts for little against how layers' outputs change`,
+          `the map's split-half correlation is ${robust?.toFixed(2) ?? 'unknown'}: it counts for little against how layers' outputs change`,
         ]
       : []),
   ];

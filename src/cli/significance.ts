@@ -38,6 +38,7 @@ interface Options extends PlaceOptions {
   readonly calibration?: string;
   readonly processes?: string;
   readonly rounding: string;
+  readonly weightsOnly?: boolean;
   readonly labelFree?: boolean;
   readonly cache?: string;
   readonly out?: string;
@@ -79,6 +80,9 @@ const UNITS: Readonly<Record<SignificanceStep, string>> = {
 const three = (value: number | null | undefined): string =>
   value === null || value === undefined ? '-' : value.toFixed(3);
 
+/** Three digits that count: effects span decades. */
+const short = (value: number): string => String(Number(value.toPrecision(3)));
+
 /** What people read. */
 const textOf = (map: SignificanceMap, artifact: Artifact, notes: readonly string[]): string => {
   const { critical, reliability } = map;
@@ -96,24 +100,25 @@ const textOf = (map: SignificanceMap, artifact: Artifact, notes: readonly string
           const measures = entry[side][bits];
           return measures === undefined ? [] : [{ name, measures }];
         })
-        .sort((a, b) => b.measures.divergence.mean - a.measures.divergence.mean)
+        .sort((a, b) => b.measures.robust.divergence.mean - a.measures.robust.divergence.mean)
         .slice(0, SHOWN);
       lines.push(
         '',
-        `${side} at ${bits} bits; split-half rank correlation: divergence ${three(trust.divergence)}` +
+        `${side} at ${bits} bits; split-half rank correlation: robust ${three(trust.robust)}, divergence ${three(trust.divergence)}` +
           (trust.signed === undefined
             ? ''
             : `, signed ${three(trust.signed)}, absolute ${three(trust.absolute)}`),
         ...alignColumns([
-          ['layer', 'divergence', '95 %', 'signed', 'objectness', 'box', 'others'],
-          ...ranked.map(({ name, measures: { divergence, signed, guards } }) => [
+          ['layer', 'robust', '95 %', 'divergence', 'signed', 'objectness', 'box', 'others'],
+          ...ranked.map(({ name, measures: { robust, divergence, signed, guards } }) => [
             name,
-            divergence.mean.toFixed(4),
-            `${divergence.low.toFixed(4)} to ${divergence.high.toFixed(4)}`,
-            signed === undefined ? '-' : signed.mean.toFixed(4),
-            guards.objectness.toFixed(4),
-            guards.box.toFixed(4),
-            guards.others.toFixed(4),
+            short(robust.divergence.mean),
+            `${short(robust.divergence.low)} to ${short(robust.divergence.high)}`,
+            short(divergence.mean),
+            signed === undefined ? '-' : short(signed.mean),
+            short(guards.objectness),
+            short(guards.box),
+            short(guards.others),
           ]),
         ]),
       );
@@ -128,8 +133,8 @@ const TRUSTED = 0.85;
 const notesOf = (dataSet: DataSet, mapNotes: readonly string[], map: SignificanceMap): string[] => {
   const low = (['weights', 'activations'] as const).flatMap((side) =>
     (['2', '4', '8'] as const).flatMap((bits) => {
-      const divergence = map.reliability[side][bits]?.divergence ?? 1;
-      return divergence < TRUSTED ? [`${side} at ${bits} bits`] : [];
+      const robust = map.reliability[side][bits]?.robust ?? 1;
+      return robust < TRUSTED ? [`${side} at ${bits} bits`] : [];
     }),
   );
   return [
@@ -169,6 +174,10 @@ export const addSignificance: AddCommand = (program, cli) => {
       `calibration pictures of the rounding, spread over the split (default ${CALIBRATION_PICTURES})`,
     )
     .option('--rounding <rounding>', 'gptq or nearest: as the artifact will be rounded', 'gptq')
+    .option(
+      '--weights-only',
+      'measure no activations: enough where everything runs in fp32, in half the time',
+    )
     .option(
       '--label-free',
       "take the model's own detections for the truth: no labels are read; needs --pairs",
@@ -233,6 +242,7 @@ export const addSignificance: AddCommand = (program, cli) => {
             ...(pairs && { pairs }),
             costs,
             bits,
+            ...(options.weightsOnly === true && { kinds: ['weights'] as const }),
             rounding,
             reduceRange: await integersSaturate(),
             calibration: calibrationOf(whereFrom, detector.input, calibration),

@@ -42,17 +42,22 @@ const STRIDE_SECONDS = 2.5;
 const SHARES = [0.8, 0.1, 0.1] as const;
 const STREAM = 808;
 
-/** What a label needs: sides in pixels, shares that are seen. A person could not name what is less. */
-const LEAST_SIDE = 9;
-const LEAST_VISIBLE = 0.3;
-const LEAST_INSIDE = 0.3;
+/** What a label needs: sides in pixels (a motorcycle is narrow), shares that are seen. A person could not name what is less. */
+const LEAST_LONG_SIDE = 28;
+const LEAST_SHORT_SIDE = 10;
+const LEAST_VISIBLE = 0.5;
+const LEAST_INSIDE = 0.5;
 
 /** Whether a vehicle of a frame gets a label. */
-export const isLabelled = ({ box, visible, inside }: SceneObject): boolean =>
-  box.x2 - box.x1 >= LEAST_SIDE &&
-  box.y2 - box.y1 >= LEAST_SIDE &&
-  visible >= LEAST_VISIBLE &&
-  inside >= LEAST_INSIDE;
+export const isLabelled = ({ box, visible, inside }: SceneObject): boolean => {
+  const [width, height] = [box.x2 - box.x1, box.y2 - box.y1];
+  return (
+    Math.max(width, height) >= LEAST_LONG_SIDE &&
+    Math.min(width, height) >= LEAST_SHORT_SIDE &&
+    visible >= LEAST_VISIBLE &&
+    inside >= LEAST_INSIDE
+  );
+};
 
 /** The text of a label file. */
 export const labelsOf = (

@@ -19,6 +19,9 @@ export {
 export { groupsOf, type Pair, parseCosts, parsePairs } from './critical.js';
 export type { LabelledPicture } from './objects.js';
 export type { MeasuredBits } from './perturb.js';
+export type { Effects } from './measures.js';
+export { observeObjects, type WholeEffects, type WholeOptions } from './whole.js';
+export { measurePairs, type PairEffects, type PairsOptions, type Rounded } from './pairs.js';
 export { calibrationOf, labelledPictures } from './pictures.js';
 export { drawMap } from './svg.js';
 export { usualProcesses } from './workers.js';

@@ -29,6 +29,11 @@ const measures = {
     /** Mean KL of the distribution over all classes, the critical ones taken together as their groups. */
     others: size,
   }),
+  /**
+   * The same by Hellinger's distance d of each object, 4 (mean d)^2: to second order a divergence, but no few objects can dominate
+   * it. The box as (mean 1 - IoU)^2. All add up like variances. What allocations are made by.
+   */
+  robust: z.strictObject({ divergence: spread(size), objectness: size, box: size, others: size }),
   /** ||y' - y|| / ||y|| of the component's output. */
   outputError: size,
 };
@@ -57,12 +62,14 @@ const reliabilitySchema = z.strictObject({
   absolute: correlation.optional(),
   margin: correlation.optional(),
   divergence: correlation,
+  /** Of the robust divergence. */
+  robust: correlation,
 });
 
 /** What rounding each component alone does to a model. */
 export const significanceSchema = z.strictObject({
   format: z.literal('bitlane-significance'),
-  version: z.literal(1),
+  version: z.literal(2),
   /** The FP32 model's id. */
   model: artifactIdSchema,
   data: z.strictObject({

@@ -42,7 +42,7 @@ const colourOf = (share: number): string =>
 
 const barsOf = (map: SignificanceMap, side: Side, bits: MapBits): Bar[] =>
   Object.entries(map.components).map(([name, entry]) => {
-    const divergence = entry[side][bits]?.divergence;
+    const divergence = entry[side][bits]?.robust.divergence;
     return { name, value: divergence?.mean ?? 0, low: divergence?.low ?? 0, high: divergence?.high ?? 0 };
   });
 
@@ -58,7 +58,7 @@ const rowOf = (map: SignificanceMap, side: Side, bits: MapBits, top: number, mos
   const bottom = top + ROW;
   const y = (value: number): number => bottom - heightOf(value, most) * (ROW - 30);
   const lines: string[] = [];
-  const reliability = map.reliability[side][bits]?.divergence;
+  const reliability = map.reliability[side][bits]?.robust;
   const trust =
     reliability === null || reliability === undefined
       ? ''

@@ -36,7 +36,7 @@ t.test('a map, its picture, and what is refused', async (t) => {
   t.equal(typeof map.reliability.weights['2']?.signed, 'number');
   t.match(readFileSync(svg, 'utf8'), /<svg/);
   t.equal(text?.code, 0, text?.stderr ?? '');
-  t.match(text?.stdout, /weights at 2 bits; split-half rank correlation: divergence/);
+  t.match(text?.stdout, /weights at 2 bits; split-half rank correlation: robust/);
   t.equal(free?.code, 0, free?.stderr ?? '');
   t.equal((JSON.parse(free?.stdout ?? '') as SignificanceMap).critical.labelled, false);
   t.same(

@@ -7,7 +7,7 @@ import { type Solved, solveLayers } from '../solver/solve.js';
 import { budgetError } from './budget-error.js';
 
 /** What a real artifact takes; what was not measured is left out. */
-export type Measurements = Readonly<Partial<Record<Dimension, number>>>;
+export type Measurements = Readonly<Partial<Record<Dimension, number | undefined>>>;
 
 /** Builds the artifact of an allocation and measures it. */
 export type MeasureArtifact = (allocation: Allocation) => Promise<Measurements>;

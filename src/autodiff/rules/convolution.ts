@@ -187,6 +187,58 @@ const general = (layer: Layer, x: Value, g: Value): Value => {
   return ops.reshape(ops.concat(products, 2), weight);
 };
 
+/** Channels of a folded input at most: more are no longer cheap to turn. */
+const FOLDED = 64;
+
+const isFoldable = ({ groups, geometry, weight }: Layer): boolean =>
+  groups === 1 && isOne(geometry.dilations) && (weight[1] ?? 1) * sizeOf(geometry.strides) <= FOLDED;
+
+/**
+ * Few channels and strides, as a first layer has: blocks of the strides' size become channels, and few elements of a smaller
+ * window are left, with stride 1.
+ */
+const folded = ({ ops, geometry, input, weight, result }: Layer, x: Value, g: Value): Value => {
+  const { kernel, strides, begin } = geometry;
+  const [batch = 1, inputs = 1] = input;
+  const [outputs = 1] = weight;
+  const n = kernel.length;
+  const stops = result.slice(2);
+  const small = kernel.map((size, i) => Math.ceil(size / (strides[i] ?? 1)));
+  const blocks = stops.map((count, i) => count - 1 + (small[i] ?? 1));
+  const behind = blocks.map((count, i) => count * (strides[i] ?? 1) - (input[i + 2] ?? 1) - (begin[i] ?? 0));
+  const around = ops.pad(x, [0, 0, ...begin], [0, 0, ...behind]);
+  const apart = ops.reshape(around, [
+    batch,
+    inputs,
+    ...blocks.flatMap((count, i) => [count, strides[i] ?? 1]),
+  ]);
+  const places = range(0, n).map((i) => 2 + 2 * i);
+  const within = places.map((axis) => axis + 1);
+  const channels = inputs * sizeOf(strides);
+  const last = ops.reshape(ops.transpose(apart, [0, ...places, 1, ...within]), [batch, ...blocks, channels]);
+  const area = batch * sizeOf(stops);
+  const rows = ops.reshape(ops.transpose(ops.reshape(g, [batch, outputs, sizeOf(stops)]), [1, 0, 2]), [
+    outputs,
+    area,
+  ]);
+  const products = tapsOf(small).map((tap) => {
+    const met = ops.slice(
+      last,
+      tap.map((start, i) => ({ axis: 1 + i, start, end: start + (stops[i] ?? 1) })),
+    );
+    return ops.reshape(ops.matmul(rows, ops.reshape(met, [area, channels])), [outputs, 1, channels]);
+  });
+  const joined = ops.reshape(ops.concat(products, 1), [outputs, ...small, inputs, ...strides]);
+  const whole = ops.reshape(
+    ops.transpose(joined, [0, 1 + n, ...range(0, n).flatMap((i) => [1 + i, 2 + n + i])]),
+    [outputs, inputs, ...small.map((count, i) => count * (strides[i] ?? 1))],
+  );
+  return ops.slice(
+    whole,
+    kernel.map((end, i) => ({ axis: 2 + i, start: 0, end })),
+  );
+};
+
 /** The gradient of a convolution's weight. */
 export const weightGradient = (layer: Layer, x: Value, g: Value): Value => {
   const { groups, geometry, input, weight } = layer;
@@ -196,6 +248,7 @@ export const weightGradient = (layer: Layer, x: Value, g: Value): Value => {
   if (groups > 1 && groups === input[1] && groups === weight[0]) {
     return isOne(strides) ? depthwise(layer, x, g) : depthwiseStrided(layer, x, g);
   }
+  if (!isOne(strides) && isFoldable(layer)) return folded(layer, x, g);
   const isLarge = groups === 1 && isOne(strides) && sizeOf(layer.result.slice(2)) >= LARGE;
   return isLarge ? large(layer, x, g) : general(layer, x, g);
 };

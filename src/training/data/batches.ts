@@ -15,6 +15,8 @@ export interface BatchOptions {
   readonly objects: number;
   readonly seed: number;
   readonly augmentation: Augmentation;
+  /** Before this step pictures are whole too (default 0). */
+  readonly mosaicFrom?: number;
   /** From this step on pictures are whole: what a model ends on is what it will see. No such end where left out. */
   readonly mosaicUntil?: number;
 }
@@ -74,9 +76,9 @@ export class Batches {
     place: number,
     tensor: Float32Array,
   ): Promise<Targets> {
-    const { augmentation, mosaicUntil, seed } = this.#options;
+    const { augmentation, mosaicFrom = 0, mosaicUntil = Infinity, seed } = this.#options;
     const random = new Random(seed ^ Math.imul(part + 1, STREAM), place);
-    const options = step < (mosaicUntil ?? Infinity) ? augmentation : { ...augmentation, mosaic: 0 };
+    const options = step >= mosaicFrom && step < mosaicUntil ? augmentation : { ...augmentation, mosaic: 0 };
     const parts = partsOf(options, random);
     const samples: Sample[] = [];
     for (let i = 0; i < parts; i += 1) {

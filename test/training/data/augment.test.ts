@@ -1,9 +1,14 @@
 // Augmentation: without any an input is what the detector sees; with it, boxes stay around what they stood around.
 import fc from 'fast-check';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { InputSpec } from '../../../src/registry/index.js';
 import { Random } from '../../../src/system/index.js';
-import { NO_AUGMENTATION, SCRATCH_AUGMENTATION, targetFeeds } from '../../../src/training/index.js';
+import {
+  type Augmentation,
+  NO_AUGMENTATION,
+  SCRATCH_AUGMENTATION,
+  targetFeeds,
+} from '../../../src/training/index.js';
 import { compose, partsOf } from '../../../src/training/data/augment.js';
 import { colourMatrix } from '../../../src/training/data/colour.js';
 import { Order } from '../../../src/training/data/order.js';
@@ -85,9 +90,10 @@ const marked = (
   };
 };
 
-t.test('boxes stay around what they stood around', (t) => {
+/** Boxes stay around what they stood around. */
+const keepsBoxes = (t: Test, more: Partial<Augmentation>): void => {
   const input = inputOf(160, 96);
-  const options = { ...SCRATCH_AUGMENTATION, hue: 0, saturation: 0, brightness: 0 };
+  const options = { ...SCRATCH_AUGMENTATION, hue: 0, saturation: 0, brightness: 0, ...more };
   let [seen, mosaics] = [0, 0];
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
@@ -130,6 +136,32 @@ t.test('boxes stay around what they stood around', (t) => {
   );
   t.ok(seen > 20, `${seen} of 80 were seen`);
   t.ok(mosaics > 20, `${mosaics} of 80 were mosaics`);
+  t.end();
+};
+
+t.test('boxes stay around what they stood around', (t) => keepsBoxes(t, {}));
+
+t.test('in mosaics of tiles too', (t) => keepsBoxes(t, { tiles: true }));
+
+t.test('every tile is filled, and shows an object of its picture', (t) => {
+  const input = inputOf(160, 96);
+  const options = { ...SCRATCH_AUGMENTATION, tiles: true, mosaic: 1, scale: [1, 1] as const, brightness: 0 };
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
+      const random = new Random(seed, 10);
+      const samples = [0, 1, 2, 3].map((classId): Sample => {
+        const [x1, y1] = [random.below(130), random.below(80)];
+        const sample = marked(160, 96, { x1, y1, x2: x1 + 12, y2: y1 + 10 });
+        return { ...sample, objects: sample.objects.map((object) => ({ ...object, classId })) };
+      });
+      const tensor = new Float32Array(3 * 160 * 96);
+      const { objects } = compose(samples, input, options, random, tensor);
+      if (tensor.some((value) => value === input.pad)) throw new Error('padding is seen');
+      const found = objects.map(({ classId }) => classId);
+      if (found.join() !== '0,1,2,3') throw new Error(`objects of ${found.join()} are seen`);
+    }),
+    { numRuns: 60 },
+  );
   t.end();
 });
 

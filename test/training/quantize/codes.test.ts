@@ -6,14 +6,17 @@ import {
   allocate,
   BIT_WIDTHS,
   componentsOf,
+  measureRanges,
   prepareModel,
   quantizeModel,
+  rangesNeeded,
 } from '../../../src/quantization/index.js';
 import { floatTensor, type Tensors, withSession } from '../../../src/runtime/index.js';
 import {
   buildTraining,
   type BuildLoss,
   trainedCodes,
+  trainedGrids,
   type TrainingGraph,
   type WeightQuantization,
   withLearned,
@@ -24,7 +27,7 @@ import { batchOf, distance, smallModel } from '../small.js';
 
 /** What one run of the training graph gives under these tensors. */
 const run = (graph: TrainingGraph, feeds: Tensors, learned: ReadonlyMap<string, Float32Array>) =>
-  withSession(writeModel(graph.model), {}, (session) =>
+  withSession(writeModel(graph.model), { configuration: { 'session.disable_quant_qdq': '1' } }, (session) =>
     session.run({
       ...feeds,
       ...Object.fromEntries(
@@ -113,6 +116,51 @@ t.test('random mixtures of bits, every method', async () => {
     ),
     { numRuns: 25 },
   );
+});
+
+t.test('8-bit activations, learned step sizes: within one code of the output', async (t) => {
+  for (const seed of [1, 2, 3, 4]) {
+    const model = prepareModel(smallModel());
+    const widths = [4, 8, 2, 8] as const;
+    const allocation = allocate(componentsOf(model), (_, index) => ({
+      bits: widths[index % 4] ?? 8,
+      execution: 'int8',
+    }));
+    const { image, target } = batchOf(1, seed);
+    if (image === undefined || target === undefined) throw new Error('no batch');
+    const feeds = () => [{ image }];
+    const ranges = await measureRanges(model, rangesNeeded(model, allocation), feeds, { method: 'min-max' });
+    const weights = { allocation, reduceRange: true };
+    const graph = buildTraining(model, {
+      batch: 1,
+      loss: distance,
+      weights,
+      activations: { allocation, ranges },
+    });
+    const learned = moved(graph, seed);
+    for (const { name, kind, value } of graph.parameters) if (kind !== 'step-size') learned.set(name, value);
+    const fake = outputOf(await run(graph, { image, target }, learned), graph.parts.get('output'));
+    const trained = withLearned(model, learned);
+    const stepSizes = new Map(
+      [...graph.stepSizes].map(([name, start]) => [name, learned.get(name) ?? start]),
+    );
+    const grids = trainedGrids(graph.activations, learned);
+    const made = await quantizeModel(trained, {
+      allocation,
+      feeds,
+      ranges,
+      activationGrids: grids,
+      weights: await trainedCodes(trained, { ...weights, stepSizes }),
+      reduceRange: true,
+    });
+    const real = await withSession(writeModel(made.model), {}, (session) => session.run({ image }));
+    const [output = ''] = Object.keys(real);
+    const code = grids.get(model.graph.outputs[0]?.name ?? '')?.scale ?? NaN;
+    const real32 = outputOf(real, output);
+    const most = Math.max(...fake.map((value, i) => Math.abs(value - (real32[i] ?? NaN))));
+    t.ok(most <= 1.001 * code, `${most / code} codes`);
+    t.ok(graph.activations.length > 5, `${graph.activations.length} grids are learned`);
+  }
 });
 
 const first: BuildLoss = ({ ops, outputs }) => {

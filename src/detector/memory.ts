@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { configSchema } from '../config/index.js';
-import { createGeneration } from '../detector/index.js';
 import {
   createManifest,
   MANIFEST_FILE,
@@ -12,13 +11,16 @@ import {
   readArtifactFolder,
 } from '../registry/index.js';
 import { silentLog } from '../system/index.js';
+import { createGeneration } from './create.js';
+import type { Generation } from './generation.js';
 
 const FRAMES = 8;
 const FRAME_MS = 60_000;
 const [WIDTH, HEIGHT] = [1280, 720];
 const GRACE_MS = 1_000;
 
-const peakMb = (pid: number): number | null => {
+/** Peak resident memory of a process (`VmHWM`), MB; `null` where the system does not say. */
+export const peakMemoryMb = (pid: number): number | null => {
   try {
     const found = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
     return found === null ? null : Math.round(Number(found[1]) / 102.4) / 10;
@@ -54,7 +56,7 @@ export const detectorMemory = async (
     try {
       await generation.start();
       for (let seq = 1; seq <= FRAMES; seq++) await seen(generation, seq);
-      return generation.pid === undefined ? null : peakMb(generation.pid);
+      return generation.pid === undefined ? null : peakMemoryMb(generation.pid);
     } finally {
       await generation.stop();
     }
@@ -62,8 +64,6 @@ export const detectorMemory = async (
     rmSync(folder, { recursive: true, force: true });
   }
 };
-
-type Generation = ReturnType<typeof createGeneration>;
 
 /** One frame, through to its result; also when it is dropped or the process ends, which the next read shows. */
 const seen = (generation: Generation, seq: number): Promise<void> =>

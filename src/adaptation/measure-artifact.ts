@@ -10,23 +10,20 @@ import {
 import { readModel } from '../onnx/index.js';
 import { latencyRatio, timeBytes } from '../quantization/index.js';
 import type { Artifact } from '../registry/index.js';
-import { detectorMemory } from './profile-memory.js';
+import { detectorMemory } from '../detector/index.js';
 
 export interface MeasureWith {
   readonly budget: Budget;
   readonly profile: Profile | undefined;
   /** Run it, too; else only its bytes are counted. */
   readonly isRun: boolean;
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Runs of each model. */
 const ROUNDS = 120;
 
-/**
- * Measures what the budget limits. A time is that of the original as the profile has it, by the ratio of the two in turns; the lower
- * end of that ratio's interval counts, so that a miss is one for certain.
- */
+/** Measures what the budget limits. A time is that of the original as the profile has it, by the ratio of the two in turns. */
 export const artifactMeasure = (
   artifact: Artifact,
   { budget, profile, isRun, signal }: MeasureWith,
@@ -43,9 +40,9 @@ export const artifactMeasure = (
         input: { name, dims: [1, 3, height, width] },
         rounds: ROUNDS,
         threads: profile.threads,
-        signal,
+        ...(signal !== undefined && { signal }),
       });
-      return latencyRatio(first, second).low * profile.uniform.fp32Ms;
+      return latencyRatio(first, second).value * profile.uniform.fp32Ms;
     };
     const peak = async (): Promise<number | undefined> =>
       (await detectorMemory(bytes, artifact.manifest, profile.threads)) ?? undefined;

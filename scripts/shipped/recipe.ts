@@ -1,0 +1,59 @@
+// How the shipped model is made: its network, its pictures, its schedule. All that a figure of its card depends on.
+import { SCENE_CLASSES } from '../../src/scene/index.js';
+import type { Augmentation, NetworkDefinition } from '../../src/training/index.js';
+
+export const CLASSES = SCENE_CLASSES;
+
+export const NETWORK: NetworkDefinition = {
+  width: 384,
+  height: 224,
+  stem: 24,
+  stages: [
+    { channels: 48, blocks: 1 },
+    { channels: 96, blocks: 2 },
+    { channels: 160, blocks: 2 },
+  ],
+  strides: [16, 32],
+  neck: 64,
+  head: 'coupled',
+};
+
+/** Frames as the simulated camera delivers them. */
+export const FRAME = { width: 640, height: 384 } as const;
+
+/** Pictures by the seed of their scenes; no two sets share a place. */
+export const TRAINING = [
+  { seed: 11, pictures: 3000 },
+  { seed: 12, pictures: 3000 },
+] as const;
+export const VALIDATION = { seed: 91, pictures: 400 } as const;
+export const HELD_OUT = { seed: 90, pictures: 2000 } as const;
+
+/** Little: pictures of the scene are what it will see. Mosaics of tiles for more objects a step. */
+export const AUGMENTATION: Augmentation = {
+  mosaic: 0.75,
+  tiles: true,
+  flip: 0.5,
+  scale: [0.85, 1.2],
+  translate: 0.08,
+  hue: 5,
+  saturation: 0.3,
+  brightness: 0.2,
+};
+
+/** Steps between which there are mosaics. */
+export const MOSAIC = { from: 1700, until: 3200 } as const;
+
+export const SEED = 1;
+/** Pictures of each training set in a batch. */
+export const SHARE = 8;
+export const OBJECTS = 24;
+export const LOSS_PARTS = { box: 5, objectness: 1, class: 2 } as const;
+export const SCHEDULE = { rate: 2e-3, warmUp: 200, hold: 2300, steps: 3600, last: 0.01 } as const;
+export const OPTIMIZER = {
+  kind: 'adamw',
+  schedule: SCHEDULE,
+  weightDecay: 0.05,
+  clipNorm: 10,
+  average: { decay: 0.9985, rampSteps: 10 },
+} as const;

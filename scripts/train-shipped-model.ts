@@ -1,0 +1,163 @@
+// Trains the model that ships, from nothing: renders the scenes, trains on them, judges on places that it never saw.
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { messageOf } from '../src/errors.js';
+import { evaluate, mapClasses, openDataSet, predict } from '../src/evaluation/index.js';
+import {
+  cloneModel,
+  foldBatchNorm,
+  type Model,
+  removeUnusedInitializers,
+  runPasses,
+  tensorOf,
+  writeModel,
+} from '../src/onnx/index.js';
+import { createManifest, MANIFEST_FILE, MODEL_FILE, readArtifactFolder } from '../src/registry/index.js';
+import { writeDataSet } from '../src/scene/index.js';
+import { writeFileAtomic } from '../src/system/index.js';
+import { buildNetwork, detectionLoss, detectorOf } from '../src/training/index.js';
+import { runTraining, type Values } from '../src/training/loop/run.js';
+import { buildTraining } from '../src/training/step/graph.js';
+import { packedSpec, packPictures } from './shipped/packed.js';
+import * as recipe from './shipped/recipe.js';
+
+const NAME = 'bitlane-scene';
+
+const log = (text: string): void => {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
+};
+
+/** Renders a data set that is not there yet; all its pictures go to one split. */
+const render = async (
+  folder: string,
+  seed: number,
+  pictures: number,
+  split: 'train' | 'test',
+): Promise<void> => {
+  if (existsSync(join(folder, 'data.yaml'))) return;
+  rmSync(folder, { recursive: true, force: true });
+  log(`rendering ${pictures} pictures of seed ${seed}`);
+  const shares = split === 'train' ? ([1, 0, 0] as const) : ([0, 0, 1] as const);
+  await writeDataSet({ folder, pictures, seed, ...recipe.FRAME, shares });
+};
+
+/** The model with what was learned, normalizations folded into its convolutions. */
+const finished = (model: Model, values: Values): Uint8Array => {
+  const copy = cloneModel(model);
+  for (const [name, data] of values) {
+    const value = copy.graph.value(name);
+    const tensor = value?.constant;
+    if (value === undefined || tensor === undefined) continue;
+    copy.graph.setTensor(value, tensorOf('float32', tensor.dims, data));
+  }
+  runPasses(copy, [foldBatchNorm, removeUnusedInitializers]);
+  return writeModel(copy);
+};
+
+const writeArtifact = (folder: string, bytes: Uint8Array): void => {
+  mkdirSync(folder, { recursive: true });
+  const manifest = createManifest(bytes, {
+    name: NAME,
+    detector: detectorOf(recipe.NETWORK, recipe.CLASSES),
+  });
+  writeFileAtomic(join(folder, MODEL_FILE), bytes);
+  writeFileAtomic(join(folder, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
+};
+
+/** mAP of an artifact on a data set that is all one split. */
+const judge = async (artifactFolder: string, data: string): Promise<{ map50: number; map5095: number }> => {
+  const artifact = await readArtifactFolder(artifactFolder);
+  const dataSet = openDataSet(data, { split: 'test' });
+  const map = mapClasses(artifact.manifest.detector.classes, dataSet.classes);
+  const { results } = await predict(artifact, dataSet, map);
+  const { map50, map5095 } = evaluate(results, map, { rounds: 0 }).precision;
+  return { map50, map5095 };
+};
+
+const main = async (): Promise<void> => {
+  const { values } = parseArgs({
+    options: {
+      work: { type: 'string' },
+      out: { type: 'string', default: join('models', NAME) },
+      threads: { type: 'string', default: '2' },
+    },
+  });
+  if (values.work === undefined) throw new Error('name a folder for pictures and checkpoints with --work');
+  const { work, out } = values;
+  const began = performance.now();
+  const sets = recipe.TRAINING.map(({ seed, pictures }) => ({
+    folder: join(work, `train-${seed}`),
+    seed,
+    pictures,
+  }));
+  const { width, height } = recipe.NETWORK;
+  const ratio = Math.min(width / recipe.FRAME.width, height / recipe.FRAME.height);
+  const sides = {
+    width: Math.floor(recipe.FRAME.width * ratio + 1e-6),
+    height: Math.floor(recipe.FRAME.height * ratio + 1e-6),
+  };
+  for (const { folder, seed, pictures } of sets) {
+    await render(folder, seed, pictures, 'train');
+    await packPictures({ folder, ...sides });
+  }
+  const [validation, heldOut] = [join(work, 'validation'), join(work, 'held-out')];
+  await render(validation, recipe.VALIDATION.seed, recipe.VALIDATION.pictures, 'test');
+  await render(heldOut, recipe.HELD_OUT.seed, recipe.HELD_OUT.pictures, 'test');
+  log('the pictures are ready');
+
+  const detector = detectorOf(recipe.NETWORK, recipe.CLASSES);
+  const model = buildNetwork(recipe.NETWORK, recipe.CLASSES, recipe.SEED);
+  const graph = buildTraining(model, {
+    batch: sets.length * recipe.SHARE,
+    normalization: 'batch',
+    loss: detectionLoss({ detector, objects: recipe.OBJECTS, weights: recipe.LOSS_PARTS }),
+  });
+  const { steps } = recipe.SCHEDULE;
+  const latest = join(work, 'latest');
+  const result = await runTraining({
+    graph,
+    optimizer: recipe.OPTIMIZER,
+    steps,
+    sources: sets.map(({ folder }) => ({ ...packedSpec({ folder, ...sides }), share: recipe.SHARE })),
+    batches: {
+      detector,
+      objects: recipe.OBJECTS,
+      seed: recipe.SEED,
+      augmentation: recipe.AUGMENTATION,
+      mosaicFrom: recipe.MOSAIC.from,
+      mosaicUntil: recipe.MOSAIC.until,
+    },
+    threads: Number(values.threads),
+    checkpoint: { file: join(work, 'checkpoint.bin'), run: NAME, every: 50 },
+    validation: {
+      every: 600,
+      judge: async (learned) => {
+        writeArtifact(latest, finished(model, learned));
+        return judge(latest, validation);
+      },
+    },
+    onStep: ({ step, loss, parts, gradientNorm }) => {
+      if (step % 20 !== 0 && step > 3) return;
+      const shown = Object.entries(parts).map(([name, value]) => `${name} ${value.toFixed(3)}`);
+      log(
+        `step ${step} of ${steps}: loss ${loss.toFixed(3)}, ${shown.join(', ')}, gradient ${gradientNorm.toFixed(1)}`,
+      );
+    },
+    onValidation: ({ step, map50, map5095 }) =>
+      log(`step ${step}: mAP50 ${map50.toFixed(4)}, mAP50-95 ${map5095.toFixed(4)}`),
+  });
+  writeArtifact(out, finished(model, result.values));
+  const { map50, map5095 } = await judge(out, heldOut);
+  log(
+    `${out}: mAP50 ${map50.toFixed(4)}, mAP50-95 ${map5095.toFixed(4)} on ${recipe.HELD_OUT.pictures} held-out pictures; ` +
+      `${((performance.now() - began) / 60_000).toFixed(0)} minutes`,
+  );
+};
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`${messageOf(error)}\n`);
+  process.exitCode = 1;
+}

@@ -10,22 +10,10 @@ import {
   SCRATCH_AUGMENTATION,
   trainDetector,
 } from '../../../src/training/index.js';
+import { smallNetwork } from '../boxes-data.js';
 
 const [folder = '', data = '', steps = ''] = process.argv.slice(2);
-const network = checkNetwork(
-  {
-    width: 64,
-    height: 64,
-    stem: 4,
-    stages: [
-      { channels: 8, blocks: 1 },
-      { channels: 8, blocks: 0 },
-    ],
-    strides: [8, 16],
-    neck: 8,
-  },
-  'the test network',
-);
+const network = checkNetwork(smallNetwork, 'the test network');
 const classes = ['red', 'blue'];
 const trained = await trainDetector({
   model: buildNetwork(network, classes, 5),

@@ -1,35 +1,13 @@
 // A run that is killed again and again ends with the weights of one that was not; and training learns.
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import sharp from 'sharp';
-import t, { type Test } from 'tap';
+import t from 'tap';
+import { writeBoxes } from '../boxes-data.js';
 
 const CHILD = fileURLToPath(new URL('./child.js', import.meta.url));
 const STEPS = 36;
-
-/** Pictures of one red or blue box on grey. */
-const makeData = async (t: Test): Promise<string> => {
-  const folder = t.testdir();
-  for (const part of ['images', 'labels']) mkdirSync(join(folder, part));
-  for (let i = 0; i < 12; i += 1) {
-    const [w, h] = [20 + (i % 3) * 6, 18 + (i % 4) * 5];
-    const [x, y] = [4 + ((i * 7) % 20), 3 + ((i * 11) % 20)];
-    const background = i % 2 === 0 ? { r: 230, g: 20, b: 20 } : { r: 20, g: 20, b: 230 };
-    const box = await sharp({ create: { width: w, height: h, channels: 3, background } })
-      .png()
-      .toBuffer();
-    await sharp({ create: { width: 64, height: 64, channels: 3, background: { r: 110, g: 110, b: 110 } } })
-      .composite([{ input: box, left: x, top: y }])
-      .png()
-      .toFile(join(folder, 'images', `${i}.png`));
-    const row = [(x + w / 2) / 64, (y + h / 2) / 64, w / 64, h / 64].join(' ');
-    writeFileSync(join(folder, 'labels', `${i}.txt`), `${i % 2} ${row}\n`);
-  }
-  writeFileSync(join(folder, 'data.yaml'), 'train: images\nnames: [red, blue]\n');
-  return folder;
-};
 
 interface Outcome {
   readonly hash: string;
@@ -59,7 +37,8 @@ const run = (folder: string, data: string, killAt: number): Promise<Outcome | un
   });
 
 t.test('a killed run goes on as if nothing had happened', async (t) => {
-  const data = await makeData(t);
+  const data = t.testdir();
+  await writeBoxes(data);
   const whole = await run(join(data, 'whole'), data, Infinity);
   const folder = join(data, 'killed');
   for (const killAt of [2, 8, 20])
@@ -73,6 +52,8 @@ t.test('a killed run goes on as if nothing had happened', async (t) => {
   t.ok(mean(losses.slice(-6)) < 0.6 * mean(losses.slice(0, 6)), 'the loss fell');
 
   const file = join(folder, 'checkpoint.bin');
+  t.equal((await run(folder, data, Infinity))?.hash, whole?.hash, 'a run that is done is done');
+
   const bytes = readFileSync(file);
   bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
   writeFileSync(file, bytes);

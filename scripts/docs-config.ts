@@ -94,7 +94,8 @@ const rows = (node: JsonSchemaNode, prefix: string): string[] =>
     ]
       .map(cell)
       .join(' | ')} |`;
-    const below = child.items?.properties === undefined ? [] : rows(child.items, `${path}[].`);
+    const below =
+      child.items?.properties === undefined ? rows(child, `${path}.`) : rows(child.items, `${path}[].`);
     return [own, ...below];
   });
 

@@ -10,10 +10,11 @@ import { packageRoot, runBounded, writeFileAtomic } from '../src/system/index.js
 import { sharedData } from './test-data.js';
 import { COCO_CLASSES, fetchFile, isThere, localCopy, YOLOX_NANO } from './yolox-nano.js';
 
-const USAGE = `Usage: bash scripts/start.sh [--mqtt URL] [--state DIR] [--once] [FOLDER|VIDEO]
+const USAGE = `Usage: bash scripts/start.sh [--mqtt URL | --port N] [--state DIR] [--once] [FOLDER|VIDEO]
 
 Runs bitlane on a folder of .jpg pictures or a video of a road, with YOLOX-nano.
-  --mqtt URL   publish to this broker (mqtt://localhost:1883); without it nothing leaves the machine
+  --mqtt URL   publish to this broker (mqtt://localhost:1883); without it a broker of its own runs, for this machine only
+  --port N     port of that broker (default: 1883)
   --state DIR  where model, store and configuration go (default: state/ in this folder)
   --once       stop at the end instead of beginning again`;
 
@@ -123,6 +124,7 @@ const main = async (): Promise<number> => {
     allowPositionals: true,
     options: {
       mqtt: { type: 'string' },
+      port: { type: 'string', default: '1883' },
       state: { type: 'string' },
       once: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -149,7 +151,7 @@ const main = async (): Promise<number> => {
       camera,
       lines: [{ name: 'middle', from: [0, 0.55], to: [1, 0.55], forward: 'away', backward: 'towards' }],
       counting: { intervals: [10, 60] },
-      ...(values.mqtt === undefined ? {} : { mqtt: { url: values.mqtt } }),
+      mqtt: values.mqtt === undefined ? { embeddedPort: Number(values.port) } : { url: values.mqtt },
     }),
   );
   say(`Configuration: ${config}. Ctrl-C stops.`);

@@ -1,4 +1,4 @@
-// SIGKILL of the whole daemon at random moments, the broker away half of the time: `npm run bench:kill -- --json`.
+// SIGKILL of the whole daemon at random moments, the broker away half of the time, and of the adapter: `npm run bench:kill -- --json`.
 import {
   copyFileSync,
   existsSync,
@@ -18,7 +18,8 @@ import { packageRoot, spawnOwned } from '../../src/system/index.js';
 import { callDaemon } from '../../src/telemetry/index.js';
 import { type Broker, startBroker } from '../../test/helpers/mosquitto.js';
 import { randomFrom } from '../../test/tracking/traffic.js';
-import { census, countOption, dataPath, printReport, runBench, readOptions } from './lib.js';
+import { killAdapter } from './kill-adapter.js';
+import { census, countOption, dataPath, type Figure, printReport, runBench, readOptions } from './lib.js';
 import { nanoArtifact, twinOf } from './nano.js';
 
 const values = readOptions({
@@ -27,6 +28,7 @@ const values = readOptions({
   frames: { type: 'string' },
   kills: { type: 'string', default: '200' },
   seed: { type: 'string', default: '1' },
+  parts: { type: 'string', default: 'daemon,adapter' },
 });
 
 const DEVICE = 'kill';
@@ -136,9 +138,13 @@ const installTwo = async (stateDir: string, modelPath: string): Promise<readonly
   }
 };
 
-await runBench(async () => {
-  const kills = countOption(values.kills, '--kills');
-  const random = randomFrom(countOption(values.seed, '--seed'));
+interface Part {
+  readonly model: unknown;
+  readonly data: unknown;
+  readonly figures: readonly Figure[];
+}
+
+const killDaemon = async (kills: number, random: () => number): Promise<Part> => {
   const folder = dataPath(values.frames, '--frames', 'junction-frames');
   const modelPath = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
   const state = mkdtempSync(join(tmpdir(), 'bitlane-kill-'));
@@ -230,23 +236,39 @@ await runBench(async () => {
     await gone;
     let lost = 0;
     for (let seq = 1; seq <= last.lastSeq; seq += 1) if (!consumer.seen.has(seq)) lost += 1;
-    printReport(
-      {
-        bench: 'kill',
-        model: { name: twins[0]?.manifest.name, id: twins[0]?.id },
-        data: { kills, messages: last.lastSeq, received: consumer.messages, endedByItself: bad.alive },
-        figures: [
-          census('kill.messagesLost', 'messages', lost, last.lastSeq),
-          census('kill.outOfOrder', 'messages', consumer.outOfOrder, consumer.messages),
-          census('kill.corruptDatabases', 'kills', bad.databases, kills),
-          census('kill.bootsWithoutOneActiveModel', 'kills', bad.boots, kills),
-        ],
-      },
-      values.json,
-    );
+    return {
+      model: { name: twins[0]?.manifest.name, id: twins[0]?.id },
+      data: { kills, messages: last.lastSeq, received: consumer.messages, endedByItself: bad.alive },
+      figures: [
+        census('kill.messagesLost', 'messages', lost, last.lastSeq),
+        census('kill.outOfOrder', 'messages', consumer.outOfOrder, consumer.messages),
+        census('kill.corruptDatabases', 'kills', bad.databases, kills),
+        census('kill.bootsWithoutOneActiveModel', 'kills', bad.boots, kills),
+      ],
+    };
   } finally {
     await consumer?.end();
     await broker?.remove();
     rmSync(state, { recursive: true, force: true });
   }
+};
+
+await runBench(async () => {
+  const kills = countOption(values.kills, '--kills');
+  const random = randomFrom(countOption(values.seed, '--seed'));
+  const parts = new Set(values.parts.split(','));
+  const daemon = parts.has('daemon') ? await killDaemon(kills, random) : undefined;
+  const adapter = parts.has('adapter') ? await killAdapter(kills, random) : undefined;
+  printReport(
+    {
+      bench: 'kill',
+      model: daemon?.model,
+      data: {
+        daemon: daemon?.data,
+        adapter: adapter && { jobs: adapter.jobs, candidate: adapter.candidate },
+      },
+      figures: [...(daemon?.figures ?? []), ...(adapter?.figures ?? [])],
+    },
+    values.json,
+  );
 });

@@ -11,6 +11,7 @@ import { withSession } from '../../src/runtime/index.js';
 import { median, RootLog } from '../../src/system/index.js';
 import { callDaemon } from '../../src/telemetry/index.js';
 import { type Detection, type Frame, Pipeline, readJpegSize } from '../../src/vision/index.js';
+import { KINDS, offerBad } from '../../test/daemon/bad-candidates.js';
 import { census, countOption, dataPath, printReport, runBench, readOptions } from './lib.js';
 import { nanoArtifact, twinOf } from './nano.js';
 
@@ -21,6 +22,7 @@ const values = readOptions({
   swaps: { type: 'string', default: '200' },
   canary: { type: 'string', default: '10' },
   fps: { type: 'string', default: '30' },
+  bad: { type: 'string', default: '50' },
 });
 
 const PICTURES = 120;
@@ -223,6 +225,10 @@ await runBench(async () => {
     const settled = Math.min(SETTLED, Math.max(1, swaps - LOOKS));
     const begin = median(memory.slice(settled - 1, settled - 1 + LOOKS));
     const end = median(memory.slice(-LOOKS));
+    const count = countOption(values.bad, '--bad');
+    const bad = await offerBad(
+      Array.from({ length: count }, (_, i) => KINDS[i % KINDS.length] ?? 'torn file'),
+    );
     printReport(
       {
         bench: 'swap',
@@ -244,6 +250,13 @@ await runBench(async () => {
             gaps.length,
           ),
           census('swap.rssGrowthRatio', 'ratio', end / begin, LOOKS),
+          census(
+            'swap.badCommitted',
+            'candidates',
+            bad.tried.filter(({ deployed, serves }) => deployed.committed || !serves).length,
+            bad.tried.length,
+          ),
+          census('swap.badFramesLost', 'frames', bad.lost, bad.frames),
         ],
       },
       values.json,

@@ -1,6 +1,11 @@
 // The step that is measured: YOLOX-nano, its weights fake-quantized to 4 bits a channel with learned step sizes.
 import { readModel, type Model } from '../../src/onnx/index.js';
-import { type Component, componentsOf, prepareModel, uniformAllocation } from '../../src/quantization/index.js';
+import {
+  type Component,
+  componentsOf,
+  prepareModel,
+  uniformAllocation,
+} from '../../src/quantization/index.js';
 import type { Tensors } from '../../src/runtime/index.js';
 import { buildTraining, type OptimizerOptions, type TrainingGraph } from '../../src/training/index.js';
 import { givenBatch, givenTargets } from './training-loss.js';

@@ -10,7 +10,15 @@ import { BitlaneError } from '../../src/errors.js';
 import { levelsOf } from '../../src/quantization/index.js';
 import { hashFile } from '../../src/registry/index.js';
 import { packageRoot, runBounded, spawnOwned, stopChild } from '../../src/system/index.js';
-import { countOption, dataPath, type Figure, medianFigure, printReport, readOptions, runBench } from './lib.js';
+import {
+  countOption,
+  dataPath,
+  type Figure,
+  medianFigure,
+  printReport,
+  readOptions,
+  runBench,
+} from './lib.js';
 import { describe } from './training-describe.js';
 import { placesOf } from './training-loss.js';
 import { BITS, CLIP, RATE, setup, SIDE } from './training-setup.js';
@@ -37,9 +45,9 @@ class Stepper {
   }
 
   async #answer<T>(schema: z.ZodType<T>): Promise<T> {
-    const { value, done } = await this.#lines.next();
-    if (done === true) throw new BitlaneError('INTERNAL', 'a training process ended before its time');
-    return schema.parse(JSON.parse(value));
+    const line = await this.#lines.next();
+    if (line.done === true) throw new BitlaneError('INTERNAL', 'a training process ended before its time');
+    return schema.parse(JSON.parse(line.value));
   }
 
   async ready(): Promise<string> {
@@ -79,9 +87,13 @@ const inTurns = async (ours: Stepper, theirs: Stepper, rounds: number): Promise<
     await ours.ready();
     const version = await theirs.ready();
     const losses: [number, number] = [(await ours.step()).loss, (await theirs.step()).loss];
-    for (let i = 1; i < WARM_UP; i++) [await ours.step(), await theirs.step()];
+    for (let i = 1; i < WARM_UP; i++) {
+      await ours.step();
+      await theirs.step();
+    }
     const times: [number, number][] = [];
-    for (let round = 0; round < rounds; round++) times.push([(await ours.step()).ms, (await theirs.step()).ms]);
+    for (let round = 0; round < rounds; round++)
+      times.push([(await ours.step()).ms, (await theirs.step()).ms]);
     return { times, losses, version, peaks: [await ours.end(), await theirs.end()] };
   } finally {
     await ours.stop();
@@ -141,8 +153,8 @@ await runBench(async () => {
     rounds: { type: 'string', default: '8' },
   });
   const modelPath = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
-  const [batch, threads, openings, rounds] = (['batch', 'threads', 'openings', 'rounds'] as const).map((name) =>
-    countOption(values[name], `--${name}`),
+  const [batch, threads, openings, rounds] = (['batch', 'threads', 'openings', 'rounds'] as const).map(
+    (name) => countOption(values[name], `--${name}`),
   );
   if (batch === undefined || threads === undefined || openings === undefined || rounds === undefined) return;
   const report = {

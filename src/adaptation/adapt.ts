@@ -1,27 +1,33 @@
-// The method, offline and in one go: confusions, critical pairs, significance, allocation within the budget, rounding, validation.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+// The method, step by step: confusions, critical pairs, significance, allocation within the budget, weights, judgement. What a step came
+// to is kept: whoever calls again in the same folder goes on where it was.
+import { createHash } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Budget,
   frontOf,
   type FrontPoint,
+  type Interaction,
+  interactionOf,
   type MeasureArtifact,
   meetBudget,
-  type Met,
   type ObjectiveName,
   type Problem,
   problemOf,
   type Profile,
+  repairInteractions,
+  semanticPrices,
 } from '../allocation/index.js';
+import { BitlaneError } from '../errors.js';
 import type { ClassMap, DataSet } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
-import { quantizeArtifact, type QuantizedArtifact, type Step } from '../quantization/index.js';
+import { type Allocation, type Component, quantizeArtifact, type Step } from '../quantization/index.js';
 import {
   type Artifact,
   createManifest,
   type Manifest,
   MANIFEST_FILE,
+  type ManifestParts,
   MODEL_FILE,
   readArtifactFolder,
   type Validation,
@@ -29,34 +35,68 @@ import {
 import {
   calibrationOf,
   labelledPictures,
+  type MeasuredSignificance,
+  measurePairs,
   measureSignificance,
-  type Pair,
   type SignificanceMap,
   type SignificanceOptions,
+  significanceSchema,
   type SignificanceStep,
 } from '../significance/index.js';
 import { writeFileAtomic } from '../system/index.js';
+import type { Checkpoints } from './checkpoints.js';
 import { compareModels, type Comparison } from './compare.js';
+import {
+  type Allocated,
+  allocatedSchema,
+  type Evidence,
+  evidenceSchema,
+  frontSchema,
+  interactionsSchema,
+  type Made,
+  madeSchema,
+  measurementsSchema,
+} from './documents.js';
+import { teacherAgreement } from './teacher.js';
 
 /** What is being done, for a progress bar. */
-export type AdaptStep = SignificanceStep | 'solving' | 'drawing the front' | Step;
+export type AdaptStep = SignificanceStep | 'measuring pairs' | 'solving' | 'drawing the front' | Step;
 
-/** Labelled pictures and how their classes meet the model's. */
+/** Pictures and how their classes meet the model's. */
 export interface Labelled {
   readonly dataSet: DataSet;
   readonly map: ClassMap;
+  /** False: labels are not looked at (default true). */
+  readonly isLabelled?: boolean;
 }
 
+/** What a candidate is judged by; nothing is tuned on it. */
+export type JudgedBy =
+  | { readonly kind: 'labels'; readonly validation: Labelled }
+  /** Paths of pictures, on which the FP32 model is the teacher. */
+  | { readonly kind: 'teacher'; readonly frames: readonly string[] };
+
 export interface AdaptOptions {
+  /** Where the candidate is put, and what the steps came to. */
+  readonly folder: string;
+  readonly checkpoints: Checkpoints;
   /** What is looked at to find confusions and significance, and to round by. */
   readonly tuning: Labelled;
-  /** What the outcome is judged on; nothing is tuned on it. */
-  readonly validation: Labelled;
-  /** Critical pairs by index; those that the tuning pictures show where they are left out. */
-  readonly pairs?: readonly Pair[];
+  /** What weights and ranges are fitted on (default: pictures of `tuning`). */
+  readonly calibration?: DataSet;
+  readonly judgedBy: JudgedBy;
+  /** What the candidate is held against (default: the parent). */
+  readonly baseline?: Artifact;
+  /** Critical pairs by index, or what to make of those that the tuning pictures show; exactly these where it is left out. */
+  readonly pairs?: NonNullable<SignificanceOptions['pairs']>;
   readonly costs?: SignificanceOptions['costs'];
+  /** What the manifest says it had to stay within. */
   readonly budget: Budget;
+  /** What the solver keeps to where that is not the budget: a run is not all of a frame. */
+  readonly limits?: Budget;
   readonly objective: ObjectiveName;
+  /** Layers whose pairs are measured, the costliest first (default 0: none); with the semantic objective. */
+  readonly pairsAmong?: number;
   readonly profile?: Profile;
   /** Measures the artifact of an allocation, for the budget. */
   readonly measure: MeasureArtifact;
@@ -71,19 +111,27 @@ export interface AdaptOptions {
 }
 
 export interface Adapted {
-  readonly bytes: Uint8Array;
-  readonly manifest: Manifest;
+  /** In the folder `candidate`. */
+  readonly artifact: Artifact;
   readonly significance: SignificanceMap;
-  readonly problem: Problem;
-  readonly met: Met;
+  readonly components: readonly Component[];
+  /** What pairs of layers cost together, where that was asked for. */
+  readonly interactions: readonly Interaction[];
+  readonly allocated: Allocated;
   readonly front: readonly FrontPoint[];
-  readonly quantized: QuantizedArtifact['report'];
-  readonly comparison: Comparison;
+  readonly made: Made;
+  readonly evidence: Evidence;
 }
 
-/** Most seconds for one solution; one that is not proved by then is taken with its gap. */
-const SECONDS = 30;
+/**
+ * Nodes of one solution's search: what is not proved to be the best by then is taken with its gap. Seconds would make the outcome a
+ * matter of how busy the device was.
+ */
+const NODES = 4_000;
+const SECONDS = 600;
 const BITS = [2, 4, 8] as const;
+/** Pictures that pairs are measured on: what they do beyond the sum is large or does not matter. */
+const PAIR_PICTURES = 64;
 
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
@@ -102,100 +150,248 @@ const validationOf = ({ data, split, pictures, before, after, map50Change }: Com
   },
 });
 
-/** Calls `work` with the artifact in a folder of its own, which is gone afterwards. */
-const inFolder = async <T>(
-  { bytes, manifest }: QuantizedArtifact,
-  work: (artifact: Artifact) => Promise<T>,
-): Promise<T> => {
-  const folder = mkdtempSync(join(tmpdir(), 'bitlane-adapt-'));
-  try {
-    writeFileAtomic(join(folder, MODEL_FILE), bytes);
-    writeFileAtomic(join(folder, MANIFEST_FILE), JSON.stringify(manifest));
-    return await work(await readArtifactFolder(folder));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+/** Every measurement is taken once: a run that is taken up again gets the numbers of the one before. */
+const measuredOnce =
+  (checkpoints: Checkpoints, measure: MeasureArtifact): MeasureArtifact =>
+  (allocation, attempt) => {
+    const key = createHash('sha256').update(JSON.stringify(allocation)).digest('hex').slice(0, 16);
+    const step = attempt === 0 ? `measured-${key}` : `measured-${key}-${attempt}`;
+    return checkpoints.once(step, measurementsSchema, () => measure(allocation, attempt));
+  };
+
+/** Solves a problem within its limits and measures what comes out. */
+export const allocateWithin = async (
+  problem: Problem,
+  limits: Budget,
+  step: string,
+  {
+    checkpoints,
+    measure,
+    signal,
+    onProgress,
+  }: Pick<AdaptOptions, 'checkpoints' | 'measure' | 'signal' | 'onProgress'>,
+): Promise<Allocated> =>
+  checkpoints.once(step, allocatedSchema, async () => {
+    const { rounds, ...met } = await meetBudget(problem, limits, {
+      measure: measuredOnce(checkpoints, measure),
+      nodes: NODES,
+      seconds: SECONDS,
+      ...(signal !== undefined && { signal }),
+      onRound: (round) => onProgress?.('solving', round, round),
+    });
+    return { ...met, rounds: rounds.length };
+  });
+
+/** Writes an artifact into a new folder in the place of whatever a killed run left there. */
+const putArtifact = async (folder: string, bytes: Uint8Array, manifest: Manifest): Promise<Artifact> => {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  writeFileAtomic(join(folder, MODEL_FILE), bytes);
+  writeFileAtomic(join(folder, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
+  return readArtifactFolder(folder);
 };
 
-/**
- * Adapts a model to the confusions on some pictures, within a budget, without fine-tuning. Writes nothing that stays but what the
- * cache keeps. Blocks the thread while models run.
- *
- * @throws BudgetError when no allocation is within the budget; BitlaneError `BAD_DATASET` where nothing is confused or found,
- *   `BAD_MODEL` when a model cannot be run, the reason of `signal`
- */
-export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promise<Adapted> => {
-  const { tuning, validation, budget, objective, profile, measure, signal } = options;
-  const { onProgress = () => undefined } = options;
+/** How the weights of an allocation come about. Rounding is the only way so far; training the rounded model on would be another. */
+export type MakeWeights = (
+  parent: Artifact,
+  allocation: Allocation,
+  options: AdaptOptions,
+) => Promise<{ readonly bytes: Uint8Array; readonly manifest: Manifest; readonly made: Omit<Made, 'id'> }>;
+
+const roundWeights: MakeWeights = async (parent, allocation, options) => {
+  const { calibration = options.tuning.dataSet, name, signal, onProgress = () => undefined } = options;
+  const { bytes, manifest, report } = await quantizeArtifact(parent, {
+    allocation,
+    calibration,
+    pictures: options.calibrationPictures,
+    rounding: 'gptq',
+    reduceRange: options.reduceRange,
+    ...(name !== undefined && { name }),
+    ...(signal !== undefined && { signal }),
+    onProgress,
+  });
+  const { bytesRatio, averageBits, latency } = report;
+  return { bytes, manifest, made: { bytes: bytes.length, bytesRatio, averageBits, latency } };
+};
+
+/** Makes the artifact of an allocation in `<folder>/<step>`, once. */
+export const makeArtifact = async (
+  parent: Artifact,
+  allocation: Allocation,
+  step: string,
+  options: AdaptOptions,
+  complete: Pick<ManifestParts, 'budget' | 'significance'>,
+  make: MakeWeights = roundWeights,
+): Promise<{ readonly artifact: Artifact; readonly made: Made }> => {
+  const folder = join(options.folder, step);
+  const work = async (): Promise<Made> => {
+    const { bytes, manifest, made } = await make(parent, allocation, options);
+    const whole = createManifest(bytes, { ...manifest, parentId: parent.id, ...complete });
+    return { id: (await putArtifact(folder, bytes, whole)).id, ...made };
+  };
+  const made = await options.checkpoints.once(step, madeSchema, work);
+  const artifact = await readArtifactFolder(folder);
+  if (artifact.id !== made.id) {
+    throw new BitlaneError('BAD_MODEL', `${folder} holds another artifact than the one that was made there`);
+  }
+  return { artifact, made };
+};
+
+const measureMap = async (parent: Artifact, options: AdaptOptions): Promise<MeasuredSignificance> => {
+  const { tuning, signal, onProgress, calibration = tuning.dataSet } = options;
   const { detector } = parent.manifest;
-  const { map: significance } = await measureSignificance({
+  return measureSignificance({
     model: { id: parent.id, path: parent.modelPath, detector },
     data: { name: tuning.dataSet.path, split: tuning.dataSet.split },
-    pictures: await labelledPictures(tuning.dataSet, tuning.map),
+    pictures: await labelledPictures(tuning.dataSet, tuning.map, tuning.isLabelled ?? true),
     space: { classes: tuning.map.classes, fromModel: tuning.map.fromModel },
     ...(options.pairs !== undefined && { pairs: options.pairs }),
     ...(options.costs !== undefined && { costs: options.costs }),
     bits: BITS,
     rounding: 'gptq',
     reduceRange: options.reduceRange,
-    calibration: calibrationOf(tuning.dataSet, detector.input, options.calibrationPictures),
+    calibration: calibrationOf(calibration, detector.input, options.calibrationPictures),
     cache: options.cache,
     processes: options.processes,
     ...(signal !== undefined && { signal }),
-    onProgress,
+    ...(onProgress !== undefined && { onProgress }),
   });
-  const problem = await problemOf(readModel(parent.modelPath), { objective, map: significance, profile });
-  const met = await meetBudget(problem, budget, {
-    measure,
-    seconds: SECONDS,
-    ...(signal !== undefined && { signal }),
-    onRound: (round) => onProgress('solving', round, round),
-  });
-  const front = await frontOf(problem, {
-    ...(signal !== undefined && { signal }),
-    onProgress: (done, all) => onProgress('drawing the front', done, all),
-  });
-  const quantized = await quantizeArtifact(parent, {
-    allocation: met.allocation,
-    calibration: tuning.dataSet,
-    pictures: options.calibrationPictures,
-    rounding: 'gptq',
-    reduceRange: options.reduceRange,
-    ...(options.name !== undefined && { name: options.name }),
-    ...(signal !== undefined && { signal }),
-    onProgress,
-  });
-  const { classes } = validation.map;
-  const pairs = significance.critical.pairs.flatMap((pair): [number, number][] => {
-    const [a = -1, b = -1] = pair.map((name) => classes.indexOf(name));
-    return a < 0 || b < 0 ? [] : [[a, b]];
-  });
-  const comparison = await inFolder(quantized, (artifact) =>
-    compareModels(parent, artifact, {
-      ...validation,
-      pairs,
+};
+
+/** What pairs cost beyond the sum, where they are asked for. What significance measured is taken from its cache where it is needed again. */
+const interactionsOf = async (
+  parent: Artifact,
+  problem: Problem,
+  significance: SignificanceMap,
+  options: AdaptOptions,
+  measured: () => Promise<MeasuredSignificance>,
+): Promise<readonly Interaction[]> => {
+  const { objective, budget, limits = budget, pairsAmong = 0, tuning, signal, onProgress } = options;
+  if (pairsAmong < 2 || objective !== 'semantic') return [];
+  return options.checkpoints.once('pairs', interactionsSchema, async () => {
+    const { classes, fromModel } = tuning.map;
+    const pictures = await labelledPictures(tuning.dataSet, tuning.map, tuning.isLabelled ?? true);
+    const { perturbations } = await measured();
+    const prices = semanticPrices(significance, problem.components);
+    const repaired = await repairInteractions(problem, limits, {
+      measure: async (pairs) => {
+        const effects = await measurePairs(pairs, {
+          model: { path: parent.modelPath, detector: parent.manifest.detector },
+          space: { classes, fromModel },
+          pictures: pictures.slice(0, PAIR_PICTURES),
+          groups: significance.critical.groups.map((group) => group.map((name) => classes.indexOf(name))),
+          temperature: significance.temperature,
+          perturbations,
+          ...(signal !== undefined && { signal }),
+          onProgress: (done, all) => onProgress?.('measuring pairs', done, all),
+        });
+        return pairs.map((pair, index) => {
+          const own = effects[index];
+          return own === undefined ? 0 : interactionOf(prices, pair, own);
+        });
+      },
+      widths: BITS,
+      components: pairsAmong,
+      nodes: NODES,
+      seconds: SECONDS,
       ...(signal !== undefined && { signal }),
-      onProgress: (done, all) => onProgress('validating', done, all),
+    });
+    // What no allocation is within is said where the budget is met.
+    return repaired?.problem.interactions ?? [];
+  });
+};
+
+/** Holds a candidate against what is to be replaced. */
+export const judgeCandidate = (
+  parent: Artifact,
+  candidate: Artifact,
+  significance: SignificanceMap,
+  step: string,
+  options: AdaptOptions,
+): Promise<Evidence> => {
+  const { judgedBy, baseline = parent, checkpoints, signal, onProgress } = options;
+  const report = {
+    ...(signal !== undefined && { signal }),
+    onProgress: (done: number, all: number) => onProgress?.('validating', done, all),
+  };
+  return checkpoints.once(step, evidenceSchema, async (): Promise<Evidence> => {
+    if (judgedBy.kind === 'teacher') {
+      const { frames } = judgedBy;
+      return {
+        kind: 'teacher',
+        agreement: await teacherAgreement(parent, baseline, candidate, { frames, ...report }),
+      };
+    }
+    const { dataSet, map } = judgedBy.validation;
+    const pairs = significance.critical.pairs.flatMap((pair): [number, number][] => {
+      const [a = -1, b = -1] = pair.map((name) => map.classes.indexOf(name));
+      return a < 0 || b < 0 ? [] : [[a, b]];
+    });
+    const comparison = await compareModels(baseline, candidate, { dataSet, map, pairs, ...report });
+    return { kind: 'labels', comparison };
+  });
+};
+
+/** The problem that bits are given by. */
+export const problemFor = (
+  parent: Artifact,
+  significance: SignificanceMap,
+  { objective, profile }: Pick<AdaptOptions, 'objective' | 'profile'>,
+): Promise<Problem> => problemOf(readModel(parent.modelPath), { objective, map: significance, profile });
+
+/**
+ * Adapts a model to the confusions on some pictures, within a budget. Blocks the thread while models run. The same parent, pictures,
+ * options and measurements give the same model, to the last bit, however often it is killed on the way.
+ *
+ * @throws BudgetError when no allocation is within the budget; BitlaneError `BAD_DATASET` where nothing is confused or found,
+ *   `BAD_MODEL` when a model cannot be run, the reason of `signal`
+ */
+export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promise<Adapted> => {
+  const { checkpoints, budget, limits = budget, objective, signal, onProgress, baseline = parent } = options;
+  let measured: MeasuredSignificance | undefined;
+  const measureOnce = async (): Promise<MeasuredSignificance> =>
+    (measured ??= await measureMap(parent, options));
+  const significance = await checkpoints.once(
+    'significance',
+    significanceSchema,
+    async () => (await measureOnce()).map,
+  );
+  const alone = await problemFor(parent, significance, options);
+  const interactions = await interactionsOf(parent, alone, significance, options, measureOnce);
+  const problem = { ...alone, interactions };
+  const allocated = await allocateWithin(problem, limits, 'allocation', options);
+  const front = await checkpoints.once('front', frontSchema, () =>
+    frontOf(problem, {
+      ...(signal !== undefined && { signal }),
+      onProgress: (done, all) => onProgress?.('drawing the front', done, all),
     }),
   );
-  const { bytes, manifest, report } = quantized;
+  const { artifact, made } = await makeArtifact(parent, allocated.allocation, 'candidate', options, {
+    budget: budgetOf(budget),
+    significance: summaryOf(significance, objective),
+  });
+  const evidence = await judgeCandidate(parent, artifact, significance, 'judgement', options);
   return {
-    bytes,
-    manifest: createManifest(bytes, {
-      ...manifest,
-      parentId: parent.id,
-      budget: budgetOf(budget),
-      significance: summaryOf(significance, objective),
-      validation: [validationOf(comparison)],
-    }),
+    artifact:
+      evidence.kind === 'labels' && baseline.id === parent.id ? judgedArtifact(artifact, evidence) : artifact,
     significance,
-    problem,
-    met,
+    components: problem.components,
+    interactions,
+    allocated,
     front,
-    quantized: report,
-    comparison,
+    made,
+    evidence,
   };
 };
+
+/** With what it is worth beside its parent in the manifest; an artifact's file itself is not changed any more. */
+const judgedArtifact = (
+  artifact: Artifact,
+  { comparison }: Extract<Evidence, { kind: 'labels' }>,
+): Artifact => ({
+  ...artifact,
+  manifest: { ...artifact.manifest, validation: [validationOf(comparison)] },
+});
 
 const budgetOf = ({ modelBytes, latencyMs, memoryMb }: Budget): NonNullable<Manifest['budget']> => ({
   ...(modelBytes !== undefined && { modelBytes }),
@@ -203,7 +399,7 @@ const budgetOf = ({ modelBytes, latencyMs, memoryMb }: Budget): NonNullable<Mani
   ...(memoryMb !== undefined && { memoryMb }),
 });
 
-/** What of a map goes into the manifest: the divergence of each layer's weights, and how far it can be trusted. */
+/** What of a map goes into the manifest: the robust divergence of each layer's weights, and how far it can be trusted. */
 const summaryOf = (
   { critical, data, components, reliability }: SignificanceMap,
   objective: string,
@@ -216,7 +412,7 @@ const summaryOf = (
   reliability: Object.fromEntries(
     BITS.flatMap((bits) => {
       const known = reliability.weights[bits];
-      return known === undefined ? [] : [[String(bits), known.divergence]];
+      return known === undefined ? [] : [[String(bits), known.robust]];
     }),
   ),
   divergence: Object.fromEntries(
@@ -225,7 +421,9 @@ const summaryOf = (
       Object.fromEntries(
         BITS.flatMap((bits) => {
           const known = weights[bits];
-          return known === undefined ? [] : [[String(bits), Number(known.divergence.mean.toPrecision(4))]];
+          return known === undefined
+            ? []
+            : [[String(bits), Number(known.robust.divergence.mean.toPrecision(4))]];
         }),
       ),
     ]),

@@ -6,6 +6,7 @@ import { drawMap } from '../significance/index.js';
 import type { Adapted } from './adapt.js';
 import { escapeText } from '../system/index.js';
 import { drawAllocation, drawConfusion } from './charts.js';
+import type { Evidence } from './documents.js';
 
 const STYLE = `
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1320px; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -38,23 +39,28 @@ const verdict = ({ value, low, high }: Interval): string =>
         ? 'worse, outside chance'
         : 'no more than chance';
 
-const confusedSection = ({ significance, comparison }: Adapted): string[] => {
+const confusedSection = ({ significance, evidence }: Adapted): string[] => {
   const { critical, data } = significance;
+  const measured = `Critical pairs: ${critical.pairs.map((pair) => pair.join(' and ')).join(', ')}. Significance was measured on ${critical.objects} objects of these classes in ${data.pictures} pictures of ${data.split}`;
+  if (evidence.kind === 'teacher') {
+    return ['<h2>1. What the model confuses</h2>', paragraph(`${measured}.`)];
+  }
+  const { before, after, pictures, split } = evidence.comparison;
   return [
     '<h2>1. What the model confuses</h2>',
     paragraph(
-      `Critical pairs: ${critical.pairs.map((pair) => pair.join(' and ')).join(', ')}. Significance was measured on ${critical.objects} objects of these classes in ${data.pictures} pictures of ${data.split}; the matrices are those of ${comparison.pictures} pictures of ${comparison.split}, which nothing was tuned on.`,
+      `${measured}; the matrices are those of ${pictures} pictures of ${split}, which nothing was tuned on.`,
     ),
     '<div class="pair">',
-    picture(drawConfusion(comparison.before.confusion, 'before')),
-    picture(drawConfusion(comparison.after.confusion, 'after')),
+    picture(drawConfusion(before.confusion, 'before')),
+    picture(drawConfusion(after.confusion, 'after')),
     '</div>',
   ];
 };
 
 const significanceSection = ({ significance }: Adapted): string[] => {
   const trust = (['2', '4', '8'] as const).flatMap((bits) => {
-    const value = significance.reliability.weights[bits]?.divergence;
+    const value = significance.reliability.weights[bits]?.robust;
     return value === undefined || value === null ? [] : [`${value.toFixed(2)} at ${bits} bits`];
   });
   return [
@@ -66,9 +72,10 @@ const significanceSection = ({ significance }: Adapted): string[] => {
   ];
 };
 
-const allocationSection = ({ met, problem, front, manifest }: Adapted): string[] => {
+const allocationSection = ({ allocated: met, components, front, artifact }: Adapted): string[] => {
+  const { manifest } = artifact;
   const shares = new Map<number, number>();
-  for (const component of problem.components) {
+  for (const component of components) {
     const bits = met.allocation.components[component.name]?.bits;
     if (typeof bits === 'number') {
       shares.set(bits, (shares.get(bits) ?? 0) + component.weightBytes / 4);
@@ -87,7 +94,7 @@ const allocationSection = ({ met, problem, front, manifest }: Adapted): string[]
           `${figure((100 * count) / weights, 1)} %`,
         ]),
     ),
-    picture(drawAllocation(problem.components, met.allocation, `${manifest.name}: bits of each layer`)),
+    picture(drawAllocation(components, met.allocation, `${manifest.name}: bits of each layer`)),
     paragraph('Damage over the size of the file, everything that is possible:', 'note'),
     picture(
       plotFront(front, 'what a budget buys', {
@@ -99,8 +106,44 @@ const allocationSection = ({ met, problem, front, manifest }: Adapted): string[]
   ];
 };
 
-const outcomeSection = (parent: Artifact, { comparison, quantized, manifest, met }: Adapted): string[] => {
-  const { before, after, map50Change, map5095Change, criticalChange } = comparison;
+const change = (name: string, before: number, after: number, difference: Interval): string[] => [
+  name,
+  figure(before),
+  figure(after),
+  interval(difference),
+  verdict(difference),
+];
+
+const judgedRows = (evidence: Evidence): string[][] => {
+  if (evidence.kind === 'teacher') {
+    const { frames, objects, before, after, change: difference } = evidence.agreement;
+    return [
+      change(
+        `agreement with the FP32 model (${objects} objects in ${frames} frames)`,
+        before,
+        after,
+        difference,
+      ),
+    ];
+  }
+  const { before, after, map50Change, map5095Change, criticalChange } = evidence.comparison;
+  return [
+    change('mAP50', before.map50, after.map50, map50Change),
+    change('mAP50-95', before.map5095, after.map5095, map5095Change),
+    change(
+      `critical accuracy (${before.criticalObjects} and ${after.criticalObjects} objects)`,
+      before.criticalAccuracy,
+      after.criticalAccuracy,
+      criticalChange,
+    ),
+  ];
+};
+
+const outcomeSection = (
+  parent: Artifact,
+  { evidence, made: quantized, artifact, allocated: met }: Adapted,
+): string[] => {
+  const { manifest } = artifact;
   const { budget = {} } = manifest;
   const limits = [
     ...(budget.modelBytes === undefined
@@ -118,21 +161,7 @@ const outcomeSection = (parent: Artifact, { comparison, quantized, manifest, met
     table(
       ['', 'before', 'after', 'change (95 %)', ''],
       [
-        ['mAP50', figure(before.map50), figure(after.map50), interval(map50Change), verdict(map50Change)],
-        [
-          'mAP50-95',
-          figure(before.map5095),
-          figure(after.map5095),
-          interval(map5095Change),
-          verdict(map5095Change),
-        ],
-        [
-          `critical accuracy (${before.criticalObjects} and ${after.criticalObjects} objects)`,
-          figure(before.criticalAccuracy),
-          figure(after.criticalAccuracy),
-          interval(criticalChange),
-          verdict(criticalChange),
-        ],
+        ...judgedRows(evidence),
         [
           'file, bytes',
           String(parent.manifest.modelBytes),
@@ -155,7 +184,7 @@ const outcomeSection = (parent: Artifact, { comparison, quantized, manifest, met
 
 /** A self-contained page: no script, nothing that is fetched. */
 export const adaptationReport = (parent: Artifact, adapted: Adapted): string => {
-  const { manifest } = adapted;
+  const { manifest } = adapted.artifact;
   const title = `${parent.manifest.name}, adapted to what it confuses`;
   return [
     '<!doctype html>',

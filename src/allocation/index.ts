@@ -28,12 +28,26 @@ export {
 export { type ComponentDamage, type Damage, weightDamage } from './damage/damage.js';
 export { missingWidths } from './damage/measures.js';
 export { type Objective, type ObjectiveName, objectiveOf, OBJECTIVES } from './damage/objectives.js';
-export { SEMANTIC_WEIGHTS, semanticDamage, type SemanticWeights } from './damage/semantic.js';
+export {
+  type Prices,
+  SEMANTIC_WEIGHTS,
+  semanticDamage,
+  semanticPrices,
+  type SemanticWeights,
+} from './damage/semantic.js';
+export {
+  allocateFilters,
+  type FilterAllocation,
+  type FilterBudget,
+  type FilterOptions,
+} from './filters/allocate-filters.js';
+export { filterComponents, filterDamage } from './filters/filters.js';
 export { type FrontOptions, frontOf, type FrontPoint } from './front/front.js';
 export { plotFront, type PlotMark } from './front/plot.js';
 export {
   type At,
-  type MeasurePair,
+  interactionOf,
+  type MeasurePairs,
   pairsToMeasure,
   type Repaired,
   repairInteractions,

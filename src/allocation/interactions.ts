@@ -1,5 +1,7 @@
 // Components that cost more, or less, together than each alone: which pairs to measure, and the allocation that knows of them.
 import type { Allocation, BitWidth } from '../quantization/index.js';
+import type { MeasuredBits, PairEffects } from '../significance/index.js';
+import type { Prices } from './damage/semantic.js';
 import { type Budget, type Interaction, type Problem } from './solver/problem.js';
 import type { SolveOptions } from './solver/program.js';
 import { type Solved, solveLayers } from './solver/solve.js';
@@ -7,21 +9,43 @@ import { type Solved, solveLayers } from './solver/solve.js';
 /** A component at a bit-width. */
 export interface At {
   readonly component: string;
-  readonly bits: BitWidth;
+  readonly bits: MeasuredBits;
 }
 
 /**
- * What two components cost together beyond the sum of what each costs alone, in the unit of the problem's damage: both are
- * quantized, everything else is FP32.
+ * What the components of each pair cost together beyond the sum of what each costs alone, in the unit of the problem's damage: both
+ * are quantized, everything else is FP32. One number for each pair.
  */
-export type MeasurePair = (a: At, b: At) => Promise<number>;
+export type MeasurePairs = (pairs: readonly (readonly [At, At])[]) => Promise<readonly number[]>;
+
+/** What a pair costs beyond the sum, at the prices of the damage that it is added to. */
+export const interactionOf = (
+  prices: Prices,
+  [a, b]: readonly [At, At],
+  { first, second, both }: PairEffects,
+): number => {
+  const [own, other] = [prices(a.bits), prices(b.bits)];
+  return (['divergence', 'objectness', 'box', 'others'] as const).reduce(
+    (sum, effect) =>
+      sum + ((own[effect] + other[effect]) / 2) * (both[effect] - first[effect] - second[effect]),
+    0,
+  );
+};
+
+const isMeasured = (bits: BitWidth): bits is MeasuredBits => bits !== 32;
 
 /** The components that cost an allocation most, as pairs; `count` components make count * (count - 1) / 2 of them. */
-export const pairsToMeasure = ({ damage }: Problem, allocation: Allocation, count: number): [At, At][] => {
+export const pairsToMeasure = (
+  { damage }: Problem,
+  allocation: Allocation,
+  count: number,
+  widths: readonly BitWidth[] = [2, 4, 8],
+): [At, At][] => {
   const costly = damage
     .flatMap(({ name, weights }): (At & { readonly cost: number })[] => {
       const bits = allocation.components[name]?.bits;
-      return typeof bits === 'number' ? [{ component: name, bits, cost: weights[bits] }] : [];
+      if (typeof bits !== 'number' || !isMeasured(bits) || !widths.includes(bits)) return [];
+      return [{ component: name, bits, cost: weights[bits] }];
     })
     .filter(({ cost }) => cost > 0)
     .sort((a, b) => b.cost - a.cost)
@@ -30,8 +54,16 @@ export const pairsToMeasure = ({ damage }: Problem, allocation: Allocation, coun
   return costly.flatMap((a, i) => costly.slice(i + 1).map((b): [At, At] => [a, b]));
 };
 
+const keyOf = (a: At, b: At): string =>
+  JSON.stringify([
+    [a.component, b.component],
+    [a.bits, b.bits],
+  ]);
+
 export interface RepairOptions extends SolveOptions {
-  readonly measure: MeasurePair;
+  readonly measure: MeasurePairs;
+  /** Bit-widths that can be measured (default 2, 4 and 8). */
+  readonly widths?: readonly BitWidth[];
   /** Components whose pairs are looked at in each round (default 8). */
   readonly components?: number;
   /** Most rounds (default 3): another allocation has other pairs. */
@@ -54,7 +86,7 @@ export const repairInteractions = async (
   budget: Budget,
   options: RepairOptions,
 ): Promise<Repaired | undefined> => {
-  const { measure, components = 8, rounds = 3, signal } = options;
+  const { measure, widths, components = 8, rounds = 3, signal } = options;
   const known = new Map<string, Interaction>(
     (problem.interactions ?? []).map((interaction) => [
       JSON.stringify([interaction.components, interaction.bits]),
@@ -64,17 +96,19 @@ export const repairInteractions = async (
   let current = problem;
   let solved = await solveLayers(current, budget, options);
   for (let round = 0; round < rounds && solved !== undefined; round++) {
-    let fresh = 0;
-    for (const [a, b] of pairsToMeasure(problem, solved.allocation, components)) {
-      signal?.throwIfAborted();
-      const names: [string, string] = [a.component, b.component];
-      const bits: [BitWidth, BitWidth] = [a.bits, b.bits];
-      const key = JSON.stringify([names, bits]);
-      if (known.has(key) || known.has(JSON.stringify([names.toReversed(), bits.toReversed()]))) continue;
-      known.set(key, { components: names, bits, damage: await measure(a, b) });
-      fresh++;
+    signal?.throwIfAborted();
+    const pairs = pairsToMeasure(problem, solved.allocation, components, widths).filter(
+      ([a, b]) => !known.has(keyOf(a, b)) && !known.has(keyOf(b, a)),
+    );
+    if (pairs.length === 0) break;
+    const costs = await measure(pairs);
+    for (const [index, [a, b]] of pairs.entries()) {
+      known.set(keyOf(a, b), {
+        components: [a.component, b.component],
+        bits: [a.bits, b.bits],
+        damage: costs[index] ?? 0,
+      });
     }
-    if (fresh === 0) break;
     current = { ...problem, interactions: [...known.values()] };
     solved = await solveLayers(current, budget, options);
   }

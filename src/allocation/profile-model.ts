@@ -13,7 +13,8 @@ import { median } from '../system/index.js';
 import type { CostBasis } from './cost.js';
 import { profileDevice, temperature } from './device.js';
 import type { Plan, Region } from './network.js';
-import { firstFeed, type MeasureOptions, type Measured, measurePlans, type Sample } from './profiler.js';
+import { type MeasureOptions, type Measured, measurePlans } from './profiler.js';
+import type { Sample } from './plan-meter.js';
 import { type Profile, profileSchema } from './profile.js';
 import { inTurns, pairedRatios, Stopwatch } from './stopwatch.js';
 import { makeVariants, type Variants } from './variants.js';
@@ -42,6 +43,12 @@ interface Kernels {
   readonly kernels: Profile['kernels'];
   readonly session: SessionOptions;
 }
+
+/** One feed of a source. Throws `INTERNAL` where there is none. */
+const firstFeed = async (feeds: FeedSource): Promise<Tensors> => {
+  for await (const feed of feeds()) return feed;
+  throw new BitlaneError('INTERNAL', 'there is nothing to run the model on');
+};
 
 /** 8-bit weights where they are exact; else 7-bit ones or exact kernels, whichever is faster on the whole model. */
 const decideKernels = async (

@@ -1,7 +1,7 @@
 // Measures a model on this device: both uniform precisions, random plans, a cost model over them, and the best plan, measured whole.
 import { BitlaneError } from '../errors.js';
 import type { Model } from '../onnx/index.js';
-import { type Execution, type FeedSource } from '../quantization/index.js';
+import type { Execution } from '../quantization/index.js';
 import type { SessionOptions, Tensors } from '../runtime/index.js';
 import { median } from '../system/index.js';
 import {
@@ -16,20 +16,11 @@ import {
 } from './cost.js';
 import { profileKernels, timesByNode } from './kernels.js';
 import type { Plan } from './network.js';
+import { isQuiet, PlanMeter, ratioOf, type Sample } from './plan-meter.js';
 import { randomPlan } from './random.js';
 import { searchPlans } from './search.js';
-import { type Contender, inTurns, pairedRatios, Stopwatch, type TurnsOptions } from './stopwatch.js';
+import { inTurns, pairedRatios, Stopwatch } from './stopwatch.js';
 import type { Variants } from './variants.js';
-
-/** One plan, measured in turns with both uniform models. */
-export interface Sample {
-  readonly plan: Plan;
-  readonly times: readonly number[];
-  readonly fp32: readonly number[];
-  readonly int8: readonly number[];
-  /** How far the uniform models were from their usual relation meanwhile. */
-  readonly disturbance: number;
-}
 
 export interface MeasureOptions {
   readonly threads: number;
@@ -73,15 +64,10 @@ export interface Best {
 const KERNEL_RUNS = 30;
 /** Folding must save this share of the time. */
 const FOLDING_GAIN = 0.005;
-/** The uniform models' relation is that of a quiet machine within this; a plan that met another is measured again. */
-const QUIET = 0.035;
-const AGAIN = 2;
 const PUT_OFF = 2;
 /** Shares of the time at which steps end. */
 const UNTIL_PLANS = 0.6;
 const UNTIL_CANDIDATES = 0.83;
-/** Rounds of a random plan: many plans measured well enough tell more than a few measured well. */
-const RANDOM: TurnsOptions = { least: 9, most: 17, tolerance: 0.01 };
 const SEARCHES = 3;
 const CANDIDATES = 4;
 const FINALISTS = 3;
@@ -96,8 +82,6 @@ interface RandomSamples {
   readonly disturbed: number;
 }
 
-const ratioOf = ({ times, fp32 }: Sample): number => median(pairedRatios(times, fp32));
-
 /** The measurement of one model, step by step. */
 class Profiler {
   readonly #variants: Variants;
@@ -106,8 +90,6 @@ class Profiler {
   readonly #stopwatch: Stopwatch;
   readonly #started = performance.now();
   readonly #samples: Sample[] = [];
-  /** int8 over fp32, of every measurement. */
-  readonly #relations: number[] = [];
 
   constructor(variants: Variants, feed: Tensors, options: MeasureOptions) {
     this.#variants = variants;
@@ -140,14 +122,22 @@ class Profiler {
       const first = await inTurns(contenders, { tolerance: 0.004 });
       const [fp32Ms, int8Ms] = [median(first[0] ?? []), median(first[1] ?? [])];
       const int8Ratio = median(pairedRatios(first[1] ?? [], first[0] ?? []));
-      this.#relations.push(int8Ratio);
+      const meter = new PlanMeter({
+        variants,
+        stopwatch: this.#stopwatch,
+        contenders,
+        relation: int8Ratio,
+        tick: () => this.#tick(),
+        isLate: () => this.#isPast(UNTIL_CANDIDATES),
+        isOver: () => this.#isPast(1),
+      });
       const complete = { ...basis, referenceMs: fp32Ms };
-      const random = await this.#randomPlans(variants, contenders, all);
+      const random = await this.#randomPlans(meter, all);
       const observe = (sample: Sample): Observation => this.#observe(complete, variants, sample);
       const [kept, held] = [random.fit.map(observe), random.test.map(observe)];
       const accuracy = accuracyOf(fitCost(kept), held);
       const observations = [...kept, ...held];
-      const cost = await this.#candidates(complete, variants, contenders, observations, [fp32, int8]);
+      const cost = await this.#candidates(complete, variants, meter, observations, [fp32, int8]);
       const best = await this.#final(variants, references, [fp32, int8]);
       return {
         basis: complete,
@@ -198,61 +188,8 @@ class Profiler {
     };
   }
 
-  /** Measures one plan in turns with both uniform models; again where the machine was not quiet. */
-  async #measure(
-    variants: Variants,
-    contenders: readonly Contender[],
-    plan: Plan,
-    turns: TurnsOptions = {},
-  ): Promise<Sample> {
-    const contender = await this.#stopwatch.contender(variants.bytes(plan));
-    let best: Sample | undefined;
-    try {
-      for (let attempt = 0; attempt < AGAIN; attempt++) {
-        this.#tick();
-        const [fp32 = [], int8 = [], times = []] = await inTurns([...contenders, contender], {
-          ...turns,
-          isOver: () => this.#isPast(1),
-        });
-        const relation = median(pairedRatios(int8, fp32));
-        this.#relations.push(relation);
-        const disturbance = Math.abs(relation / median(this.#relations) - 1);
-        if (best === undefined || disturbance < best.disturbance) {
-          best = { plan, times, fp32, int8, disturbance };
-        }
-        if (disturbance <= QUIET || this.#isPast(UNTIL_CANDIDATES)) break;
-      }
-    } finally {
-      await contender.release();
-    }
-    if (best === undefined) throw new BitlaneError('INTERNAL', 'a plan was not measured');
-    return best;
-  }
-
-  /** A plan opened twice: where memory lies matters, and one that tests the prediction is not to test that. */
-  async #measureTwice(variants: Variants, contenders: readonly Contender[], plan: Plan): Promise<Sample> {
-    const [a, b] = [
-      await this.#measure(variants, contenders, plan, RANDOM),
-      await this.#measure(variants, contenders, plan, RANDOM),
-    ];
-    if (Math.min(a.disturbance, b.disturbance) <= QUIET && Math.max(a.disturbance, b.disturbance) > QUIET) {
-      return a.disturbance < b.disturbance ? a : b;
-    }
-    return {
-      plan,
-      times: [...a.times, ...b.times],
-      fp32: [...a.fp32, ...b.fp32],
-      int8: [...a.int8, ...b.int8],
-      disturbance: Math.max(a.disturbance, b.disturbance),
-    };
-  }
-
   /** Random plans to fit to, and those that test the fit. One that met a machine that was not quiet is put off. */
-  async #randomPlans(
-    variants: Variants,
-    contenders: readonly Contender[],
-    regions: number,
-  ): Promise<RandomSamples> {
+  async #randomPlans(meter: PlanMeter, regions: number): Promise<RandomSamples> {
     const { plans = 80, heldOut = 20 } = this.#options;
     const queue = Array.from({ length: plans }, (_, number) => ({ number, again: 0 }));
     const fit: Sample[] = [];
@@ -263,10 +200,8 @@ class Profiler {
       const { number, again } = entry;
       const isTest = number % 3 === 2 && number < 3 * heldOut;
       const plan = randomPlan(regions, number);
-      const sample = isTest
-        ? await this.#measureTwice(variants, contenders, plan)
-        : await this.#measure(variants, contenders, plan, RANDOM);
-      if (sample.disturbance <= QUIET) (isTest ? test : fit).push(sample);
+      const sample = isTest ? await meter.measureTwice(plan) : await meter.measureRandom(plan);
+      if (isQuiet(sample)) (isTest ? test : fit).push(sample);
       else if (again < PUT_OFF) queue.push({ number, again: again + 1 });
       else disturbed++;
     }
@@ -288,14 +223,14 @@ class Profiler {
   async #candidates(
     basis: CostBasis,
     variants: Variants,
-    contenders: readonly Contender[],
+    meter: PlanMeter,
     observations: Observation[],
     uniform: readonly Plan[],
   ): Promise<CostModel> {
     const measured = new Set(this.#samples.map(({ plan }) => plan.join()));
     let cost = fitCost(observations);
     for (const plan of uniform) {
-      this.#samples.push(await this.#measure(variants, contenders, plan));
+      this.#samples.push(await meter.measure(plan));
       measured.add(plan.join());
     }
     for (let round = 0; round < SEARCHES && !this.#isPast(UNTIL_CANDIDATES); round++) {
@@ -310,9 +245,9 @@ class Profiler {
       const fresh = found.filter(({ plan }) => !measured.has(plan.join())).slice(0, CANDIDATES);
       for (const { plan } of fresh) {
         measured.add(plan.join());
-        const sample = await this.#measure(variants, contenders, plan);
+        const sample = await meter.measure(plan);
         this.#samples.push(sample);
-        if (sample.disturbance <= QUIET) observations.push(this.#observe(basis, variants, sample));
+        if (isQuiet(sample)) observations.push(this.#observe(basis, variants, sample));
       }
       cost = fitCost(observations);
     }
@@ -357,12 +292,6 @@ class Profiler {
     return { plan, against, latencyRatio: 1, fp32Ratio: Math.min(1, int8Ratio), rounds: base.length };
   }
 }
-
-/** One feed of a source. Throws `INTERNAL` where there is none. */
-export const firstFeed = async (feeds: FeedSource): Promise<Tensors> => {
-  for await (const feed of feeds()) return feed;
-  throw new BitlaneError('INTERNAL', 'there is nothing to run the model on');
-};
 
 /**
  * Measures plans of a model. Blocks the thread while it runs; nothing else should run on the machine.

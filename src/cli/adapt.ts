@@ -1,10 +1,15 @@
 // `bitlane adapt`: from what a model confuses on labelled pictures to an artifact that keeps its bits for that, in one go.
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   type Adapted,
   adaptationReport,
   adaptModel,
   type AdaptStep,
+  artifactMeasure,
+  Checkpoints,
+  type Comparison,
   type Labelled,
 } from '../adaptation/index.js';
 import { OBJECTIVES } from '../allocation/index.js';
@@ -21,7 +26,7 @@ import { integersSaturate } from '../quantization/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
 import { parseCosts, parsePairs, usualProcesses } from '../significance/index.js';
 import { writeFileAtomic } from '../system/index.js';
-import { artifactMeasure } from './allocate-measure.js';
+import { addAdaptLoop } from './adapt-loop.js';
 import { type BudgetOptions, budgetOf, profileFor, withBudget } from './budget-options.js';
 import type { AddCommand } from './commands.js';
 import { install } from './install.js';
@@ -31,8 +36,8 @@ import { StepBars } from './step-bars.js';
 import { alignColumns, choice, numberOption } from './values.js';
 
 interface Options extends PlaceOptions, BudgetOptions {
-  readonly model: string;
-  readonly data: string;
+  readonly model?: string;
+  readonly data?: string;
   readonly split: string;
   readonly validateSplit: string;
   readonly limit?: string;
@@ -40,6 +45,7 @@ interface Options extends PlaceOptions, BudgetOptions {
   readonly costs?: string;
   readonly map?: string;
   readonly objective: string;
+  readonly pairsAmong?: string;
   readonly calibration?: string;
   readonly processes?: string;
   readonly cache?: string;
@@ -53,6 +59,7 @@ const UNITS: Readonly<Partial<Record<AdaptStep, string>>> = {
   'finding objects': 'pictures',
   rounding: 'layers',
   measuring: 'layers',
+  'measuring pairs': 'passes',
   'drawing the front': 'points',
   calibrating: 'pictures',
   'comparing layers': 'pictures',
@@ -73,8 +80,15 @@ interface Outcome {
   readonly notes: readonly string[];
 }
 
+/** This command judges by labels only. */
+const comparisonOf = ({ evidence }: Adapted): Comparison => {
+  if (evidence.kind === 'labels') return evidence.comparison;
+  throw new BitlaneError('INTERNAL', 'the candidate was not judged by labels');
+};
+
 const documentOf = ({ artifact, active, adapted, notes }: Outcome) => {
-  const { comparison, significance, met, quantized, manifest } = adapted;
+  const { significance, allocated: met, made: quantized } = adapted;
+  const comparison = comparisonOf(adapted);
   const { before, after, pictures, split, data } = comparison;
   const judged = ({ map50, map5095, criticalAccuracy, criticalObjects, confusion }: typeof before) => ({
     map50: finite(map50),
@@ -85,14 +99,15 @@ const documentOf = ({ artifact, active, adapted, notes }: Outcome) => {
   });
   return {
     id: artifact.id,
-    name: manifest.name,
+    name: artifact.manifest.name,
     model: artifact.modelPath,
     active,
-    parentId: manifest.parentId,
+    parentId: artifact.manifest.parentId,
     critical: significance.critical,
     reliability: significance.reliability,
-    budget: manifest.budget,
+    budget: artifact.manifest.budget,
     allocation: met.allocation,
+    interactions: adapted.interactions,
     damage: met.damage,
     gap: met.gap,
     measured: met.measured,
@@ -120,7 +135,9 @@ const change = ({ value, low, high }: Interval): string =>
   `${value >= 0 ? '+' : ''}${three(value)} (95 %: ${three(low)} to ${three(high)})`;
 
 const textOf = ({ artifact, active, adapted, notes }: Outcome, report: string | undefined): string => {
-  const { comparison, significance, quantized, manifest } = adapted;
+  const { significance, made: quantized } = adapted;
+  const comparison = comparisonOf(adapted);
+  const { manifest } = artifact;
   const { before, after, map50Change, map5095Change, criticalChange } = comparison;
   return [
     `${manifest.name} is artifact ${artifact.id.slice(0, 12)}${active ? ', and active' : ''}`,
@@ -161,20 +178,25 @@ const notesOf = (tuning: Labelled, validation: Labelled): string[] => {
   ];
 };
 
+const demanded = (option: string, value: string | undefined): string => {
+  if (value !== undefined) return value;
+  throw new BitlaneError('BAD_USAGE', `${option} is missing: an adaptation at hand needs --model and --data`);
+};
+
 export const addAdapt: AddCommand = (program, cli) => {
+  // What stands behind `adapt history` is that one's, though `adapt` itself has options of the same names.
+  program.enablePositionalOptions();
   const command = program
     .command('adapt')
+    .enablePositionalOptions()
     .description(
       'find what a model confuses, measure which layers tell it apart, give them the bits, within a budget; no fine-tuning',
     )
-    .requiredOption(
+    .option(
       '--model <model>',
       'an FP32 model: an artifact folder, an .onnx file with its manifest, or an installed id',
     )
-    .requiredOption(
-      '--data <data>',
-      'labelled pictures: a data.yaml, a COCO .json, or a folder that holds one',
-    );
+    .option('--data <data>', 'labelled pictures: a data.yaml, a COCO .json, or a folder that holds one');
   withBudget(command)
     .option('--split <split>', 'what it is tuned on: train, val or test', 'train')
     .option('--validate-split <split>', 'what it is judged on', 'val')
@@ -183,6 +205,10 @@ export const addAdapt: AddCommand = (program, cli) => {
     .option('--costs <costs>', 'what confusions cost, truth:predicted=cost,... (default 1 each)')
     .option('--map <map>', 'model-class=data-class,..., where names do not say it')
     .option('--objective <name>', `what counts as damage: ${OBJECTIVES.join(', ')}`, 'semantic')
+    .option(
+      '--pairs-among <n>',
+      'measure the n costliest layers in pairs, too, and solve with what they cost together (default: none)',
+    )
     .option('--calibration <n>', `calibration pictures (default ${CALIBRATION_PICTURES})`)
     .option('--processes <n>', 'processes that measure (default: one less than there are cores)')
     .option('--cache <dir>', 'where measurements are kept (default: ~/.cache/bitlane/significance)')
@@ -212,18 +238,25 @@ export const addAdapt: AddCommand = (program, cli) => {
           { ...whole, max: 256 },
           usualProcesses(),
         );
+        const [model, data] = [demanded('--model', options.model), demanded('--data', options.data)];
         const budget = budgetOf(options);
         const objective = choice('--objective', options.objective, OBJECTIVES);
+        const pairsAmong = numberOption(
+          '--pairs-among',
+          options.pairsAmong,
+          { min: 2, max: 32, integer: true },
+          undefined,
+        );
         const { out, report, name } = options;
         if (out !== undefined && statSync(out, { throwIfNoEntry: false }) !== undefined) {
           throw new BitlaneError('BAD_USAGE', `${out} is there already: an artifact goes into a new folder`);
         }
         const place = findPlace(options);
-        const parent = await resolveModel(options.model, place);
+        const parent = await resolveModel(model, place);
         const profile = await profileFor(options.profile, parent, budget);
         const overrides = parseClassOverrides(options.map ?? '');
         const labelled = (split: string, most: number | undefined): Labelled => {
-          const dataSet = openDataSet(options.data, { split, ...(most !== undefined && { limit: most }) });
+          const dataSet = openDataSet(data, { split, ...(most !== undefined && { limit: most }) });
           return { dataSet, map: mapClasses(parent.manifest.detector.classes, dataSet.classes, overrides) };
         };
         const tuning = labelled(options.split, limit);
@@ -232,14 +265,18 @@ export const addAdapt: AddCommand = (program, cli) => {
         const cache = cacheFolder(options.cache);
         mkdirSync(cache, { recursive: true });
         const bars = new StepBars<AdaptStep>(cli, UNITS);
+        const work = mkdtempSync(join(tmpdir(), 'bitlane-adapt-'));
         try {
           const adapted = await adaptModel(parent, {
+            folder: work,
+            checkpoints: new Checkpoints(join(work, 'steps'), {}),
             tuning,
-            validation,
+            judgedBy: { kind: 'labels', validation },
             ...(options.pairs !== undefined && { pairs: parsePairs(options.pairs, classes) }),
             ...(options.costs !== undefined && { costs: parseCosts(options.costs, classes) }),
             budget,
             objective,
+            ...(pairsAmong !== undefined && { pairsAmong }),
             ...(profile !== undefined && { profile }),
             measure: artifactMeasure(parent, { budget, profile, isRun: true, signal: cli.signal }),
             calibrationPictures,
@@ -251,8 +288,9 @@ export const addAdapt: AddCommand = (program, cli) => {
             onProgress: bars.show,
           });
           bars.stop();
-          const { bytes, manifest, quantized } = adapted;
-          const model = { bytes, manifest, inferenceMs: quantized.latency.ms };
+          const { modelPath, manifest } = adapted.artifact;
+          const bytes = readFileSync(modelPath);
+          const model = { bytes, manifest, inferenceMs: adapted.made.latency.ms };
           const { artifact, active, notices } =
             out === undefined
               ? await install(cli, place, model, options.state === undefined)
@@ -263,9 +301,11 @@ export const addAdapt: AddCommand = (program, cli) => {
           cli.print(documentOf(outcome), () => textOf(outcome, report));
         } finally {
           bars.stop();
+          rmSync(work, { recursive: true, force: true });
         }
       }),
     );
+  addAdaptLoop(command, cli);
 };
 
 const writeReport = (path: string, page: string): void => {

@@ -1,5 +1,5 @@
 // Asking the daemon of this device, where one runs.
-import { MODEL_INSTALL } from '../daemon/index.js';
+import { EXAMPLE_PICTURE, MODEL_INSTALL } from '../daemon/index.js';
 import { BitlaneError } from '../errors.js';
 import { callDaemon, type CommandName, type CommandResult, COMMANDS } from '../telemetry/index.js';
 import type { Cli } from './cli.js';
@@ -34,3 +34,13 @@ export const ask = async <N extends CommandName>(
 /** Asks the daemon to install a copy of an artifact folder. @returns whether one runs */
 export const askToInstall = async (cli: Cli, place: Place, folder: string): Promise<boolean> =>
   (await call(cli, place, MODEL_INSTALL.name, MODEL_INSTALL.timeoutMs, { folder })) !== undefined;
+
+/** Asks the daemon for a hard example with its picture; `undefined` when none runs. */
+export const askForExample = async (
+  cli: Cli,
+  place: Place,
+  example: string,
+): Promise<CommandResult<'examples/show'> | undefined> => {
+  const answer = await call(cli, place, EXAMPLE_PICTURE.name, EXAMPLE_PICTURE.timeoutMs, { example });
+  return answer === undefined ? undefined : EXAMPLE_PICTURE.response.parse(answer);
+};

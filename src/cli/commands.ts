@@ -5,6 +5,7 @@ import { addAdapt } from './adapt.js';
 import { addAllocate } from './allocate.js';
 import { addDoctor } from './doctor.js';
 import { addEval } from './eval.js';
+import { addExamples } from './examples.js';
 import { addFinetune } from './finetune.js';
 import { addModels } from './models.js';
 import { addProfile } from './profile.js';
@@ -29,5 +30,6 @@ export const COMMANDS: readonly AddCommand[] = [
   addFinetune,
   addTrain,
   addAdapt,
+  addExamples,
   addScene,
 ];

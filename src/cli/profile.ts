@@ -1,13 +1,13 @@
 // `bitlane profile`: what a model's precisions cost on this device, and its fastest plan.
 import { type Profile, profileModel, writeProfile } from '../allocation/index.js';
+import { detectorMemory } from '../detector/index.js';
 import { openDataSet } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
 import { type FeedSource, pictureFeeds } from '../quantization/index.js';
 import { type Artifact, type InputSpec, resolveModel } from '../registry/index.js';
-import { floatTensor } from '../runtime/index.js';
+import { noiseTensor } from '../runtime/index.js';
 import type { AddCommand } from './commands.js';
 import { findPlace, type PlaceOptions } from './place.js';
-import { detectorMemory } from './profile-memory.js';
 import { alignColumns, numberOption } from './values.js';
 
 interface Options extends PlaceOptions {
@@ -26,14 +26,13 @@ const SECONDS = 180;
 const noiseFeeds =
   ({ name, width, height, mean, scale }: InputSpec): FeedSource =>
   () => {
-    let state = 1;
     const plane = width * height;
-    const data = Float32Array.from({ length: 3 * plane }, (_, i) => {
-      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    const picture = noiseTensor([1, 3, height, width]);
+    picture.data.forEach((value, i) => {
       const channel = Math.floor(i / plane);
-      return ((state >>> 24) - (mean[channel] ?? 0)) * (scale[channel] ?? 1);
+      picture.data[i] = (value - (mean[channel] ?? 0)) * (scale[channel] ?? 1);
     });
-    return [{ [name]: floatTensor([1, 3, height, width], data) }];
+    return [{ [name]: picture }];
   };
 
 const feedsOf = ({ manifest }: Artifact, { data, split }: Options): FeedSource => {

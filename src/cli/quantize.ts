@@ -1,31 +1,27 @@
 // `bitlane quantize`: an artifact at a given allocation, with what it costs and what it is worth.
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { writeImported } from '../detector/index.js';
-import { BitlaneError, messageOf } from '../errors.js';
-import { type DataSet, describeDevice, openDataSet } from '../evaluation/index.js';
-import { readModel } from '../onnx/index.js';
+import { BitlaneError } from '../errors.js';
+import { openDataSet } from '../evaluation/index.js';
 import {
   type Allocation,
-  checkAllocation,
-  componentsOf,
-  edgedAllocation,
-  type Execution,
+  DEFAULT_RANGE_METHOD,
   integersSaturate,
-  parseAllocation,
-  prepareModel,
   quantizeArtifact,
-  type QuantizationReport,
+  RANGE_METHODS,
   type Rounding,
   type Step,
   validationOf,
 } from '../quantization/index.js';
-import { type Artifact, type Manifest, resolveModel } from '../registry/index.js';
+import { type Artifact, resolveModel } from '../registry/index.js';
+import { allocationOption, isWidth } from './allocation-option.js';
 import type { Cli } from './cli.js';
 import { install } from './install.js';
 import { findPlace } from './place.js';
+import { documentOf, type Made, notesOf, textOf } from './quantize-text.js';
 import { StepBars } from './step-bars.js';
-import { alignColumns, choice, numberOption } from './values.js';
+import { choice, numberOption } from './values.js';
 
 interface Options {
   readonly model: string;
@@ -35,6 +31,10 @@ interface Options {
   readonly pictures?: string;
   readonly execution?: string;
   readonly rounding?: string;
+  readonly activations?: string;
+  readonly ranges?: string;
+  readonly equalize?: boolean;
+  readonly biasCorrection?: boolean;
   readonly floatLayers?: string;
   readonly search: boolean;
   readonly validate?: readonly string[];
@@ -46,122 +46,14 @@ interface Options {
   readonly state?: string;
 }
 
-const WIDTHS = { '8': 8, '4': 4, '2': 2 } as const;
-const MAX_ALLOCATION_BYTES = 16 * 2 ** 20;
 const MAX_NAME = 128;
 
-const isWidth = (text: string): text is keyof typeof WIDTHS => Object.hasOwn(WIDTHS, text);
-
 const badUsage = (message: string): BitlaneError => new BitlaneError('BAD_USAGE', message);
-
-const allocationFile = (path: string): Allocation => {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found?.isFile() !== true) {
-    throw badUsage(`--bits takes 8, 4, 2 or an allocation file, and ${JSON.stringify(path)} is none of them`);
-  }
-  if (found.size > MAX_ALLOCATION_BYTES) {
-    throw badUsage(`--bits: ${path} is larger than ${MAX_ALLOCATION_BYTES} bytes`);
-  }
-  try {
-    return parseAllocation(readFileSync(path, 'utf8'), path);
-  } catch (error) {
-    if (error instanceof BitlaneError) throw error;
-    throw badUsage(`--bits: ${path} cannot be read: ${messageOf(error)}`);
-  }
-};
-
-const allocationFor = (artifact: Artifact, bits: string, execution: string | undefined): Allocation => {
-  const prepared = prepareModel(readModel(artifact.modelPath));
-  const components = componentsOf(prepared);
-  if (components.length === 0) {
-    throw new BitlaneError(
-      'BAD_MODEL',
-      `${artifact.manifest.name} has no layer with constant FP32 weights: there is nothing to quantize`,
-    );
-  }
-  if (isWidth(bits)) {
-    const runs: Execution = choice('--execution', execution ?? 'int8', ['int8', 'fp32']);
-    return edgedAllocation(prepared, WIDTHS[bits], runs);
-  }
-  if (execution !== undefined) {
-    throw badUsage('--execution goes with --bits 8, 4 or 2: an allocation file says it for every layer');
-  }
-  const allocation = allocationFile(bits);
-  checkAllocation(allocation, components);
-  return allocation;
-};
 
 const isLow = ({ components }: Allocation): boolean =>
   Object.values(components).some(({ bits }) =>
     (typeof bits === 'number' ? [bits] : bits).some((width) => width < 8),
   );
-
-interface Made {
-  readonly id: string;
-  readonly manifest: Manifest;
-  readonly path: string;
-  readonly active: boolean;
-  readonly report: QuantizationReport;
-  readonly notes: readonly string[];
-}
-
-/** JSON knows no infinity: a layer in which nothing differs has `null`. */
-const documentOf = ({ id, manifest, path, active, report, notes }: Made) => ({
-  id,
-  name: manifest.name,
-  model: path,
-  active,
-  parentId: manifest.parentId,
-  ...report,
-  layers: report.layers.map(({ component, sqnr }) => ({
-    component,
-    sqnr: Number.isFinite(sqnr) ? sqnr : null,
-  })),
-  calibration: manifest.calibration,
-  device: describeDevice(),
-  notes,
-});
-
-const MOST_SHOWN = 10;
-const figure = (value: number | null): string => (value === null ? '-' : value.toFixed(3));
-
-const textOf = ({ id, manifest, path, active, report, notes }: Made): string => {
-  const { latency, layers, validation } = report;
-  const worst = [...layers].sort((a, b) => a.sqnr - b.sqnr).slice(0, MOST_SHOWN);
-  return [
-    `${manifest.name} is artifact ${id.slice(0, 12)}${active ? ', and active' : ''}`,
-    `  ${path}`,
-    `  bytes    ${report.bytes}, ${figure(report.bytesRatio)} of the parent's; ${report.averageBits.toFixed(2)} bits a weight`,
-    ...(report.floatLayers.length + report.floatFunctions.length === 0
-      ? []
-      : [
-          `  in fp32  ${report.floatLayers.length} layers, and the functions of ${report.floatFunctions.length} more: found by trying`,
-        ]),
-    `  one run  ${latency.ms.toFixed(1)} ms, ${figure(latency.ratio.value)} of the parent's (95 %: ${figure(latency.ratio.low)} to ${figure(latency.ratio.high)}; ${latency.rounds} runs in turns, one thread, on ${describeDevice().name})`,
-    '',
-    ...alignColumns([
-      [`layers with the least signal to noise (of ${layers.length})`, 'dB'],
-      ...worst.map(({ component, sqnr }) => [component, sqnr.toFixed(1)]),
-    ]),
-    ...(validation.length === 0
-      ? []
-      : [
-          '',
-          ...alignColumns([
-            ['validation', 'pictures', 'mAP50', "parent's", 'drop', '95 %'],
-            ...validation.map(({ data, pictures, map50, parentMap50, map50Drop }) => [
-              data,
-              String(pictures),
-              figure(map50),
-              figure(parentMap50),
-              figure(map50Drop.value),
-              `${figure(map50Drop.low)} to ${figure(map50Drop.high)}`,
-            ]),
-          ]),
-        ]),
-    ...notes.map((note) => `note: ${note}`),
-  ].join('\n');
-};
 
 const UNITS: Readonly<Record<Step, string>> = {
   choosing: 'candidates',
@@ -197,6 +89,16 @@ export const addQuantize = (program: Command, cli: Cli): void => {
       'what kernels compute in: int8 (default) or fp32; with --bits 8, 4 or 2',
     )
     .option('--rounding <rounding>', 'nearest, or gptq (default where a layer has fewer than 8 bits)')
+    .option(
+      '--activations <kind>',
+      'static (default: ranges from the calibration pictures) or dynamic (from each picture as it runs; slower)',
+    )
+    .option(
+      '--ranges <method>',
+      `how static ranges are found where none are sought: ${RANGE_METHODS.join(', ')} (default ${DEFAULT_RANGE_METHOD})`,
+    )
+    .option('--equalize', 'even out the ranges of channels between layers first; for networks with ReLU')
+    .option('--bias-correction', 'let biases take back what rounding does to means (always so with gptq)')
     .option(
       '--float-layers <n>',
       'with --bits and int8: layers that may stay in fp32, sought where int8 hurts most (default 10)',
@@ -236,7 +138,18 @@ export const addQuantize = (program: Command, cli: Cli): void => {
           10,
         );
         // An allocation file says of every layer what it computes in.
-        const seek = options.search && isWidth(options.bits) && options.execution !== 'fp32';
+        const activations = choice('--activations', options.activations ?? 'static', ['static', 'dynamic']);
+        const seek =
+          options.search && isWidth(options.bits) && options.execution !== 'fp32' && activations === 'static';
+        const method =
+          options.ranges === undefined ? undefined : choice('--ranges', options.ranges, RANGE_METHODS);
+        if (method !== undefined && (seek || activations === 'dynamic')) {
+          throw badUsage(
+            seek
+              ? '--ranges goes with --no-search or an allocation file: a search finds the method itself'
+              : '--ranges goes with static activations: dynamic ones have no ranges',
+          );
+        }
         if (options.floatLayers !== undefined && !seek) {
           throw badUsage('--float-layers goes with --bits 8, 4 or 2, int8 execution and a search');
         }
@@ -253,7 +166,7 @@ export const addQuantize = (program: Command, cli: Cli): void => {
         }
         const place = findPlace(options);
         const parent = await resolveModel(options.model, place);
-        const allocation = allocationFor(parent, options.bits, options.execution);
+        const allocation = allocationOption('--bits', parent, options.bits, options.execution);
         const calibration = openDataSet(options.data, { split: options.split });
         const validation = (options.validate ?? []).map((path) =>
           validationOf(
@@ -270,6 +183,10 @@ export const addQuantize = (program: Command, cli: Cli): void => {
             validation,
             rounding: given ?? (isLow(allocation) ? 'gptq' : 'nearest'),
             reduceRange: await integersSaturate(),
+            activations,
+            ...(method !== undefined && { method }),
+            ...(options.equalize === true && { equalize: true }),
+            ...(options.biasCorrection === true && { biasCorrection: true }),
             ...(seek && { seek: { maxFloatLayers } }),
             ...(name !== undefined && { name }),
             signal: cli.signal,
@@ -297,19 +214,4 @@ export const addQuantize = (program: Command, cli: Cli): void => {
         }
       }),
     );
-};
-
-const notesOf = (
-  calibration: DataSet,
-  validation: readonly ReturnType<typeof validationOf>[],
-  pictures: number,
-): string[] => {
-  const { path, split, images } = calibration;
-  return [
-    ...(images.length < pictures ? [`${path} has ${images.length} pictures for calibration only`] : []),
-    ...(validation.some(({ dataSet }) => dataSet.path === path && dataSet.split === split)
-      ? ['validation on the pictures of calibration says too much good of the model']
-      : []),
-    ...validation.flatMap(({ dataSet, map }) => [...dataSet.notes, ...map.notes]),
-  ];
 };

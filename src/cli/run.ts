@@ -2,6 +2,7 @@
 import { loadConfig } from '../config/index.js';
 import { Daemon, type DaemonProgress } from '../daemon/index.js';
 import { RootLog } from '../system/index.js';
+import { brokerOf } from '../telemetry/index.js';
 import type { AddCommand } from './commands.js';
 import { DEFAULT_CONFIG } from './place.js';
 
@@ -51,7 +52,9 @@ export const addRun: AddCommand = (program, cli) => {
             shown = setInterval(() => {
               const progress = daemon.progress();
               if (progress !== undefined)
-                process.stderr.write(`\r\x1b[K${line(progress, local.config.mqtt.url !== undefined)}`);
+                process.stderr.write(
+                  `\r\x1b[K${line(progress, brokerOf(local.config.mqtt).url !== undefined)}`,
+                );
             }, SHOW_EVERY_MS);
           }
           const ended = daemon.ended.then(() => true);

@@ -13,6 +13,8 @@ export type ConfigPart =
   | 'tracking'
   | 'counting'
   | 'masks'
+  | 'examples'
+  | 'adaptation'
   | 'mqtt'
   | 'telemetry'
   | 'remote';
@@ -41,6 +43,9 @@ const PARTS: Readonly<Record<keyof Config, ConfigPart | 'restart'>> = {
   zones: 'counting',
   counting: 'counting',
   masks: 'masks',
+  examples: 'examples',
+  confusions: 'examples',
+  adaptation: 'adaptation',
   mqtt: 'mqtt',
   telemetry: 'telemetry',
   remote: 'remote',
@@ -49,6 +54,7 @@ const PARTS: Readonly<Record<keyof Config, ConfigPart | 'restart'>> = {
 /** Below parts that are otherwise taken up while running. */
 const RESTART: ReadonlySet<string> = new Set([
   'mqtt.root',
+  'mqtt.embeddedPort',
   'telemetry.outboxMaxRows',
   'telemetry.outboxMaxBytes',
 ]);

@@ -2,15 +2,26 @@
 import { z } from 'zod';
 import { artifactIdSchema } from '../registry/index.js';
 import { LOG_LEVELS } from '../system/index.js';
+import { adaptationSchema } from './schema/adaptation.js';
 import { cameraSchema } from './schema/camera.js';
 import { detectorSchema, swapSchema } from './schema/detection.js';
+import { confusionsSchema, examplesSchema } from './schema/examples.js';
 import { mqttSchema, telemetrySchema } from './schema/mqtt.js';
 import { remoteSchema } from './schema/remote.js';
 import { countingSchema, lineSchema, maskSchema, trackingSchema, zoneSchema } from './schema/road.js';
 import { filePath, slug, uniqueNames } from './schema/values.js';
 
+export { type AdaptationConfig, adaptationSchema } from './schema/adaptation.js';
 export { type CameraConfig, type CameraConfigOf, cameraSchema } from './schema/camera.js';
 export { detectorSchema, swapSchema } from './schema/detection.js';
+export {
+  type ConfusionsConfig,
+  confusionsSchema,
+  type ExamplesConfig,
+  examplesSchema,
+  REASONS,
+  SOURCES,
+} from './schema/examples.js';
 export { type MqttConfig, mqttSchema, type TelemetryConfig, telemetrySchema } from './schema/mqtt.js';
 export { REMOTE_ALLOWED, remoteSchema } from './schema/remote.js';
 export {
@@ -59,6 +70,9 @@ export const configSchema = z.strictObject({
     .default([])
     .refine(uniqueNames, 'must not use a name twice')
     .describe('privacy: blacked out in every picture that is stored or sent'),
+  examples: examplesSchema.prefault({}),
+  confusions: confusionsSchema.prefault({}),
+  adaptation: adaptationSchema.prefault({}),
   mqtt: mqttSchema.prefault({}),
   telemetry: telemetrySchema.prefault({}),
   remote: remoteSchema.prefault({}),

@@ -17,6 +17,8 @@ const ORDER: readonly ConfigPart[] = [
   'tracking',
   'counting',
   'masks',
+  'examples',
+  'adaptation',
   'telemetry',
   'info',
   'remote',

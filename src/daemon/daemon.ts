@@ -1,6 +1,8 @@
 // The daemon: wires camera, detector, road and telemetry, and owns their start and stop.
 import { join } from 'node:path';
+import { AdaptationService } from '../adaptation/index.js';
 import { type Config, loadConfig, type LocalConfig } from '../config/index.js';
+import { criticalPairs } from '../examples/index.js';
 import type { FeedCounters, FrameResult } from '../detector/index.js';
 import { messageOf } from '../errors.js';
 import { Registry } from '../registry/index.js';
@@ -11,12 +13,15 @@ import {
   ConfigTwin,
   ControlServer,
   type DesiredChange,
+  EmbeddedBroker,
   Telemetry,
 } from '../telemetry/index.js';
 import type { CountRow } from '../tracking/index.js';
 import type { Frame } from '../vision/index.js';
 import { Changes } from './changes.js';
+import { addAdaptCommands } from './adapt-commands.js';
 import { addCommands } from './commands.js';
+import { Examples } from './examples.js';
 import { Eye } from './eye.js';
 import { HealthProbe } from './health.js';
 import { LatencyWindow, Rate } from './latency.js';
@@ -25,6 +30,7 @@ import { ModelService } from './models.js';
 import { Reporter } from './reporter.js';
 import { Road } from './road.js';
 import { takersOf } from './takers.js';
+import { Teacher } from './teacher.js';
 import { Undo } from './undo.js';
 import { Watchdog } from './watchdog.js';
 
@@ -183,14 +189,25 @@ export class Daemon {
 
     const parts = this.#wire(store, boot.id, twin, commands);
     this.#parts = parts;
+    const { embeddedPort } = this.#config.mqtt;
+    if (embeddedPort !== undefined) {
+      const broker = new EmbeddedBroker(embeddedPort, rootLog.part('broker'));
+      broker.start();
+      this.#undo.add('broker', () => broker.stop());
+    }
     await parts.telemetry.start();
     this.#undo.add('telemetry', () => parts.telemetry.stop());
+    parts.examples.start();
+    this.#undo.add('examples', () => parts.examples.stop());
     parts.road.start();
     this.#undo.add('road', () => parts.road.stop());
+    this.#undo.add('teacher', () => parts.teacher.stop());
     await parts.models.start();
     this.#undo.add('models', () => parts.models.stop());
     parts.probe.start();
     this.#undo.add('probe', () => parts.probe.stop());
+    parts.loop.start();
+    this.#undo.add('loop', () => parts.loop.stop());
     parts.reporter.start();
     this.#undo.add('reports', () => parts.reporter.stop());
     parts.eye.start();
@@ -216,14 +233,46 @@ export class Daemon {
     });
     const models = new ModelService({ registry: this.#registry, config, log: rootLog.part('detector') });
     const eye = new Eye(config.camera, rootLog.part('camera'));
+    const examples = new Examples({
+      config,
+      store,
+      telemetry,
+      bootId,
+      log: rootLog.part('examples'),
+    });
+    const teacher = new Teacher({
+      registry: this.#registry,
+      config: () => this.#config,
+      isFree: () => models.status === 'serving',
+      hear: (frame, serving, word) => examples.keeper.hear(frame, serving, word),
+      log: rootLog.part('teacher'),
+    });
     const road = new Road({
       config,
       store: store.keyValue,
       lastSeq: () => store.outbox.lastSeq,
       outlet: telemetry,
       log: rootLog.part('road'),
+      watcher: {
+        seen: (result, classes, tracks) => examples.seen(result, classes, tracks),
+        finished: (tracks) => {
+          examples.finished(tracks);
+          for (const track of tracks) this.#parts?.loop.track(track);
+        },
+      },
     });
     const probe = new HealthProbe(config.stateDir);
+    const loop = new AdaptationService({
+      stateDir: config.stateDir,
+      config: () => this.#config,
+      registry: this.#registry,
+      serving: models,
+      store,
+      critical: () => (examples.confusions === undefined ? [] : criticalPairs(examples.confusions)),
+      agreement: (model) => examples.agreementWithTeacher(model),
+      throttled: () => probe.isThrottled(),
+      log: rootLog.part('adaptation'),
+    });
     const reporter = new Reporter({
       telemetry,
       models,
@@ -231,11 +280,15 @@ export class Daemon {
       eye,
       probe,
       store,
+      examples: examples.keeper,
       latency: this.#latency,
       startedMs: this.#startedMs,
       config: () => this.#config,
     });
-    const changes = new Changes(takersOf({ telemetry, models, eye, road, rootLog }), rootLog.part('config'));
+    const changes = new Changes(
+      takersOf({ telemetry, models, eye, road, examples, rootLog }),
+      rootLog.part('config'),
+    );
     telemetry.on('desired', (change) => {
       if (this.#parts !== undefined) void this.#takeUp(this.#parts, change);
     });
@@ -257,14 +310,36 @@ export class Daemon {
       this.#watchdog.inference();
       this.#options.observer?.result?.(result);
       road.see(result, classes);
+      loop.result(result);
+      teacher.offer(result, classes);
     });
+    loop.on('state', (state) => telemetry.publishState('adapt/state', state));
+    loop.on('event', (event) =>
+      telemetry.enqueue('event/model', { ...event, generation: models.generations }),
+    );
     models.on('step', (step) => {
       telemetry.enqueue('event/model', step);
+      loop.step(step);
       if (step.step === 'warm') this.#watchdog.tellReady('watching the road');
       reporter.modelSoon();
     });
+    examples.addCommands(commands, () => models.artifact?.manifest.detector.classes);
     addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
-    return { telemetry, models, eye, road, changes, probe, reporter, twin, shown: new Rate() };
+    addAdaptCommands(commands, loop);
+    return {
+      telemetry,
+      models,
+      loop,
+      eye,
+      road,
+      examples,
+      teacher,
+      changes,
+      probe,
+      reporter,
+      twin,
+      shown: new Rate(),
+    };
   }
 
   async #takeUp(parts: Parts, change: DesiredChange): Promise<void> {
@@ -283,8 +358,11 @@ export class Daemon {
 interface Parts {
   readonly telemetry: Telemetry;
   readonly models: ModelService;
+  readonly loop: AdaptationService;
   readonly eye: Eye;
   readonly road: Road;
+  readonly examples: Examples;
+  readonly teacher: Teacher;
   readonly changes: Changes;
   readonly probe: HealthProbe;
   readonly reporter: Reporter;

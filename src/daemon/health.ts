@@ -1,21 +1,15 @@
 // How the device is doing: temperature, throttling, memory, load, disk, processes, event-loop delay.
-import { readdir, readFile, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { mem } from 'systeminformation';
-import { runBounded } from '../system/index.js';
+import { namesIfThere, type ProcessHealth, readProcesses, runBounded, textIfThere } from '../system/index.js';
 
 /** What the Pi's firmware holds back; `since boot` flags stay set until the next boot. */
 export interface Throttling {
   readonly now: readonly string[];
   readonly sinceBoot: readonly string[];
-}
-
-export interface ProcessHealth {
-  readonly pid: number;
-  readonly name: string;
-  readonly rssBytes: number;
 }
 
 /** One look at the device. `null`: this device does not tell. */
@@ -40,6 +34,7 @@ export interface HealthSample {
 const THROTTLING_BITS = ['under-voltage', 'frequency capped', 'throttled', 'soft temperature limit'] as const;
 /** The kernel's timer fires this often; the histogram counts it in, so it is taken off again. */
 const RESOLUTION_MS = 10;
+const FIRMWARE_THROTTLED = '/sys/devices/platform/soc/soc:firmware/get_throttled';
 const VCGENCMD_DEADLINE_MS = 2_000;
 
 /** The flags of `vcgencmd get_throttled` (`throttled=0x50005`, or the bare number as the kernel shows it). */
@@ -52,62 +47,18 @@ export const parseThrottled = (text: string): Throttling | null => {
   return { now: at(0), sinceBoot: at(16) };
 };
 
-const readText = async (path: string): Promise<string | undefined> => {
-  try {
-    return await readFile(path, 'utf8');
-  } catch {
-    return undefined;
-  }
-};
-
-const readFolder = async (path: string): Promise<string[]> => {
-  try {
-    return await readdir(path);
-  } catch {
-    return [];
-  }
-};
-
 /** The hottest thermal zone, in degrees Celsius; `null` where there is none. `root` stands for `/` in tests. */
 export const readTemperature = async (root = '/'): Promise<number | null> => {
   const folder = join(root, 'sys/class/thermal');
-  const zones = (await readFolder(folder)).filter((name) => name.startsWith('thermal_zone'));
+  const zones = (await namesIfThere(folder)).filter((name) => name.startsWith('thermal_zone'));
   const values: number[] = [];
   for (const zone of zones) {
-    const text = await readText(join(folder, zone, 'temp'));
+    const text = await textIfThere(join(folder, zone, 'temp'));
     const value = text === undefined || !/^-?[0-9]+\s*$/.test(text) ? Number.NaN : Number(text) / 1000;
     // A sensor that is switched off shows absurd values.
     if (value > -60 && value < 150) values.push(value);
   }
   return values.length === 0 ? null : Math.max(...values);
-};
-
-/** Process `rootPid` and everything below it with their resident memory, from `/proc`. */
-export const readProcesses = async (rootPid: number, root = '/'): Promise<ProcessHealth[]> => {
-  const known = new Map<number, { parent: number; health: ProcessHealth }>();
-  for (const entry of await readFolder(join(root, 'proc'))) {
-    if (!/^[0-9]+$/.test(entry)) continue;
-    const status = await readText(join(root, 'proc', entry, 'status'));
-    if (status === undefined) continue;
-    const field = (name: string): string | undefined =>
-      new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1];
-    const rssKb = /^([0-9]+) kB$/.exec(field('VmRSS') ?? '')?.[1];
-    const pid = Number(entry);
-    const health = { pid, name: field('Name') ?? '', rssBytes: Number(rssKb ?? 0) * 1024 };
-    known.set(pid, { parent: Number(field('PPid') ?? 0), health });
-  }
-  const below = (pid: number): boolean => {
-    // Bounded, for a table that changed while it was read could hold a loop.
-    for (let at = pid, steps = 0; steps < 64; steps += 1) {
-      if (at === rootPid) return true;
-      const parent = known.get(at)?.parent;
-      if (parent === undefined || parent === 0) return false;
-      at = parent;
-    }
-    return false;
-  };
-  const own = [...known.values()].filter((entry) => below(entry.health.pid)).map((entry) => entry.health);
-  return own.sort((a, b) => Number(b.pid === rootPid) - Number(a.pid === rootPid) || a.pid - b.pid);
 };
 
 /**
@@ -171,7 +122,16 @@ export class HealthProbe {
     return figures;
   }
 
+  /** Whether heat or voltage holds the processor back now; `null` where the device does not tell. */
+  async isThrottled(): Promise<boolean | null> {
+    const found = await this.#throttling();
+    return found === null ? null : found.now.some((flag) => flag !== 'under-voltage');
+  }
+
   async #throttling(): Promise<Throttling | null> {
+    // Read from the kernel where it shows it: no process is started.
+    const text = await textIfThere(FIRMWARE_THROTTLED);
+    if (text !== undefined) return parseThrottled(text);
     if (!this.#vcgencmd) return null;
     const result = await runBounded('vcgencmd', ['get_throttled'], { deadlineMs: VCGENCMD_DEADLINE_MS });
     if (result.outcome === 'missing') this.#vcgencmd = false;

@@ -1,12 +1,15 @@
 // Which model serves: its start at boot, its restarts, swaps to another and the way back.
+import type { Demands, Deployed, DeployFigures } from '../adaptation/index.js';
 import type { Config } from '../config/index.js';
 import {
+  type CanaryFigures,
   createGeneration,
   DetectorFeed,
   type FeedCounters,
   type FrameResult,
   type Generation,
   keptClasses,
+  peakMemoryMb,
   type SwapEvent,
 } from '../detector/index.js';
 import { BitlaneError, messageOf } from '../errors.js';
@@ -14,6 +17,7 @@ import { type Artifact, FAILED_START_LIMIT, type Registry, type StartOutcome } f
 import { Backoff, Emitter, type Log } from '../system/index.js';
 import type { OutboxBody } from '../telemetry/index.js';
 import type { Frame } from '../vision/index.js';
+import { overBudget } from './demands.js';
 
 export type ModelStep = OutboxBody<'event/model'>;
 
@@ -168,6 +172,53 @@ export class ModelService extends Emitter<ModelEvents> {
     else await this.#swap(artifact);
   }
 
+  /** Swaps an installed artifact in where it shows what is demanded on live frames; the model before goes on serving otherwise. */
+  async deploy(id: string, demands: Demands): Promise<Deployed> {
+    let figures: DeployFigures | undefined;
+    let missed = false;
+    const look = (candidate: Generation, canary: CanaryFigures): string | undefined => {
+      figures = this.#figuresOf(candidate, canary);
+      const problem = overBudget(figures, demands);
+      missed = problem !== undefined;
+      return problem;
+    };
+    try {
+      this.#demandFree();
+      this.#tell('requested', id);
+      const artifact = await this.#registry.verify(id);
+      if (this.#feed.serving === undefined) {
+        throw new BitlaneError('SWAP_FAILED', 'no model serves: a candidate has nothing to be held against');
+      }
+      const { canaryFrames, minAgreement } = demands;
+      await this.#swap(artifact, {
+        look,
+        ...(canaryFrames !== undefined && { canaryFrames }),
+        ...(minAgreement !== undefined && { minAgreement }),
+      });
+      return { committed: true, ...(figures && { figures }) };
+    } catch (error) {
+      const busy = error instanceof BitlaneError && error.code === 'BUSY';
+      return { committed: false, reason: messageOf(error), busy, missed, ...(figures && { figures }) };
+    }
+  }
+
+  #figuresOf(
+    candidate: Generation,
+    { frames, candidate: own, serving, confident, found }: CanaryFigures,
+  ): DeployFigures {
+    const peaks = [candidate.pid, this.pid].map((pid) => (pid === undefined ? null : peakMemoryMb(pid)));
+    const [memoryMb = null, servingMb = null] = peaks;
+    return {
+      frames,
+      ...own,
+      servingP95Ms: serving.p95Ms,
+      agreement: confident === 0 ? null : found / confident,
+      memoryMb,
+      bothMb: memoryMb === null || servingMb === null ? null : memoryMb + servingMb,
+      modelBytes: this.#candidate?.manifest.modelBytes ?? 0,
+    };
+  }
+
   /** Swaps the previous artifact in, or the factory one where there is none. */
   async rollback(): Promise<void> {
     const { active, previous, factory } = this.#registry;
@@ -309,27 +360,38 @@ export class ModelService extends Emitter<ModelEvents> {
     this.#tell('committed', artifact.id);
   }
 
-  async #swap(artifact: Artifact): Promise<void> {
+  async #swap(
+    artifact: Artifact,
+    more: {
+      readonly canaryFrames?: number;
+      readonly minAgreement?: number;
+      readonly look?: (candidate: Generation, figures: CanaryFigures) => string | undefined;
+    } = {},
+  ): Promise<void> {
     this.#demandFree();
     const { swap } = this.#config;
     const isOther = artifact.id !== this.#artifact?.id;
     this.#candidate = artifact;
+    const generation = this.#create(artifact);
+    const check = (figures: CanaryFigures): string | undefined => more.look?.(generation, figures);
     try {
-      await this.#feed.swap(
-        this.#create(artifact),
-        {
-          frames: swap.canaryFrames,
-          timeoutMs: swap.canaryTimeoutMs,
-          maxLatencyRatio: swap.maxLatencyRatio,
-          minAgreement: swap.minAgreement,
-        },
-        isOther
-          ? {
-              commit: async () => void (await this.#registry.activate(artifact)),
-              undo: () => this.#registry.revert(),
-            }
-          : {},
-      );
+      const rules = {
+        frames: more.canaryFrames ?? swap.canaryFrames,
+        timeoutMs: swap.canaryTimeoutMs,
+        maxLatencyRatio: swap.maxLatencyRatio,
+        minAgreement: Math.max(swap.minAgreement, more.minAgreement ?? 0),
+      };
+      const hooks = isOther
+        ? {
+            check,
+            commit: async () => void (await this.#registry.activate(artifact)),
+            undo: () => this.#registry.revert(),
+          }
+        : {};
+      const before = this.#artifact;
+      if (swap.mode === 'side-by-side' || before === undefined)
+        await this.#feed.swap(generation, rules, hooks);
+      else await this.#feed.exchange(generation, () => this.#create(before), rules, hooks);
     } finally {
       this.#candidate = undefined;
     }

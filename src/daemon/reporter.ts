@@ -1,5 +1,6 @@
 // What the daemon tells of itself: `info`, `model/state` and, on its own rhythm, `health`.
 import type { Config } from '../config/index.js';
+import type { ExampleKeeper } from '../examples/index.js';
 import type { Registry } from '../registry/index.js';
 import type { Store } from '../store/index.js';
 import type { Telemetry } from '../telemetry/index.js';
@@ -19,6 +20,7 @@ export interface ReporterParts {
   readonly eye: Eye;
   readonly probe: HealthProbe;
   readonly store: Store;
+  readonly examples: ExampleKeeper;
   readonly latency: LatencyWindow;
   readonly startedMs: number;
   /** The configuration in force. */
@@ -80,7 +82,7 @@ export class Reporter {
   }
 
   async #health(): Promise<void> {
-    const { probe, models, eye, store, telemetry, latency, startedMs } = this.#parts;
+    const { probe, models, eye, store, telemetry, latency, startedMs, examples } = this.#parts;
     const sample = await probe.sample();
     if (this.#isStopped) return;
     this.#memoryMb = detectorMemoryMb(sample, models.pid);
@@ -95,6 +97,7 @@ export class Reporter {
         models,
         outbox: store.outbox.counters,
         telemetry: telemetry.counters,
+        examples,
       }),
     );
     this.model();

@@ -14,6 +14,7 @@ import {
   Tracker,
   type TrackerResult,
   type TrackerStats,
+  type TrackView,
 } from '../tracking/index.js';
 import { countsMessage, ENTERED, frameMessage, trackMessage } from './messages.js';
 
@@ -23,6 +24,13 @@ export interface Outlet {
   publishFrame(body: FrameBody): boolean;
 }
 
+/** Looks at what the road sees. */
+export interface RoadWatcher {
+  /** A detected frame, and its confirmed tracks. */
+  seen(result: FrameResult, classes: readonly string[], tracks: readonly TrackView[]): void;
+  finished(tracks: readonly FinishedTrack[]): void;
+}
+
 export interface RoadOptions {
   readonly config: Config;
   readonly store: KeyValue;
@@ -30,6 +38,7 @@ export interface RoadOptions {
   readonly lastSeq: () => number;
   readonly outlet: Outlet;
   readonly log: Log;
+  readonly watcher?: RoadWatcher;
 }
 
 const COUNTS_KEY = 'counts';
@@ -53,6 +62,7 @@ export class Road {
   readonly #lastSeq: () => number;
   readonly #outlet: Outlet;
   readonly #log: Log;
+  readonly #watcher: RoadWatcher | undefined;
   readonly #tracker: Tracker;
   readonly #lines: CountAggregator;
   /** Entries into zones, counted as crossings of a line with the zone's name. */
@@ -69,6 +79,7 @@ export class Road {
     this.#lastSeq = options.lastSeq;
     this.#outlet = options.outlet;
     this.#log = options.log;
+    this.#watcher = options.watcher;
     this.#config = options.config;
     const { tracking, lines, zones, counting } = options.config;
     this.#tracker = new Tracker({ tracking, lines, zones });
@@ -106,6 +117,7 @@ export class Road {
     this.#model = result.artifactId;
     this.#lastResultMs = performance.now();
     const seen = this.#tracker.update({ frame: result.frame, detections: result.detections, classes });
+    this.#watcher?.seen(result, classes, seen.tracks);
     this.#take(seen);
     if (this.#config.telemetry.frames) this.#outlet.publishFrame(frameMessage(result, classes, seen.tracks));
   }
@@ -166,6 +178,7 @@ export class Road {
     }
     if (crossings.length > 0) this.#dirty = true;
     for (const track of finished) this.#finish(track);
+    if (finished.length > 0) this.#watcher?.finished(finished);
   }
 
   #finish(track: FinishedTrack): void {

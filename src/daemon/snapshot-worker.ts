@@ -2,14 +2,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import sharp from 'sharp';
 import { messageOf } from '../errors.js';
-import { applyMasks, frameToRgb } from '../vision/index.js';
+import { maskedRgb } from '../vision/index.js';
 import type { SnapshotAnswer, SnapshotJob } from './snapshot.js';
 
 const { picture, masks, width, quality } = workerData as SnapshotJob;
 
 const make = async (): Promise<SnapshotAnswer> => {
   try {
-    const image = applyMasks(frameToRgb(picture), masks);
+    const image = maskedRgb(picture, masks);
     const { data, info } = await sharp(image.data, {
       raw: { width: image.width, height: image.height, channels: 3 },
     })

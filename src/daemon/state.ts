@@ -2,7 +2,8 @@
 import { cpus, totalmem } from 'node:os';
 import type { FrameSource } from '../camera/index.js';
 import type { Config } from '../config/index.js';
-import type { Registry } from '../registry/index.js';
+import type { ExampleKeeper } from '../examples/index.js';
+import type { Artifact, Registry } from '../registry/index.js';
 import type { OutboxCounters } from '../store/index.js';
 import { packageVersion } from '../system/index.js';
 import type { StateBody, TelemetryCounters } from '../telemetry/index.js';
@@ -35,6 +36,31 @@ export const infoState = (
   count_intervals: [...config.counting.intervals],
 });
 
+/** How many components have which bit-width; one of several counts as its widest. */
+const bitsOf = (artifact: Artifact): { readonly bits?: Record<string, number> } => {
+  const { allocation } = artifact.manifest;
+  if (allocation === undefined) return {};
+  const bits: Record<string, number> = {};
+  for (const entry of Object.values(allocation.components)) {
+    const widest = String(typeof entry.bits === 'number' ? entry.bits : Math.max(...entry.bits));
+    bits[widest] = (bits[widest] ?? 0) + 1;
+  }
+  return { bits };
+};
+
+const budgetOf = (artifact: Artifact | undefined): Pick<StateBody<'model/state'>, 'budget'> => {
+  const budget = artifact?.manifest.budget;
+  if (budget === undefined) return {};
+  const { latencyMs, modelBytes, memoryMb } = budget;
+  return {
+    budget: {
+      ...(latencyMs !== undefined && { latency_ms: latencyMs }),
+      ...(modelBytes !== undefined && { model_bytes: Math.floor(modelBytes) }),
+      ...(memoryMb !== undefined && { memory_mb: memoryMb }),
+    },
+  };
+};
+
 export const modelState = (
   models: ModelService,
   registry: Registry,
@@ -58,10 +84,12 @@ export const modelState = (
               height: artifact.manifest.detector.input.height,
             },
             classes: [...artifact.manifest.detector.classes],
+            ...bitsOf(artifact),
           },
     previous: registry.previous,
     factory: registry.factory,
     candidate: models.candidate?.id ?? null,
+    ...budgetOf(artifact),
     measured: {
       ...(p50 === null ? {} : { latency_p50_ms: tenth(p50) }),
       ...(p95 === null ? {} : { latency_p95_ms: tenth(p95) }),
@@ -80,6 +108,7 @@ export interface HealthParts {
   readonly models: ModelService;
   readonly outbox: OutboxCounters;
   readonly telemetry: TelemetryCounters;
+  readonly examples: ExampleKeeper;
 }
 
 /** Resident memory of the serving detector in MiB, where the sample has it. */
@@ -125,6 +154,7 @@ export const healthState = (parts: HealthParts): StateBody<'health'> => {
         ? null
         : { free_mb: mb(sample.disk.availableBytes), total_mb: mb(sample.disk.totalBytes) },
     load: sample.load.one,
+    examples: examplesHealth(parts.examples),
     outbox: {
       rows: outbox.rows,
       bytes: outbox.bytes,
@@ -133,4 +163,13 @@ export const healthState = (parts: HealthParts): StateBody<'health'> => {
       unsaved: outbox.unsaved,
     },
   };
+};
+
+const examplesHealth = ({
+  library,
+  counters: { found, dropped },
+}: ExampleKeeper): NonNullable<StateBody<'health'>['examples']> => {
+  const { examples: kept, bytes } = library.size;
+  const { passedOver, refusedByReserve, failed } = library.counters;
+  return { kept, bytes, found, dropped, passed_over: passedOver, refused: refusedByReserve + failed };
 };

@@ -2,6 +2,7 @@
 import type { RootLog } from '../system/index.js';
 import type { Telemetry } from '../telemetry/index.js';
 import type { Takers } from './changes.js';
+import type { Examples } from './examples.js';
 import type { Eye } from './eye.js';
 import type { ModelService } from './models.js';
 import type { Road } from './road.js';
@@ -11,10 +12,11 @@ export interface TakingParts {
   readonly models: ModelService;
   readonly eye: Eye;
   readonly road: Road;
+  readonly examples: Examples;
   readonly rootLog: RootLog;
 }
 
-export const takersOf = ({ telemetry, models, eye, road, rootLog }: TakingParts): Takers => ({
+export const takersOf = ({ telemetry, models, eye, road, examples, rootLog }: TakingParts): Takers => ({
   camera: async (next) => {
     await eye.change(next.camera);
     road.finishTracks();
@@ -31,8 +33,10 @@ export const takersOf = ({ telemetry, models, eye, road, rootLog }: TakingParts)
   log: (next) => {
     rootLog.level = next.logLevel;
   },
+  masks: (next) => examples.configure(next),
+  examples: (next) => examples.configure(next),
   // Read from the configuration in force whenever they are needed.
-  masks: () => undefined,
+  adaptation: () => undefined,
   info: () => undefined,
   remote: () => undefined,
   model: () => undefined,

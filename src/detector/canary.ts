@@ -19,6 +19,28 @@ export interface CanaryClasses {
   readonly candidate: readonly string[];
 }
 
+/** What a canary came to: both generations on the same frames, in turns. */
+export interface CanaryFigures {
+  readonly frames: number;
+  /** Milliseconds of a frame in the detector process. */
+  readonly serving: Quantiles;
+  readonly candidate: Quantiles;
+  /** Detections that the serving generation was sure of, and of these those that the candidate found. */
+  readonly confident: number;
+  readonly found: number;
+}
+
+export interface Quantiles {
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+}
+
+/** Nearest rank. */
+export const quantilesOf = (times: readonly number[]): Quantiles => {
+  const sorted = [...times].sort((a, b) => a - b);
+  return { p50Ms: median(sorted), p95Ms: sorted[Math.ceil(0.95 * sorted.length) - 1] ?? Number.NaN };
+};
+
 const CONFIDENT = 0.5;
 const SAME_PLACE = 0.5;
 
@@ -75,6 +97,16 @@ export class CanaryRecord {
     this.#rules = rules;
     this.#classes = classes;
     this.#verdict = verdict;
+  }
+
+  get figures(): CanaryFigures {
+    return {
+      frames: this.#times.candidate.length,
+      serving: quantilesOf(this.#times.serving),
+      candidate: quantilesOf(this.#times.candidate),
+      confident: this.#confident,
+      found: this.#found,
+    };
   }
 
   addServing(result: FrameResult): void {

@@ -14,11 +14,20 @@ export interface CreateOptions {
   readonly detector: Config['detector'];
   /** Time between SIGTERM and SIGKILL. */
   readonly graceMs: number;
+  /** It works only while nobody else wants the processor. */
+  readonly last?: boolean;
   readonly log: Log;
 }
 
 /** A generation that serves `artifact`; {@link Generation.start} starts its process, which checks every byte of the model. */
-export const createGeneration = ({ number, artifact, detector, graceMs, log }: CreateOptions): Generation => {
+export const createGeneration = ({
+  number,
+  artifact,
+  detector,
+  graceMs,
+  last = false,
+  log,
+}: CreateOptions): Generation => {
   const { threads, spinning, scoreThreshold, iouThreshold, maxDetections } = detector;
   const { classes } = keptClasses(detector.classes, artifact.manifest.detector.classes);
   const options: ProcessOptions = {
@@ -39,6 +48,7 @@ export const createGeneration = ({ number, artifact, detector, graceMs, log }: C
     startTimeoutMs: detector.startTimeoutMs,
     frameTimeoutMs: detector.frameTimeoutMs,
     graceMs,
+    last,
     log,
   });
 };

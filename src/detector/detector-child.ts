@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { BitlaneError } from '../errors.js';
 import { spawnOwned } from '../system/index.js';
-import { commandBehind } from './priority.js';
+import { commandBehind, commandLast } from './priority.js';
 
 export interface DetectorChild {
   readonly child: ChildProcess;
@@ -18,17 +18,21 @@ export interface DetectorChild {
 /**
  * @throws BitlaneError `DETECTOR_FAILED` where there are no file descriptors left for its pipes
  * @param shelf file descriptor of the shared memory, where there is some
- * @param behind the process gets what the processor has left over
+ * @param turn `behind`: the process gets what the processor has left over, for now; `last`: as little as there is, for good
  */
 export const spawnDetector = (
   script: string,
   args: readonly string[],
   shelf: number | undefined,
-  behind: boolean,
+  turn: 'normal' | 'behind' | 'last',
 ): DetectorChild => {
-  const [command, commandArgs] = behind
-    ? commandBehind(process.execPath, [script, ...args])
-    : [process.execPath, [script, ...args]];
+  const whole = [script, ...args];
+  const [command, commandArgs] =
+    turn === 'behind'
+      ? commandBehind(process.execPath, whole)
+      : turn === 'last'
+        ? commandLast(process.execPath, whole)
+        : [process.execPath, whole];
   const child = spawnOwned(command, commandArgs, {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe', shelf ?? 'ignore', 'pipe', 'pipe'],
   });

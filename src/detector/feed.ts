@@ -1,10 +1,12 @@
 // The frame feed: newest frame wins, one generation serves, and a swap moves the feed over between two frames.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BitlaneError, messageOf } from '../errors.js';
 import { Emitter } from '../system/index.js';
 import type { Frame } from '../vision/index.js';
-import { type CanaryRules, CanaryRecord } from './canary.js';
+import { type CanaryFigures, type CanaryRules, CanaryRecord } from './canary.js';
 import type { FrameResult, Generation, GenerationEvents } from './generation.js';
 import { Handover } from './handover.js';
+import { Probation, RecentTimes } from './probation.js';
 import { CanaryTurns } from './turns.js';
 
 export type SwapStep = 'starting' | 'canary' | 'handover' | 'committed' | 'rolled-back';
@@ -40,12 +42,16 @@ export interface FeedCounters {
 }
 
 export interface SwapHooks {
+  /** A last look at a candidate that passed its canary: what is wrong with it, or nothing. */
+  readonly check?: (figures: CanaryFigures) => string | undefined;
   /** Makes the swap durable. */
   readonly commit?: () => void | Promise<void>;
   /** Takes `commit` back. */
   readonly undo?: () => void | Promise<void>;
 }
 
+/** Between two looks whether a process has answered its last frame. */
+const DRAIN_MS = 5;
 /** For how long a swap waits for a frame before it starts its process: a camera may stand still. */
 const FRAME_WAIT_MS = 500;
 
@@ -58,6 +64,12 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   #turns: CanaryTurns | undefined;
   #waiting: Frame | undefined;
   #swapping = false;
+  /** Nothing is given to anyone: one process ends, and another has not begun. */
+  #paused = false;
+  /** The serving generation is a candidate, and the one before is gone: what follows its end is the exchange's business. */
+  #exchanging = false;
+  #probation: Probation | undefined;
+  readonly #recent = new RecentTimes();
   #stopped = false;
   /** How the serving generation ended in a handover: told only if the candidate does not take over. */
   #death: GenerationEvents['failed'] | undefined;
@@ -129,7 +141,9 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       this.#candidate = candidate;
       this.#attach(candidate);
       tell('canary');
-      await this.#canary(candidate, old, rules, aborted);
+      const figures = await this.#canary(candidate, old, rules, aborted);
+      const problem = hooks.check?.(figures);
+      if (problem !== undefined) throw new BitlaneError('SWAP_FAILED', problem);
       await hooks.commit?.();
       committed = true;
       tell('handover');
@@ -154,6 +168,114 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     this.#endSwap();
     tell('committed');
     await old.stop();
+  }
+
+  /**
+   * {@link swap} for a device that cannot hold two processes: the serving generation ends first, the candidate serves on probation in
+   * its place, and what `back` makes serves again where it fails. Frames wait (newest wins) while nothing serves; what the candidate
+   * says on probation is told as results.
+   */
+  async exchange(
+    candidate: Generation,
+    back: () => Generation,
+    rules: CanaryRules,
+    hooks: SwapHooks = {},
+  ): Promise<void> {
+    const old = this.#serving;
+    if (this.#swapping) throw new BitlaneError('BUSY', 'a swap is running: wait until it has ended');
+    if (old === undefined)
+      throw new BitlaneError('SWAP_FAILED', 'no generation serves: there is nothing to swap');
+    this.#swapping = true;
+    const tell = (step: SwapStep, reason?: string): void =>
+      this.emit('swap', {
+        step,
+        from: old.artifactId,
+        to: candidate.artifactId,
+        ...(reason === undefined ? {} : { reason }),
+      });
+    const aborted = new Promise<never>((_, reject) => {
+      this.#abortSwap = (reason) => reject(new BitlaneError('SWAP_FAILED', reason));
+    });
+    aborted.catch(() => undefined);
+    tell('starting');
+    this.#paused = true;
+    this.#exchanging = true;
+    while (old.inFlight > 0 && old.state === 'ready') await sleep(DRAIN_MS);
+    const before = [...this.#recent.all];
+    this.#serving = undefined;
+    await old.stop();
+    let committed = false;
+    try {
+      if (this.#stopped) throw new BitlaneError('SWAP_FAILED', 'the daemon is stopping');
+      await Promise.race([candidate.start(), aborted]);
+      tell('canary');
+      const figures = await this.#onProbation(candidate, before, rules, aborted);
+      const problem = hooks.check?.(figures);
+      if (problem !== undefined) throw new BitlaneError('SWAP_FAILED', problem);
+      tell('handover');
+      await hooks.commit?.();
+      committed = true;
+      if (this.#serving !== candidate || this.#stopped) {
+        throw new BitlaneError('SWAP_FAILED', 'the candidate ended before it was taken over');
+      }
+    } catch (error) {
+      const reason = messageOf(error);
+      this.#paused = true;
+      this.#probation = undefined;
+      this.#serving = undefined;
+      await candidate.stop();
+      tell('rolled-back', reason);
+      if (committed) await hooks.undo?.();
+      await this.#startAgain(back());
+      throw new BitlaneError('SWAP_FAILED', reason, { cause: error });
+    }
+    this.#endSwap();
+    tell('committed');
+  }
+
+  async #onProbation(
+    candidate: Generation,
+    before: readonly number[],
+    rules: CanaryRules,
+    aborted: Promise<never>,
+  ): Promise<CanaryFigures> {
+    const proved = new Promise<CanaryFigures>((resolve, reject) => {
+      this.#probation = new Probation(rules, before, (outcome) => {
+        this.#probation = undefined;
+        if (typeof outcome === 'string') reject(new BitlaneError('SWAP_FAILED', outcome));
+        else resolve(outcome);
+      });
+    });
+    proved.catch(() => undefined);
+    const timer = setTimeout(
+      () => this.#abortSwap?.(`the candidate was not proved after ${rules.timeoutMs} ms`),
+      rules.timeoutMs,
+    );
+    this.#attach(candidate);
+    this.#serving = candidate;
+    this.#paused = false;
+    this.#pump();
+    try {
+      return await Promise.race([proved, aborted]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #startAgain(generation: Generation): Promise<void> {
+    this.#abortSwap = undefined;
+    try {
+      if (!this.#stopped) {
+        await generation.start();
+        this.#attach(generation);
+        this.#serving = generation;
+      }
+    } catch (error) {
+      await generation.stop();
+      this.emit('failed', { code: 'DETECTOR_FAILED', message: messageOf(error), framesLost: 0 });
+    } finally {
+      this.#endSwap();
+    }
   }
 
   /** Ends both generations. */
@@ -186,14 +308,15 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     old: Generation,
     rules: CanaryRules,
     aborted: Promise<never>,
-  ): Promise<void> {
-    const passed = new Promise<void>((resolve, reject) => {
+  ): Promise<CanaryFigures> {
+    const passed = new Promise<CanaryFigures>((resolve, reject) => {
       const classes = { serving: old.classes, candidate: candidate.classes };
-      this.#record = new CanaryRecord(rules, classes, (problem) => {
+      const record = new CanaryRecord(rules, classes, (problem) => {
         this.#endCanary();
-        if (problem === undefined) resolve();
+        if (problem === undefined) resolve(record.figures);
         else reject(new BitlaneError('SWAP_FAILED', problem));
       });
+      this.#record = record;
       this.#turns = new CanaryTurns(old, candidate, () => this.#pump());
     });
     const timer = setTimeout(
@@ -201,7 +324,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       rules.timeoutMs,
     );
     try {
-      await Promise.race([passed, aborted]);
+      return await Promise.race([passed, aborted]);
     } finally {
       clearTimeout(timer);
     }
@@ -238,6 +361,9 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   }
 
   #endSwap(): void {
+    this.#paused = false;
+    this.#exchanging = false;
+    this.#probation = undefined;
     this.#candidate = undefined;
     this.#endCanary();
     this.#onFed = undefined;
@@ -248,6 +374,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   }
 
   #pump(): void {
+    if (this.#paused) return;
     const target = this.#handover?.candidate ?? this.#serving;
     if (this.#turns?.next() === false || target?.wants !== true) return;
     if (this.#waiting === undefined) {
@@ -278,6 +405,8 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     generation.on('want', () => this.#pump());
     generation.on('result', (result) => {
       if (generation === this.#serving) {
+        this.#recent.add(result);
+        this.#probation?.add(result);
         this.#record?.addServing(result);
         this.#turns?.answered(result);
         this.#tell(result);
@@ -299,6 +428,10 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       }
       this.counters.lost += failure.framesLost;
       this.#serving = undefined;
+      if (this.#exchanging) {
+        this.#abortSwap?.(failure.message);
+        return;
+      }
       // In a handover the candidate takes over now instead of rolling back.
       if (this.#handover !== undefined) {
         this.#death = failure;

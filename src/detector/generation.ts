@@ -7,7 +7,7 @@ import { type DetectorMessage, detectorMessageSchema, type GenerationFailure } f
 import { Pace } from './pace.js';
 import { FrameShelf } from './frame-shelf.js';
 import { bringForward, leaveBehind } from './priority.js';
-import { ROW, type Seen, SeenReader, type Timings } from './result-wire.js';
+import { type Seen, SeenReader, type Timings, toDetections } from './result-wire.js';
 import { encodeHeader } from './wire.js';
 
 export interface GenerationOptions {
@@ -23,6 +23,8 @@ export interface GenerationOptions {
   readonly frameTimeoutMs: number;
   /** Time between SIGTERM and SIGKILL. */
   readonly graceMs: number;
+  /** It works only while nobody else wants the processor. */
+  readonly last?: boolean;
   readonly log: Log;
 }
 
@@ -30,7 +32,7 @@ export interface GenerationOptions {
 export interface FrameResult {
   readonly generation: number;
   readonly artifactId: string;
-  readonly frame: Omit<Frame, 'data'>;
+  readonly frame: Frame;
   readonly detections: readonly Detection[];
   readonly nonFinite: number;
   readonly timings: Timings;
@@ -50,18 +52,9 @@ export interface GenerationEvents {
 export type GenerationState = 'new' | 'starting' | 'ready' | 'stopping' | 'ended';
 
 interface InFlight {
-  readonly frame: Omit<Frame, 'data'>;
+  readonly frame: Frame;
   readonly deadline: NodeJS.Timeout;
 }
-
-const toDetections = (rows: readonly number[]): Detection[] => {
-  const detections: Detection[] = [];
-  for (let at = 0; at < rows.length; at += ROW) {
-    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, classId = 0, score = 0] = rows.slice(at, at + ROW);
-    detections.push({ x1, y1, x2, y2, classId, score });
-  }
-  return detections;
-};
 
 /** Owns the process. Emits `failed` at most once; after `stop` it emits nothing. */
 export class Generation extends Emitter<GenerationEvents> {
@@ -120,7 +113,7 @@ export class Generation extends Emitter<GenerationEvents> {
     if (this.#state !== 'new') throw new BitlaneError('INTERNAL', 'a generation starts once');
     this.#state = 'starting';
     const { startTimeoutMs, graceMs } = this.#options;
-    this.#process = this.#spawn(behind);
+    this.#process = this.#spawn(this.#options.last === true ? 'last' : behind ? 'behind' : 'normal');
     const { child, answers } = this.#process;
     const reader = new SeenReader((seen) => this.#see(seen));
     answers.on('data', (chunk: Buffer) => this.#read(reader, chunk));
@@ -151,11 +144,11 @@ export class Generation extends Emitter<GenerationEvents> {
     }
   }
 
-  #spawn(behind: boolean): DetectorChild {
+  #spawn(turn: Parameters<typeof spawnDetector>[3]): DetectorChild {
     const { script, args } = this.#options;
     this.#shelf = FrameShelf.open();
     try {
-      return spawnDetector(script, args, this.#shelf?.fd, behind);
+      return spawnDetector(script, args, this.#shelf?.fd, turn);
     } catch (error) {
       this.#state = 'ended';
       this.#clearFrames();
@@ -174,13 +167,12 @@ export class Generation extends Emitter<GenerationEvents> {
     const place = this.#shelf?.put(frame.seq, frame.data);
     const header = encodeHeader(frame, place, isIdle ? 0 : this.#directs);
     if (isIdle) this.#directs += 1;
-    const { data: _data, ...rest } = frame;
     const { frameTimeoutMs } = this.#options;
     const deadline = setTimeout(
       () => this.#fail(`frame ${frame.seq} was not done after ${frameTimeoutMs} ms`),
       frameTimeoutMs,
     );
-    this.#inFlight.set(frame.seq, { frame: rest, deadline });
+    this.#inFlight.set(frame.seq, { frame, deadline });
     this.#awaitNext();
     // Together, so that the process wakes up once.
     channel.cork();
@@ -222,7 +214,7 @@ export class Generation extends Emitter<GenerationEvents> {
         if (this.#state !== 'starting') return;
         this.#state = 'ready';
         // The canary is held against the serving generation: both get the same share.
-        if (this.pid !== undefined) bringForward(this.pid);
+        if (this.pid !== undefined && this.#options.last !== true) bringForward(this.pid);
         this.#settleStart?.();
         this.emit('want', undefined);
         break;
@@ -277,7 +269,7 @@ export class Generation extends Emitter<GenerationEvents> {
     }
   }
 
-  #takeInFlight(seq: number): Omit<Frame, 'data'> | undefined {
+  #takeInFlight(seq: number): Frame | undefined {
     const entry = this.#inFlight.get(seq);
     if (entry === undefined) {
       this.#fail(`the detector process answered frame ${seq}, which it does not hold`);

@@ -21,8 +21,9 @@ export {
 export { ModelProbe, type ProbeOptions, type Served } from './probe.js';
 export { type ModelHints } from './probe-messages.js';
 export { createGeneration, type CreateOptions } from './create.js';
+export { detectorMemory, peakMemoryMb } from './memory.js';
 export { type KeptClasses, keptClasses } from './kept-classes.js';
-export { type CanaryClasses, type CanaryRules, countFound } from './canary.js';
+export { type CanaryClasses, type CanaryFigures, type CanaryRules, countFound, workMs } from './canary.js';
 export {
   DetectorFeed,
   type FeedCounters,

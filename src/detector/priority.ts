@@ -1,10 +1,11 @@
 // Who gets the processor while two generations are alive: the one that serves.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { constants, getPriority, setPriority } from 'node:os';
 
 /** A candidate that loads its model stands back, but on a device without an idle core it must still get its share (about a quarter). */
 const BEHIND = 5;
 const CAP_SYS_NICE = 23n;
+const IONICE = '/usr/bin/ionice';
 
 /** Whether a priority that was lowered can be raised again: with the capability, or within `RLIMIT_NICE` (see setpriority(2)). */
 const canRaiseAgain = (): boolean => {
@@ -16,6 +17,15 @@ const canRaiseAgain = (): boolean => {
   } catch {
     return false;
   }
+};
+
+/** What a process gets that works only while nobody else wants to: as little as there is. */
+const LAST = 19;
+
+/** The command that runs `command` after everybody else for good, reading and writing files too where `ionice` is there. */
+export const commandLast = (command: string, args: readonly string[]): [string, readonly string[]] => {
+  const rest = ['nice', '-n', String(LAST), command, ...args];
+  return existsSync(IONICE) ? [IONICE, ['-c', '3', ...rest]] : ['nice', rest.slice(1)];
 };
 
 let raises: boolean | undefined;

@@ -10,7 +10,7 @@ import { type PreparedFrame, prepareInto, readFrames, warmUpPictures } from './f
 import type { IntakeData, IntakeMessage } from './intake-messages.js';
 import type { DetectorMessage } from './messages.js';
 import { processOptionsSchema } from './options.js';
-import { encodeSeen } from './result-wire.js';
+import { encodeSeen, toRows } from './result-wire.js';
 
 const MAX_MESSAGE = 2048;
 const RESULT_FD = 6;
@@ -51,7 +51,11 @@ const intake = new Worker(new URL('./intake.js', import.meta.url), {
 });
 intake.on('error', fail);
 const session = await openSession(artifact.modelPath, { threads, spinning });
-const pipeline = new Pipeline(session, spec, { ...options, ...(classes === undefined ? {} : { classes }) });
+const pipeline = new Pipeline(session, spec, {
+  ...options,
+  labels: 'ranked',
+  ...(classes === undefined ? {} : { classes }),
+});
 
 interface Prepared extends PreparedFrame {
   /** `undefined`: a grey picture that warms the model up. */
@@ -63,8 +67,7 @@ const detect = async (frame: Prepared): Promise<void> => {
   const { detections, nonFinite, timings } = await pipeline.detectPrepared(frame);
   const { seq, preprocessMs } = frame;
   if (seq === undefined) return;
-  const rows = detections.flatMap(({ x1, y1, x2, y2, classId, score }) => [x1, y1, x2, y2, classId, score]);
-  answer(encodeSeen({ seq, rows, nonFinite, timings: { ...timings, preprocessMs } }));
+  answer(encodeSeen({ seq, rows: toRows(detections), nonFinite, timings: { ...timings, preprocessMs } }));
 };
 
 let last = Promise.resolve();

@@ -1,9 +1,10 @@
-// How what was seen crosses back to the supervisor: a fixed head, then six numbers a detection. Binary, over a pipe of its own: node's
+// How what was seen crosses back to the supervisor: a fixed head, then eight numbers a detection. Binary, over a pipe of its own: node's
 // message channel takes several times as long, on the way of every frame.
 import { BitlaneError } from '../errors.js';
+import type { Detection } from '../vision/index.js';
 
-/** Numbers of one detection: x1, y1, x2, y2 in pixels of the frame, class index, score. */
-export const ROW = 6;
+/** Numbers of one detection: x1, y1, x2, y2 in pixels of the frame, class index, score, next best class (-1: none), its score. */
+export const ROW = 8;
 const MAX_ROWS = 1000;
 const MAGIC = 0x5253_4e42;
 /** Little endian: magic u32, rows u32, seq f64, nonFinite f64, then the three timings f64. */
@@ -53,11 +54,39 @@ const bad = (rule: string): never => {
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 
 const checkRow = (row: readonly number[]): void => {
-  const [, , , , classId = NaN, score = NaN] = row;
-  if (!row.every(Number.isFinite) || !isCount(classId) || score < 0 || score > 1) {
+  const [, , , , classId = NaN, score = NaN, rivalId = NaN, rivalScore = NaN] = row;
+  const areShares = [score, rivalScore].every((value) => value >= 0 && value <= 1);
+  if (!row.every(Number.isFinite) || !isCount(classId) || !isCount(rivalId + 1) || !areShares) {
     bad('a detection that breaks the protocol');
   }
 };
+
+/** Rows as detections. */
+export const toDetections = (rows: readonly number[]): Detection[] => {
+  const detections: Detection[] = [];
+  for (let at = 0; at < rows.length; at += ROW) {
+    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, classId = 0, score = 0, rivalId = -1, rivalScore = 0] = rows.slice(
+      at,
+      at + ROW,
+    );
+    const found = { x1, y1, x2, y2, classId, score };
+    detections.push(rivalId < 0 ? found : { ...found, rival: { classId: rivalId, score: rivalScore } });
+  }
+  return detections;
+};
+
+/** Detections as rows. */
+export const toRows = (detections: readonly Detection[]): number[] =>
+  detections.flatMap(({ x1, y1, x2, y2, classId, score, rival }) => [
+    x1,
+    y1,
+    x2,
+    y2,
+    classId,
+    score,
+    rival?.classId ?? -1,
+    rival?.score ?? 0,
+  ]);
 
 const decodeSeen = (view: DataView, count: number): Seen => {
   const number = (index: number): number => view.getFloat64(8 + 8 * index, true);

@@ -1,6 +1,7 @@
 // The confusion matrix: what each object was taken for, with a background row and column.
-import { iou } from '../vision/index.js';
+import { type Detection, iou } from '../vision/index.js';
 import { overlap, type PictureResult } from './matching.js';
+import type { LabelledObject } from './types.js';
 
 export interface ConfusionOptions {
   /** Detections count above this score. */
@@ -20,16 +21,20 @@ export interface Verdict {
   readonly predicted: number;
 }
 
+/** An object and what was seen at its place; one of the two may be absent, never both. */
+export interface Meeting {
+  readonly object?: LabelledObject;
+  readonly detection?: Detection;
+}
+
 /**
  * Pairs objects and detections of one picture whatever their classes: best overlap first (then best score), one to one.
  * A detection that belongs to no object but lies in a region to ignore is left out.
- * @param classes number of classes, and the index of the background
  */
-export const judgePicture = (
+export const pairPicture = (
   { objects, detections }: PictureResult,
-  classes: number,
   options: ConfusionOptions = {},
-): Verdict[] => {
+): Meeting[] => {
   const { score, iou: threshold } = { ...CONFUSION_DEFAULTS, ...options };
   const shown = detections.filter((detection) => detection.score > score);
   const drawn = objects.filter((object) => !object.crowd);
@@ -40,20 +45,34 @@ export const judgePicture = (
     .sort((a, b) => b.overlap - a.overlap || b.detection.score - a.detection.score);
   const freeObjects = new Set(drawn);
   const freeDetections = new Set(shown);
-  const verdicts: Verdict[] = [];
+  const meetings: Meeting[] = [];
   for (const { object, detection } of pairs) {
     if (!freeObjects.has(object) || !freeDetections.has(detection)) continue;
     freeObjects.delete(object);
     freeDetections.delete(detection);
-    verdicts.push({ truth: object.classId, predicted: detection.classId });
+    meetings.push({ object, detection });
   }
-  for (const object of freeObjects) verdicts.push({ truth: object.classId, predicted: classes });
+  for (const object of freeObjects) meetings.push({ object });
   for (const detection of freeDetections) {
     if (regions.some((region) => overlap(detection, region) > threshold)) continue;
-    verdicts.push({ truth: classes, predicted: detection.classId });
+    meetings.push({ detection });
   }
-  return verdicts;
+  return meetings;
 };
+
+/**
+ * What each object of a picture was taken for; see {@link pairPicture}.
+ * @param classes number of classes, and the index of the background
+ */
+export const judgePicture = (
+  result: PictureResult,
+  classes: number,
+  options: ConfusionOptions = {},
+): Verdict[] =>
+  pairPicture(result, options).map(({ object, detection }) => ({
+    truth: object?.classId ?? classes,
+    predicted: detection?.classId ?? classes,
+  }));
 
 /** Counts: rows are the truth, columns what was predicted; the last row and column are the background. */
 export class ConfusionMatrix {

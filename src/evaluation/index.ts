@@ -15,6 +15,8 @@ export {
   ConfusionMatrix,
   type ConfusionOptions,
   judgePicture,
+  type Meeting,
+  pairPicture,
   type Verdict,
 } from './confusion.js';
 export {

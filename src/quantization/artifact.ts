@@ -49,7 +49,14 @@ export interface TrainedModel {
 
 export interface QuantizeArtifactOptions extends Omit<
   QuantizeOptions,
-  'allocation' | 'feeds' | 'onProgress' | 'channels' | 'floatFunctions' | 'channelRanges' | 'weights'
+  | 'allocation'
+  | 'feeds'
+  | 'onProgress'
+  | 'channels'
+  | 'floatFunctions'
+  | 'channelRanges'
+  | 'weights'
+  | 'activationGrids'
 > {
   readonly allocation: Allocation;
   /** Pictures that the quantizer sees. */
@@ -189,10 +196,12 @@ export const quantizeArtifact = async (
   };
   const taken = Math.min(pictures, calibration.images.length);
   if (taken === 0) throw new BitlaneError('BAD_DATASET', `${calibration.path} has no pictures`);
-  const needsRanges = Object.values(options.allocation.components).some(
+  const isInteger = Object.values(options.allocation.components).some(
     ({ execution }) => execution === 'int8',
   );
-  const isFed = trained === undefined && options.rounding === 'gptq';
+  const isDynamic = options.activations === 'dynamic';
+  const needsRanges = isInteger && !isDynamic;
+  const isFed = trained === undefined && (options.rounding === 'gptq' || options.biasCorrection === true);
   const feeds = pictureFeeds(calibration, detector.input, taken);
   const plan = needsRanges ? await seekPlan(parent, feeds, options) : undefined;
   const planned = plan === undefined ? undefined : alongPlan(options.allocation, plan);
@@ -226,8 +235,10 @@ export const quantizeArtifact = async (
       data: calibration.path,
       split: calibration.split,
       pictures: taken,
-      ...(needsRanges && { ranges: method }),
+      ...(isInteger && { ranges: isDynamic ? 'dynamic' : method }),
       rounding: trained === undefined ? (options.rounding ?? 'nearest') : 'trained',
+      ...(options.equalize === true && { equalized: true }),
+      ...(options.biasCorrection !== undefined && { biasCorrected: options.biasCorrection }),
       reduceRange: options.reduceRange ?? false,
       ...(plan !== undefined && { floatFunctions: [...plan.floatFunctions] }),
     },

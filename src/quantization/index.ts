@@ -34,6 +34,7 @@ export {
   isScaleEquivariant,
   type Layer,
 } from './equalize.js';
+export { equalizeLayers } from './equalize-model.js';
 export { type GptqOptions, gptqRound, type Rounded } from './gptq.js';
 export { PatchMatrix, type PatchShape } from './patches.js';
 export { gptqFit, type FitOptions } from './fit.js';
@@ -76,9 +77,10 @@ export { opsetFor, prepareFor, prepareModel } from './prepare.js';
 export { edgedAllocation, edgesOf } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
 export { measureRanges, measureRangesBy, type MeasureOptions, rangesNeeded } from './ranges.js';
-export { findRegions, type Regions } from './regions.js';
+export { dataInputs, findRegions, isMover, type Regions } from './regions.js';
 export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
+export type { ActivationGrids } from './rewriter.js';
 export { type RoundedWeights, roundWeights } from './rounding.js';
 export type { Rounding, RoundingOptions } from './rounding-options.js';
 export { type FeedSource, heldFeeds, type TapOptions, tapValues } from './taps.js';

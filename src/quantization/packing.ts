@@ -122,6 +122,18 @@ export interface IntegerWeights {
 const scalesOf = ({ weights, bits }: PackingPlace): Float32Array =>
   Float32Array.from(bits, (width, channel) => (width === 32 ? 1 : (weights?.grids[channel]?.scale ?? 1)));
 
+export interface BareCodes {
+  readonly codes: Value;
+  /** One for each output channel. */
+  readonly scales: Float32Array;
+}
+
+/** Weights for a node that takes codes as they are. */
+export const addBareCodes = (place: PackingPlace): BareCodes => {
+  checkCodes(place);
+  return { codes: addCodes(place), scales: scalesOf(place) };
+};
+
 /** Weights for an integer kernel. */
 export const addIntegerWeights = (place: PackingPlace): IntegerWeights => {
   checkCodes(place);

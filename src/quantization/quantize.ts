@@ -6,11 +6,14 @@ import { balanceInputs } from './balance.js';
 import type { Range } from './calibration.js';
 import { type ChannelRanges, channelSites, measureChannelRanges } from './channels.js';
 import { componentsOf } from './components.js';
+import type { ChannelGrid } from './grid.js';
 import type { WeightCodes } from './packing.js';
 import { prepareFor } from './prepare.js';
+import { equalizeLayers } from './equalize-model.js';
 import { measureRanges, type MeasureOptions, rangesNeeded } from './ranges.js';
 import { findRegions } from './regions.js';
 import { type Rewritten, rewriteModel } from './rewrite.js';
+import type { ActivationGrids } from './rewriter.js';
 import { roundWeights } from './rounding.js';
 import type { RoundingOptions } from './rounding-options.js';
 import type { FeedSource } from './taps.js';
@@ -30,8 +33,17 @@ export interface QuantizeOptions extends MeasureOptions, RoundingOptions {
   readonly channels?: boolean;
   /** Components whose SiLU or LeakyRelu is computed in FP32 while they are int8 (default none): two more such places each. */
   readonly floatFunctions?: ReadonlySet<string>;
+  /**
+   * `dynamic`: int8 layers find the grid of what they take from its own extremes, at every run; nothing is measured, and
+   * `channels` and `floatFunctions` say nothing (default `static`).
+   */
+  readonly activations?: ActivationGrids;
+  /** Even out the ranges of channels between layers before anything else, where what is between allows it (default false). */
+  readonly equalize?: boolean;
   /** Codes that were found before (by training), by the name of the component; nothing is rounded then. */
   readonly weights?: ReadonlyMap<string, WeightCodes>;
+  /** Grids of activations that training has found, by the name of the value; the others follow from ranges. */
+  readonly activationGrids?: ReadonlyMap<string, ChannelGrid>;
   /** Ranges by channel that were measured before, by the name of the value; only those that are missing are measured. */
   readonly channelRanges?: ChannelRanges;
 }
@@ -55,18 +67,20 @@ export interface Quantized extends Rewritten {
 export const quantizeModel = async (model: Model, options: QuantizeOptions): Promise<Quantized> => {
   const { allocation, feeds } = options;
   const prepared = prepareFor(model, allocation);
+  if (options.equalize === true) equalizeLayers(prepared);
+  const isDynamic = options.activations === 'dynamic';
   const components = componentsOf(prepared);
   checkAllocation(allocation, components);
-  const channelRanges = await channelRangesOf(prepared, options);
+  const channelRanges = isDynamic ? new Map<string, Range[]>() : await channelRangesOf(prepared, options);
   const sites = channelSites(findRegions(prepared, allocation, options.floatFunctions));
   const balanced =
-    options.channels === true
+    options.channels === true && !isDynamic
       ? balanceInputs(prepared, sites.inputs, channelRanges)
       : new Map<string, Range>();
   const known = new Map([...(options.ranges ?? []), ...balanced]);
-  const missing = rangesNeeded(prepared, allocation, options.floatFunctions).filter(
-    (name) => !known.has(name),
-  );
+  const missing = isDynamic
+    ? []
+    : rangesNeeded(prepared, allocation, options.floatFunctions).filter((name) => !known.has(name));
   const measured =
     missing.length === 0 ? new Map<string, Range>() : await measureRanges(prepared, missing, feeds, options);
   const ranges = new Map([...known, ...withoutFlats(components, measured)]);
@@ -79,6 +93,8 @@ export const quantizeModel = async (model: Model, options: QuantizeOptions): Pro
     ranges,
     weights: rounded.weights,
     unpacked: options.unpacked ?? false,
+    ...(options.activations !== undefined && { activations: options.activations }),
+    ...(options.activationGrids !== undefined && { grids: options.activationGrids }),
     ...(options.floatFunctions !== undefined && { floatFunctions: options.floatFunctions }),
     ...(options.channels === true && { channelRanges }),
   });

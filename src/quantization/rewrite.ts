@@ -9,7 +9,8 @@ import {
   runPasses,
 } from '../onnx/index.js';
 import { checkAllocation } from './allocation.js';
-import type { Component } from './components.js';
+import { type Component, componentNodes } from './components.js';
+import { rewriteDynamic } from './dynamic.js';
 import type { ChannelGrid } from './grid.js';
 import { type Regions, resultOf } from './regions.js';
 import { Rewriter, type RewriteOptions } from './rewriter.js';
@@ -41,6 +42,24 @@ export interface Rewritten {
 export const rewriteModel = (model: Model, options: RewriteOptions): Rewritten => {
   const copy = cloneModel(model);
   inferShapes(copy);
+  return options.activations === 'dynamic' ? dynamically(copy, options) : statically(copy, options);
+};
+
+const dynamically = (copy: Model, options: RewriteOptions): Rewritten => {
+  const components = componentNodes(copy);
+  checkAllocation(options.allocation, [...components.values()]);
+  const results = rewriteDynamic(copy, components, options);
+  const found = [...components].map(([node, component]) => ({
+    component,
+    reference: component.output,
+    rewritten: results.get(node)?.name ?? component.output,
+    grid: undefined,
+  }));
+  runPasses(copy, [removeDeadNodes, removeUnusedInitializers]);
+  return { model: copy, components: found };
+};
+
+const statically = (copy: Model, options: RewriteOptions): Rewritten => {
   const rewriter = new Rewriter(copy, options);
   const { components } = rewriter.regions;
   checkAllocation(options.allocation, [...components.values()]);

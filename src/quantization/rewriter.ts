@@ -20,6 +20,8 @@ export interface RewriteOptions {
   readonly allocation: Allocation;
   /** By the name of the value; of those that `valuesToMeasure` names. */
   readonly ranges: ReadonlyMap<string, Range>;
+  /** Grids of activations that training has found, by the name of the value; others follow from `ranges`. */
+  readonly grids?: ReadonlyMap<string, ChannelGrid>;
   /** By the name of the component; of all that have fewer than 32 bits somewhere. */
   readonly weights: ReadonlyMap<string, WeightCodes>;
   /** Hold all codes in INT8 initializers: the same function in a larger file (default false). */
@@ -28,7 +30,26 @@ export interface RewriteOptions {
   readonly floatFunctions?: ReadonlySet<string>;
   /** Ranges by channel, by the name of the value: int8 results that only FP32 nodes take get a scale for each channel then. */
   readonly channelRanges?: ChannelRanges;
+  /** Where the grids of activations come from (default `static`: from `ranges`). */
+  readonly activations?: ActivationGrids;
 }
+
+/** `static`: known when the model is made. `dynamic`: from each input's own extremes, when it runs. */
+export type ActivationGrids = 'static' | 'dynamic';
+
+/** Grids with those that are given in their place; values that shared one share one still. */
+const withGrids = (
+  found: ReadonlyMap<Value, ChannelGrid>,
+  given: ReadonlyMap<string, ChannelGrid> | undefined,
+): ReadonlyMap<Value, ChannelGrid> => {
+  if (given === undefined) return found;
+  const instead = new Map<ChannelGrid, ChannelGrid>();
+  for (const [value, grid] of found) {
+    const other = given.get(value.name);
+    if (other !== undefined && !instead.has(grid)) instead.set(grid, other);
+  }
+  return new Map([...found].map(([value, grid]) => [value, instead.get(grid) ?? grid]));
+};
 
 /** Rewrites the model that it is given, in place. */
 export class Rewriter {
@@ -55,7 +76,7 @@ export class Rewriter {
     this.#options = options;
     this.#parameters = new GridParameters(model.graph);
     this.regions = findRegions(model, options.allocation, options.floatFunctions);
-    this.#grids = activationGrids(this.regions, options.ranges);
+    this.#grids = withGrids(activationGrids(this.regions, options.ranges), options.grids);
     this.#clamps = new Map([...this.regions.absorbed].map(([clamp, node]) => [node, clamp]));
     this.#channelGrids = channelGridsOf(this.regions, options.channelRanges);
     this.#kept = keptResults(this.regions, options.floatFunctions);

@@ -20,7 +20,7 @@ export interface RoundingOptions extends TapOptions {
   readonly adjustment?: number;
   /** Of `gptq`: positions of a picture that each layer looks at (default 64). */
   readonly positions?: number;
-  /** Of `gptq`: let the bias take back how far the mean of a channel has moved (default true). */
+  /** Let the bias take back how far the mean of a channel has moved (default: with `gptq`). Takes the feeds. */
   readonly biasCorrection?: boolean;
   /** Of `gptq`: round each layer as if no other were (default false): what rounding it alone does, not what a whole model needs. */
   readonly alone?: boolean;

@@ -2,6 +2,7 @@
 import type { Model } from '../onnx/index.js';
 import { type Allocation, allocationOf, channelBits } from './allocation.js';
 import { componentNodes } from './components.js';
+import { correctBiases } from './correct-biases.js';
 import { Feedback } from './feedback.js';
 import { quantizeChannels } from './grid.js';
 import { type WeightCodes, weightRows } from './packing.js';
@@ -39,7 +40,7 @@ const nearestWeights = (
  * Codes for the weights of every component that has fewer than 32 bits somewhere.
  *
  * @param model from `prepareModel`; it is not changed
- * @param feeds of `gptq`: what the layers see; taken once
+ * @param feeds of `gptq` and bias correction: what the layers see; taken once
  * @throws BitlaneError `BAD_CONFIG` when the allocation does not fit
  */
 export const roundWeights = async (
@@ -50,8 +51,11 @@ export const roundWeights = async (
 ): Promise<RoundedWeights> => {
   const { rounding = 'nearest' } = options;
   switch (rounding) {
-    case 'nearest':
-      return { weights: nearestWeights(model, allocation, options), model };
+    case 'nearest': {
+      const weights = nearestWeights(model, allocation, options);
+      if (options.biasCorrection !== true) return { weights, model };
+      return { weights, model: await correctBiases(model, allocation, weights, feeds, options) };
+    }
     case 'gptq': {
       const feedback = new Feedback(model, allocation, options);
       await feedback.run(feeds);

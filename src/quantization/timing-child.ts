@@ -1,23 +1,15 @@
 // Times models in turns, in a process of its own: nothing else runs in it, and no two sessions run at once.
 import { messageOf } from '../errors.js';
-import { floatTensor, openSession, type Session } from '../runtime/index.js';
+import { noiseTensor, openSession, type Session } from '../runtime/index.js';
 import { type TimingReply, type TimingRequest, timingRequestSchema } from './timing-messages.js';
 
 const WARM_UP = 2;
-const BYTE = 256;
 
 const time = async ({ models, input, rounds, limitMs, threads }: TimingRequest): Promise<TimingReply> => {
   const sessions: Session[] = [];
   try {
     for (const model of models) sessions.push(await openSession(model, { threads }));
-    const tensor = floatTensor(input.dims);
-    // Pixels of no picture, but of all values: no layer computes with zeros only.
-    let state = 1;
-    tensor.data.forEach((_, i) => {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-      tensor.data[i] = state / (2 ** 32 / BYTE);
-    });
-    const feeds = { [input.name]: tensor };
+    const feeds = { [input.name]: noiseTensor(input.dims) };
     for (const session of sessions) for (let i = 0; i < WARM_UP; i++) await session.run(feeds);
     const times = sessions.map((): number[] => []);
     const until = performance.now() + limitMs;

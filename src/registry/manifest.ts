@@ -119,9 +119,12 @@ export const calibrationSchema = z.strictObject({
   data: z.string().max(4096),
   split: z.string().max(64),
   pictures: z.int().positive(),
-  /** How ranges of activations were found; absent where none were needed. */
+  /** How ranges of activations were found, or `dynamic`; absent where none were needed. */
   ranges: z.string().max(64).optional(),
   rounding: z.string().max(64),
+  /** Ranges of channels were evened out between layers; biases take back what rounding does to means. */
+  equalized: z.boolean().optional(),
+  biasCorrected: z.boolean().optional(),
   /** 8-bit weights hold 7 bits: exact on processors without 8-bit dot products. */
   reduceRange: z.boolean(),
   /** Layers of int8 execution whose function is computed in FP32. */
@@ -146,9 +149,9 @@ export const significanceSummarySchema = z.strictObject({
   objects: z.int().nonnegative(),
   pictures: z.int().nonnegative(),
   labelled: z.boolean(),
-  /** Split-half rank correlation of the divergence, by bits. */
+  /** Split-half rank correlation of the (robust) divergence, by bits. */
   reliability: byBits(z.number().min(-1).max(1).nullable()),
-  /** Mean divergence of each layer, by bits. */
+  /** Robust divergence of each layer, by bits. */
   divergence: z.record(z.string().max(1024), byBits(z.number().nonnegative())),
 });
 

@@ -4,6 +4,7 @@ export {
   floatTensor,
   type FloatTensor,
   isTensorType,
+  noiseTensor,
   showValue,
   type Tensor,
   type Tensors,

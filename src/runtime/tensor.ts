@@ -54,6 +54,20 @@ export const floatTensor = (dims: readonly number[], data?: Float32Array): Float
   return { type: 'float32', dims, data: data ?? new Float32Array(size) };
 };
 
+/**
+ * A picture of nothing: 8-bit values, all of them, the same each time. For what depends on shapes alone, such as times; no layer
+ * computes with zeros only.
+ */
+export const noiseTensor = (dims: readonly number[]): FloatTensor => {
+  const tensor = floatTensor(dims);
+  let state = 1;
+  for (let i = 0; i < tensor.data.length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    tensor.data[i] = state >>> 24;
+  }
+  return tensor;
+};
+
 /** `float32 [1, 3, 416, 416]`: how a person reads it. */
 export const showValue = (value: { type: string; shape: readonly (number | string)[] }): string =>
   `${value.type} [${value.shape.map((dim) => (dim === '' ? '?' : String(dim))).join(', ')}]`;

@@ -1,6 +1,6 @@
 // Runs a part of a model with one component after the other perturbed alone: only what is behind it is computed anew.
 import { BitlaneError } from '../errors.js';
-import { extract, type Model, tensorOf, writeModel } from '../onnx/index.js';
+import { cloneModel, extract, type Model, type Node, tensorOf, writeModel } from '../onnx/index.js';
 import { type ChannelGrid, type Component, fakeQuantize, joinGrids } from '../quantization/index.js';
 import { floatTensor, openSession, type Session, type Tensor, type Tensors } from '../runtime/index.js';
 import { type Step, stepsOf, type Task, tasksOf } from './tasks.js';
@@ -43,6 +43,21 @@ export const layerModel = (part: Model, component: Component, perturbation?: Per
     set(component.bias, [component.outputChannels], perturbation.bias);
   }
   return layer;
+};
+
+/** The whole network with other weights in one place. */
+export const modelWith = (model: Model, component: Component, perturbation: Perturbation): Model => {
+  const copy = cloneModel(model);
+  const node: Node | undefined = [...copy.graph.nodes()].find(
+    (each) => each.output()?.name === component.output,
+  );
+  if (perturbation.kind !== 'weights' || node === undefined) return copy;
+  const { weights, bias } = perturbation;
+  node.setInput(1, copy.graph.addInitializer('w', tensorOf('float32', component.weightDims, weights)));
+  if (component.bias !== undefined && bias !== undefined) {
+    node.setInput(2, copy.graph.addInitializer('b', tensorOf('float32', [bias.length], bias)));
+  }
+  return copy;
 };
 
 const dataOf = (tensor: Tensor | undefined, name: string): Float32Array => {

@@ -1,19 +1,19 @@
 // Exact evaluation beside the naive one: one session per component over the whole network. For the benchmark.
 import { createHash } from 'node:crypto';
 import { BitlaneError } from '../errors.js';
-import { readPicture } from '../evaluation/index.js';
-import { cloneModel, type Model, type Node, tensorOf, writeModel } from '../onnx/index.js';
+import { type Model, writeModel } from '../onnx/index.js';
 import type { Component } from '../quantization/index.js';
 import type { DetectorSpec } from '../registry/index.js';
-import { floatTensor, withSession } from '../runtime/index.js';
-import { Preprocessor } from '../vision/index.js';
-import type { Perturbation } from './alone.js';
+import { withSession } from '../runtime/index.js';
+import { modelWith, type Perturbation } from './alone.js';
 import { type ClassSpace, compactRows } from './compact.js';
-import { Evaluator, type Look } from './evaluator.js';
-import { CriticalSet, type Found, type Measured } from './measures.js';
+import { Evaluator } from './evaluator.js';
+import { looksAt } from './looks.js';
+import { CriticalSet, type Measured, objectsOf } from './measures.js';
 import { findObjects, type LabelledPicture, type PictureObjects } from './objects.js';
 import { type Perturbations, perturbationOf, type Variant } from './perturb.js';
 import { takeRows } from './rows.js';
+import { withExactScores } from './scores.js';
 import { meanOf, type PictureSums, randomNumbers, splitHalf } from './statistics.js';
 
 /** What was measured of one chunk of pictures. */
@@ -65,39 +65,6 @@ export interface Comparison {
   readonly measured: readonly (readonly Measured[])[];
 }
 
-/** The whole network with other weights in one place. */
-const wholeWith = (model: Model, component: Component, perturbation: Perturbation): Model => {
-  const copy = cloneModel(model);
-  const node: Node | undefined = [...copy.graph.nodes()].find(
-    (each) => each.output()?.name === component.output,
-  );
-  if (perturbation.kind !== 'weights' || node === undefined) return copy;
-  const { weights, bias } = perturbation;
-  node.setInput(1, copy.graph.addInitializer('w', tensorOf('float32', component.weightDims, weights)));
-  if (component.bias !== undefined && bias !== undefined) {
-    node.setInput(2, copy.graph.addInitializer('b', tensorOf('float32', [bias.length], bias)));
-  }
-  return copy;
-};
-
-const looksAt = async (
-  { detector: { input } }: CompareOptions,
-  pictures: readonly PictureObjects[],
-): Promise<Look[]> => {
-  const preprocessor = new Preprocessor();
-  const looks: Look[] = [];
-  for (const { path, rows } of pictures) {
-    const tensor = preprocessor.tensor(input);
-    preprocessor.preprocess(await readPicture(path), input, tensor);
-    const dims = [1, 3, input.height, input.width];
-    looks.push({ feed: { [input.name]: floatTensor(dims, tensor.slice()) }, rows });
-  }
-  return looks;
-};
-
-const objectsOf = (pictures: readonly PictureObjects[]): Found[] =>
-  pictures.flatMap(({ truths }, picture) => truths.map((truth) => ({ picture, truth, hasLabel: true })));
-
 const keyOf = (options: CompareOptions, pictures: readonly PictureObjects[], number: number): string =>
   createHash('sha256')
     .update(
@@ -122,7 +89,7 @@ const compareChunk = async (
   number: number,
 ): Promise<{ readonly header: ComparedChunk; readonly floats: Float32Array[] }> => {
   const { model, space, variants, perturbations } = options;
-  const looks = await looksAt(options, pictures);
+  const looks = await looksAt(options.detector, pictures);
   const indices = pictures.flatMap(({ rows }) => rows);
   const compact = (raw: Float32Array): Float32Array => compactRows(evaluator.rows, raw, indices, space);
   const of = (component: Component): Perturbation[] =>
@@ -140,7 +107,7 @@ const compareChunk = async (
     pool.splice(Math.floor(random() * pool.length), 1),
   ).flat();
   const critical = new CriticalSet(
-    objectsOf(pictures),
+    objectsOf(pictures, true),
     fp32,
     pictures.length,
     { groups: options.groups, costs: [] },
@@ -152,7 +119,7 @@ const compareChunk = async (
       const from = performance.now();
       const parts: Float32Array[] = [];
       await withSession(
-        writeModel(wholeWith(model, component, perturbation)),
+        writeModel(withExactScores(modelWith(model, component, perturbation))),
         { threads: 1 },
         async (session) => {
           for (const { feed, rows } of looks)
@@ -194,7 +161,7 @@ export const compareWithNaive = async (options: CompareOptions): Promise<Compari
   const { model, detector, space, variants } = options;
   const found = await findObjects(model, detector, space, options.pictures);
   const pictures = found.pictures.slice(0, options.most * options.chunk);
-  const width = found.rows.length / Math.max(1, objectsOf(found.pictures).length);
+  const width = found.rows.length / Math.max(1, objectsOf(found.pictures, true).length);
   const evaluator = await Evaluator.open(model, detector);
   const chunks: ComparedChunk[] = [];
   const rows = new Map<string, Float32Array[][]>();
@@ -226,7 +193,7 @@ export const compareWithNaive = async (options: CompareOptions): Promise<Compari
     await evaluator.release();
   }
   const whole = new CriticalSet(
-    objectsOf(pictures),
+    objectsOf(pictures, true),
     found.rows.subarray(0, objects * width),
     pictures.length,
     { groups: options.groups, costs: [] },
@@ -256,5 +223,10 @@ export const compareWithNaive = async (options: CompareOptions): Promise<Compari
 export const splitHalfOf = (
   { measured }: Comparison,
   variant: number,
-  measure: 'divergence' | 'signed' | 'absolute',
-): number | null => splitHalf((measured[variant] ?? []).flatMap((each) => each[measure] ?? []));
+  measure: 'robust' | 'divergence' | 'signed' | 'absolute',
+): number | null =>
+  splitHalf(
+    (measured[variant] ?? []).flatMap((each) =>
+      measure === 'robust' ? each.distances.critical : (each[measure] ?? []),
+    ),
+  );

@@ -29,6 +29,17 @@ export const binaryDivergence = (p: number, q: number): number => {
   return Math.max(0, yes * (softplus(-q) - softplus(-p)) + (1 - yes) * (softplus(q) - softplus(p)));
 };
 
+/** Hellinger's distance of two distributions given by their logarithms: 0 to 1, to second order sqrt(KL / 4). */
+export const hellinger = (p: Float64Array, q: Float64Array): number => {
+  let overlap = 0;
+  for (let i = 0; i < p.length; i++) overlap += Math.exp(((p[i] ?? 0) + (q[i] ?? 0)) / 2);
+  return Math.sqrt(Math.max(0, 1 - overlap));
+};
+
+/** Hellinger's distance of two yes-or-no distributions given by their logits. */
+export const binaryHellinger = (p: number, q: number): number =>
+  hellinger(Float64Array.of(-softplus(-p), -softplus(p)), Float64Array.of(-softplus(-q), -softplus(q)));
+
 /** What a label says of an object: the logits of its group, and which of them is right. */
 export interface Labelled {
   readonly logits: ArrayLike<number>;

@@ -1,7 +1,14 @@
 // What perturbing a component did to each object: loss, margin, divergence, guards; and the means of those with their intervals.
 import { iou } from '../vision/index.js';
 import { HEADER } from './compact.js';
-import { binaryDivergence, divergence, fitTemperature, logSoftmax } from './distribution.js';
+import {
+  binaryDivergence,
+  binaryHellinger,
+  divergence,
+  fitTemperature,
+  hellinger,
+  logSoftmax,
+} from './distribution.js';
 import { meanOf, type PictureSums, spreadOf } from './statistics.js';
 
 /** An object that the model found. */
@@ -12,6 +19,13 @@ export interface Found {
   readonly truth: number;
   readonly hasLabel: boolean;
 }
+
+/** What the objects of pictures are, in their order. */
+export const objectsOf = (
+  pictures: readonly { readonly truths: readonly number[] }[],
+  hasLabel: boolean,
+): Found[] =>
+  pictures.flatMap(({ truths }, picture) => truths.map((truth) => ({ picture, truth, hasLabel })));
 
 /** `truth` taken for `predicted` costs so many times as much as another confusion. */
 export interface Cost {
@@ -27,7 +41,7 @@ export interface Criticality {
 }
 
 /** Everything about an object that FP32 says once for all. */
-interface Reference {
+export interface Reference {
   readonly found: Found;
   readonly group: readonly number[] | undefined;
   /** Index of the right class in its group. */
@@ -76,6 +90,12 @@ export interface Measured {
   readonly objectness: PictureSums;
   readonly box: PictureSums;
   readonly others: PictureSums;
+  /** Hellinger's distances of the same distributions. */
+  readonly distances: {
+    readonly critical: PictureSums;
+    readonly objectness: PictureSums;
+    readonly others: PictureSums;
+  };
 }
 
 /** D_crit, and what FP32 says of it. */
@@ -161,6 +181,16 @@ export class CriticalSet {
     return logSoftmax(logits, 1);
   }
 
+  /** Indices of kept classes. */
+  get groups(): readonly (readonly number[])[] {
+    return this.#groups;
+  }
+
+  /** All objects, in their order. */
+  get references(): readonly Reference[] {
+    return this.#references;
+  }
+
   /** Compact FP32 rows of all objects. */
   get rows(): Float32Array {
     return this.#rows;
@@ -182,16 +212,22 @@ export class CriticalSet {
     const sums = (): Sums => new Sums(this.#pictures);
     const [signed, absolute, margin, diverged] = [sums(), sums(), sums(), sums()];
     const [objectness, box, others] = [sums(), sums(), sums()];
+    const distances = { critical: sums(), objectness: sums(), others: sums() };
     for (const [index, { found, group, truth, weight }] of this.#references.entries()) {
       const start = index * this.#width;
       const { picture } = found;
-      objectness.add(picture, binaryDivergence(this.#rows[start + 4] ?? 0, rows[start + 4] ?? 0));
+      const [sure, nowSure] = [this.#rows[start + 4] ?? 0, rows[start + 4] ?? 0];
+      objectness.add(picture, binaryDivergence(sure, nowSure));
+      distances.objectness.add(picture, binaryHellinger(sure, nowSure));
       box.add(picture, 1 - iou(boxAt(this.#rows, start), boxAt(rows, start)));
-      others.add(picture, divergence(this.#others(this.#rows, index), this.#others(rows, index)));
+      const [rest, nowRest] = [this.#others(this.#rows, index), this.#others(rows, index)];
+      others.add(picture, divergence(rest, nowRest));
+      distances.others.add(picture, hellinger(rest, nowRest));
       if (group === undefined) continue;
       const [before, after] = [this.#logits(this.#rows, index, group), this.#logits(rows, index, group)];
       const [p, q] = [logSoftmax(before, this.temperature), logSoftmax(after, this.temperature)];
       diverged.add(picture, divergence(p, q), weight);
+      distances.critical.add(picture, hellinger(p, q), weight);
       const change = (p[truth] ?? 0) - (q[truth] ?? 0);
       signed.add(picture, change, weight);
       absolute.add(picture, Math.abs(change), weight);
@@ -207,9 +243,35 @@ export class CriticalSet {
       objectness,
       box,
       others,
+      distances,
     };
   }
 }
+
+/** A mean distance d as the divergence that it stands for: to second order KL is 4 d^2. */
+const fromDistance = (distance: number): number => 4 * distance * distance;
+
+/** What rounding does, in forms that no few objects can dominate: bounded distances, averaged before they are squared. */
+export interface Effects {
+  /** Within the critical groups. */
+  readonly divergence: number;
+  readonly objectness: number;
+  readonly box: number;
+  readonly others: number;
+}
+
+export const effectsOf = ({ distances, box }: Measured): Effects => ({
+  divergence: fromDistance(meanOf(distances.critical)),
+  objectness: fromDistance(meanOf(distances.objectness)),
+  box: meanOf(box) ** 2,
+  others: fromDistance(meanOf(distances.others)),
+});
+
+const robustOf = (measured: Measured, samples: readonly Uint16Array[]) => {
+  const { low, high } = spreadOf(measured.distances.critical, samples);
+  const { divergence: mean, ...guards } = effectsOf(measured);
+  return { divergence: { mean, low: fromDistance(low), high: fromDistance(high) }, ...guards };
+};
 
 /** The means of what was measured. */
 export const meansOf = (measured: Measured, samples: readonly Uint16Array[]) => ({
@@ -222,4 +284,5 @@ export const meansOf = (measured: Measured, samples: readonly Uint16Array[]) => 
     box: meanOf(measured.box),
     others: meanOf(measured.others),
   },
+  robust: robustOf(measured, samples),
 });

@@ -22,9 +22,14 @@ import type { Perturbation } from './alone.js';
 /** Bit-widths that are measured. */
 export type MeasuredBits = 2 | 4 | 8;
 
+/** What of a component is rounded. */
+export type Kind = 'weights' | 'activations';
+
+export const KINDS: readonly Kind[] = ['weights', 'activations'];
+
 /** One thing that is done to a component. */
 export interface Variant {
-  readonly kind: 'weights' | 'activations';
+  readonly kind: Kind;
   readonly bits: MeasuredBits;
 }
 
@@ -32,8 +37,8 @@ export interface Variant {
 export const variantName = ({ kind, bits }: Variant): string => `${kind === 'weights' ? 'w' : 'a'}${bits}`;
 
 /** All variants of some bit-widths. */
-export const variantsOf = (bits: readonly MeasuredBits[]): Variant[] =>
-  (['weights', 'activations'] as const).flatMap((kind) => bits.map((width) => ({ kind, bits: width })));
+export const variantsOf = (bits: readonly MeasuredBits[], kinds: readonly Kind[] = KINDS): Variant[] =>
+  kinds.flatMap((kind) => bits.map((width) => ({ kind, bits: width })));
 
 /** Weights and bias of one component at one bit-width. */
 export interface RoundedLayer {
@@ -61,7 +66,8 @@ export interface PerturbOptions {
   readonly onProgress?: (done: number, all: number) => void;
 }
 
-const floatsOf = (model: Model, name: string | undefined): Float32Array | undefined => {
+/** The FP32 values of a constant. */
+export const floatsOf = (model: Model, name: string | undefined): Float32Array | undefined => {
   const tensor = name === undefined ? undefined : model.graph.value(name)?.constant;
   return tensor?.kind === 'dense' && tensor.type === 'float32' ? tensor.data : undefined;
 };

@@ -22,6 +22,8 @@ export interface Rows {
   readonly columns: readonly ((row: number) => { readonly output: string; readonly element: number })[];
   /** Whether rows have an objectness of their own: a class score counts as the product with it. */
   readonly hasObjectness: boolean;
+  /** Column of the first class, and whether the columns of classes hold probabilities or logits. */
+  readonly scores: { readonly first: number; readonly areLogits: boolean };
   /** @param values the elements of a row, from `start` on */
   read(values: ArrayLike<number>, start: number, row: number): Place;
 }
@@ -48,9 +50,12 @@ const centred = (x: number, y: number, w: number, h: number): Box => ({
   y2: y + h / 2,
 });
 
+/** Columns in front of the classes: a box and an objectness. */
+const HEAD_COLUMNS = 5;
+
 const yoloxRows = (head: Extract<HeadSpec, { type: 'yolox' }>, { input, classes }: DetectorSpec): Rows => {
   const grid = makeGrid(input.width, input.height, head.strides);
-  const width = 5 + classes.length;
+  const width = HEAD_COLUMNS + classes.length;
   return {
     outputs: [head.output],
     count: grid.cells,
@@ -59,6 +64,7 @@ const yoloxRows = (head: Extract<HeadSpec, { type: 'yolox' }>, { input, classes 
       element: row * width + column,
     })),
     hasObjectness: true,
+    scores: { first: HEAD_COLUMNS, areLogits: false },
     read: (values, start, row) => {
       const at = (i: number): number => number(values[start + i]);
       const stride = number(grid.stride[row]);
@@ -71,7 +77,7 @@ const yoloxRows = (head: Extract<HeadSpec, { type: 'yolox' }>, { input, classes 
               Math.exp(at(2)) * stride,
               Math.exp(at(3)) * stride,
             );
-      const logits = Float64Array.from(classes, (_, i) => logitOf(at(5 + i)));
+      const logits = Float64Array.from(classes, (_, i) => logitOf(at(HEAD_COLUMNS + i)));
       return { box, objectness: logitOf(at(4)), logits };
     },
   };
@@ -94,6 +100,7 @@ const yolov8Rows = (
       element: isFirst ? column * count + row : row * width + column,
     })),
     hasObjectness: false,
+    scores: { first: 4, areLogits: false },
     read: (values, start) => {
       const at = (i: number): number => number(values[start + i]);
       const logits = Float64Array.from(classes, (_, i) => logitOf(at(4 + i)));
@@ -160,6 +167,7 @@ const gflRows = (head: Extract<HeadSpec, { type: 'gfl' }>, { input, classes }: D
       return { output, element: isScore ? own * count + column : own * distances + column - count };
     }),
     hasObjectness: false,
+    scores: { first: 0, areLogits: head.scores === 'logits' },
     read: (values, start, row) => {
       const at = (i: number): number => number(values[start + i]);
       const logits = Float64Array.from(classes, (_, i) =>

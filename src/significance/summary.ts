@@ -3,7 +3,14 @@ import type { Component, Rounding } from '../quantization/index.js';
 import type { Entry } from './cache.js';
 import type { Reliability, SignificanceMap } from './map.js';
 import { type CriticalSet, type Measured, meansOf } from './measures.js';
-import { type MeasuredBits, type Perturbations, type Variant, variantName } from './perturb.js';
+import {
+  type Kind,
+  type MeasuredBits,
+  type Perturbations,
+  type Variant,
+  variantName,
+  variantsOf,
+} from './perturb.js';
 import { type PictureSums, resamples, splitHalf } from './statistics.js';
 
 export interface SummaryParts {
@@ -13,6 +20,7 @@ export interface SummaryParts {
   readonly criticality: SignificanceMap['critical'];
   readonly rounding: Rounding;
   readonly bits: readonly MeasuredBits[];
+  readonly kinds: readonly Kind[];
   readonly components: readonly Component[];
   readonly perturbations: Perturbations;
   readonly rows: ReadonlyMap<string, ReadonlyMap<string, Entry>>;
@@ -20,7 +28,6 @@ export interface SummaryParts {
   readonly pictures: number;
 }
 
-type Side = 'weights' | 'activations';
 type Components = SignificanceMap['components'];
 type Weights = Components[string]['weights'];
 type Activations = Components[string]['activations'];
@@ -46,12 +53,13 @@ const reliabilityOf = (measured: readonly Measured[]): Reliability => {
     ...(absolute !== undefined && { absolute }),
     ...(margin !== undefined && { margin }),
     divergence: half((one) => one.divergence) ?? null,
+    robust: half((one) => one.distances.critical) ?? null,
   };
 };
 
 /** The map. Components that reach no output of the head change nothing: they are zero in everything but their own errors. */
 export const summarize = (parts: SummaryParts): SignificanceMap => {
-  const { critical, perturbations, bits } = parts;
+  const { critical, perturbations, bits, kinds } = parts;
   const samples = resamples(parts.pictures);
   const zero = critical.measure(critical.rows);
   const all = new Map<string, Measured[]>();
@@ -69,7 +77,7 @@ export const summarize = (parts: SummaryParts): SignificanceMap => {
     for (const width of bits) {
       const key = `${width}` as const;
       const layer = perturbations.weights.get(component.name)?.get(width);
-      if (layer !== undefined) {
+      if (layer !== undefined && kinds.includes('weights')) {
         const [measured, entry] = measureOf(component, { kind: 'weights', bits: width });
         weights[key] = {
           ...meansOf(measured, samples),
@@ -77,7 +85,8 @@ export const summarize = (parts: SummaryParts): SignificanceMap => {
           relativeWeightError: layer.relativeError,
         };
       }
-      if (perturbations.inputs.get(component.name)?.has(width) === true) {
+      const hasGrid = perturbations.inputs.get(component.name)?.has(width) === true;
+      if (hasGrid && kinds.includes('activations')) {
         const [measured, entry] = measureOf(component, { kind: 'activations', bits: width });
         activations[key] = {
           ...meansOf(measured, samples),
@@ -89,15 +98,13 @@ export const summarize = (parts: SummaryParts): SignificanceMap => {
     components[component.name] = { weights, activations };
   }
   const reliability: SignificanceMap['reliability'] = { weights: {}, activations: {} };
-  for (const side of ['weights', 'activations'] satisfies Side[]) {
-    for (const width of bits) {
-      const measured = all.get(variantName({ kind: side, bits: width }));
-      if (measured !== undefined) reliability[side][`${width}`] = reliabilityOf(measured);
-    }
+  for (const { kind, bits: width } of variantsOf(bits, kinds)) {
+    const measured = all.get(variantName({ kind, bits: width }));
+    if (measured !== undefined) reliability[kind][`${width}`] = reliabilityOf(measured);
   }
   return {
     format: 'bitlane-significance',
-    version: 1,
+    version: 2,
     model: parts.model,
     data: parts.data,
     granularity: 'layer',

@@ -1,13 +1,11 @@
 // Evaluates components on chunks of pictures, in a process of its own; results lie on disk before they are reported.
 import { asBitlaneError, BitlaneError } from '../errors.js';
-import { readPicture } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
 import { type Component, componentsOf, prepareModel } from '../quantization/index.js';
-import { floatTensor } from '../runtime/index.js';
-import { Preprocessor } from '../vision/index.js';
 import { type Entry, keepEntries, keptPerturbations } from './cache.js';
 import { compactRows } from './compact.js';
-import { Evaluator, type Look } from './evaluator.js';
+import { Evaluator } from './evaluator.js';
+import { looksAt } from './looks.js';
 import { type Perturbations, perturbationOf, variantName, variantsOf } from './perturb.js';
 import {
   type WorkerJob,
@@ -35,19 +33,6 @@ const prepare = async (setup: WorkerSetup): Promise<Ready> => {
   return { setup, evaluator, components: componentsOf(model), perturbations };
 };
 
-const looksOf = async ({ setup }: Ready, { pictures }: WorkerJob): Promise<Look[]> => {
-  const { input } = setup.detector;
-  const preprocessor = new Preprocessor();
-  const looks: Look[] = [];
-  for (const { path, rows } of pictures) {
-    const tensor = preprocessor.tensor(input);
-    preprocessor.preprocess(await readPicture(path), input, tensor);
-    const feed = { [input.name]: floatTensor([1, 3, input.height, input.width], tensor.slice()) };
-    looks.push({ feed, rows });
-  }
-  return looks;
-};
-
 const work = async (state: Ready, job: WorkerJob): Promise<void> => {
   const { setup, evaluator, components, perturbations } = state;
   const indexOf = new Map(components.map(({ name }, index) => [name, index]));
@@ -62,7 +47,7 @@ const work = async (state: Ready, job: WorkerJob): Promise<void> => {
       });
   };
   const indices = job.pictures.flatMap(({ rows }) => rows);
-  await evaluator.run(await looksOf(state, job), {
+  await evaluator.run(await looksAt(setup.detector, job.pictures), {
     perturbations: (component) => variantsFor(component).map(({ perturbation }) => perturbation),
     done: (component, rows, errors) => {
       const entries = variantsFor(component).flatMap(({ name }, at): [string, Entry][] => {

@@ -69,3 +69,10 @@ export const openDatabase = (path: string): Sqlite => {
     throw error;
   }
 };
+
+/** Opens the file that another process owns, for reading. */
+export const readDatabase = (path: string): Sqlite => {
+  const db = new Database(path, { readonly: true, fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
+  db.pragma('trusted_schema = OFF');
+  return db;
+};

@@ -33,6 +33,48 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX outbox_by_rank ON outbox (rank, seq);
   `,
+  `
+  -- The picture of an example is a file of its own, named by the id.
+  CREATE TABLE examples (
+    id TEXT PRIMARY KEY,
+    taken_ms INTEGER NOT NULL,
+    pair TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    label TEXT
+  ) STRICT;
+  CREATE INDEX examples_by_pair ON examples (pair, taken_ms);
+  CREATE INDEX examples_by_time ON examples (taken_ms);
+
+  -- How many candidates each pair had, for reservoir sampling.
+  CREATE TABLE example_pairs (
+    pair TEXT PRIMARY KEY,
+    seen REAL NOT NULL,
+    seen_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- '' stands for the background in predicted and presumed.
+  CREATE TABLE observations (
+    number INTEGER PRIMARY KEY,
+    seen_ms INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    predicted TEXT NOT NULL,
+    presumed TEXT NOT NULL,
+    weight REAL NOT NULL,
+    model TEXT NOT NULL,
+    about TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX observations_by_time ON observations (seen_ms);
+  CREATE INDEX observations_by_about ON observations (about);
+  `,
+  `
+  CREATE TABLE adaptations (
+    id TEXT PRIMARY KEY,
+    started_ms INTEGER NOT NULL,
+    body TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX adaptations_by_time ON adaptations (started_ms);
+  `,
 ];
 
 /** The version that this program writes. */

@@ -3,10 +3,13 @@ import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSy
 import { basename, dirname, join } from 'node:path';
 import { BitlaneError } from '../errors.js';
 import { type Log, silentLog } from '../system/index.js';
+import { AdaptationRows } from './adaptations.js';
 import { Boots } from './boots.js';
-import { isCorrupt, isDiskFailure, openDatabase, type Sqlite, storeError } from './database.js';
+import { isCorrupt, isDiskFailure, openDatabase, readDatabase, type Sqlite, storeError } from './database.js';
+import { ExampleRows } from './examples.js';
 import { KeyValue } from './key-value.js';
-import { migrate } from './migrations.js';
+import { migrate, SCHEMA_VERSION } from './migrations.js';
+import { ObservationRows } from './observations.js';
 import { Outbox } from './outbox.js';
 
 /** Larger files are not read through at every start. */
@@ -25,6 +28,9 @@ export interface Store {
   readonly outbox: Outbox;
   readonly keyValue: KeyValue;
   readonly boots: Boots;
+  readonly adaptations: AdaptationRows;
+  readonly examples: ExampleRows;
+  readonly observations: ObservationRows;
   /** Where a damaged file was moved when the store was opened. */
   readonly damaged: string | undefined;
   /** False when the disk took nothing at all and the store lives in memory until the next start. */
@@ -146,10 +152,42 @@ export const openStore = (path: string, options: StoreOptions = {}): Store => {
     }),
     keyValue: new KeyValue(db),
     boots: new Boots(db, log),
+    adaptations: new AdaptationRows(db),
+    examples: new ExampleRows(db),
+    observations: new ObservationRows(db),
     damaged,
     persistent,
     close: () => {
       if (db.open) db.close();
     },
   };
+};
+
+/**
+ * Rows of the store at `path` for another process than the one that owns it: nothing is written, repaired or moved.
+ *
+ * @throws BitlaneError STORE_FAILED when there is none, or it is another version's
+ */
+export const readStore = (
+  path: string,
+): Pick<Store, 'examples' | 'observations' | 'adaptations' | 'close'> => {
+  try {
+    const db = readDatabase(path);
+    const version = Number(db.pragma('user_version', { simple: true }));
+    if (version !== SCHEMA_VERSION) {
+      db.close();
+      throw new BitlaneError(
+        'STORE_FAILED',
+        `${path} was written by another version of bitlane (schema ${version}, this one knows ${SCHEMA_VERSION}): start the daemon once`,
+      );
+    }
+    return {
+      examples: new ExampleRows(db),
+      observations: new ObservationRows(db),
+      adaptations: new AdaptationRows(db),
+      close: () => void db.close(),
+    };
+  } catch (error) {
+    throw storeError(`reading the store ${path}`, error);
+  }
 };

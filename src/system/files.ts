@@ -10,7 +10,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -71,6 +71,24 @@ export const replaceFile = async (path: string, data: string | Uint8Array, mode 
     throw error;
   }
   await syncDirectory(dirname(path));
+};
+
+/** A file's text; `undefined` where it cannot be read. */
+export const textIfThere = async (path: string): Promise<string | undefined> => {
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+};
+
+/** What a folder holds; nothing where it cannot be read. */
+export const namesIfThere = async (path: string): Promise<string[]> => {
+  try {
+    return await readdir(path);
+  } catch {
+    return [];
+  }
 };
 
 const findPackageRoot = (): string => {

@@ -1,4 +1,5 @@
 // MQTT topics, outbox, commands, desired and reported configuration; and the control socket, which serves the same commands.
+export { brokerOf, EmbeddedBroker } from './broker.js';
 export {
   type CommandAnswer,
   type CommandCounters,
@@ -17,15 +18,19 @@ export {
 export { type DesiredChange } from './change.js';
 export { type BootedConfig, ConfigTwin } from './twin.js';
 export {
+  type AdaptationEntry,
   type CommandDefinition,
   type CommandName,
   type CommandRequest,
   type CommandResult,
   COMMANDS,
   defineCommand,
+  type ExampleMessage,
+  exampleSchema,
   type FrameBody,
   type OutboxBody,
   type OutboxTopic,
+  pictureResult,
   type ReportedConfig,
   type StateBody,
   type StateTopic,

@@ -4,6 +4,7 @@ import { messageOf } from '../errors.js';
 import type { Store } from '../store/index.js';
 import { Emitter, type Log } from '../system/index.js';
 import { Answers } from './answers.js';
+import { brokerOf } from './broker.js';
 import { type CommandHandler, CommandRegistry } from './commands.js';
 import type { DesiredChange } from './change.js';
 import {
@@ -154,12 +155,12 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     };
   }
 
-  /** Begins to connect; does not wait for the broker. Does nothing where `mqtt.url` is left out. */
+  /** Begins to connect; does not wait for the broker. Does nothing where no broker is configured. */
   start(): Promise<void> {
     if (!this.#running) {
       this.#running = true;
       this.#report();
-      this.#connection.open(this.#config.mqtt);
+      this.#connection.open(brokerOf(this.#config.mqtt));
     }
     return Promise.resolve();
   }
@@ -179,7 +180,7 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     if (!this.#running || sameBroker(previous.mqtt, config.mqtt)) return;
     await this.#finish(GOODBYE_MS);
     // It may have been stopped in between.
-    if (this.#isRunning()) this.#connection.open(this.#config.mqtt);
+    if (this.#isRunning()) this.#connection.open(brokerOf(this.#config.mqtt));
   }
 
   #isRunning(): boolean {

@@ -2,6 +2,7 @@
 export type {
   Batch,
   BuildLoss,
+  FakeActivations,
   LossPlace,
   LossValues,
   Parameter,
@@ -41,6 +42,14 @@ export { type LabelledOptions, labelledSpec } from './data/labelled.js';
 export { Loader, type LoaderSource } from './data/loader.js';
 export type { Sample, SampleSource, SourceSpec } from './data/sample.js';
 export { type UnlabelledOptions, unlabelledSpec } from './data/unlabelled.js';
+export { type ActivationQuantization, trainedGrids } from './quantize/activations.js';
+export { withLearned, trainedCodes } from './quantize/codes.js';
+export { stepSizeName, type WeightQuantization } from './quantize/place.js';
+export type { WeightMethod } from './quantize/weights.js';
+export { buildTraining, type TrainingOptions } from './step/graph.js';
+export { rateAt, type Schedule } from './step/schedule.js';
+export { type Group, type OptimizerOptions, startState, type TrainingState } from './step/state.js';
+export { learned, Trainer, type TrainerOptions } from './step/trainer.js';
 export { drawCurve } from './loop/curve.js';
 export {
   checkpointOf,
@@ -52,11 +61,3 @@ export {
 export type { History, ValidationPoint } from './loop/history.js';
 export { judgeModel } from './loop/judge.js';
 export { runTraining, type RunOptions, type RunResult, type Values } from './loop/run.js';
-export { withLearned, trainedCodes } from './quantize/codes.js';
-export { stepSizeName, type WeightQuantization } from './quantize/place.js';
-export type { WeightMethod } from './quantize/weights.js';
-export { buildTraining, type TrainingOptions } from './step/graph.js';
-export { type Notes, readCheckpoint, writeCheckpoint } from './step/checkpoint.js';
-export { rateAt, type Schedule } from './step/schedule.js';
-export { type Group, type OptimizerOptions, startState, type TrainingState } from './step/state.js';
-export { learned, Trainer, type TrainerOptions } from './step/trainer.js';

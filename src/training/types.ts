@@ -1,6 +1,7 @@
 // What the parts of training give each other: a loss, a training graph, its parameters, one step.
 import type { Ops } from '../autodiff/index.js';
 import type { Graph, Model, Value } from '../onnx/index.js';
+import type { ChannelGrid } from '../quantization/index.js';
 import type { Tensors } from '../runtime/index.js';
 
 /** Where a loss is built. */
@@ -63,6 +64,18 @@ export interface TrainingGraph {
   readonly statistics: readonly Statistic[];
   /** What the grids of fake-quantized weights start from, by the name of what is learned for them; trained or not. */
   readonly stepSizes: ReadonlyMap<string, Float32Array>;
+  /** Fake-quantized activations. */
+  readonly activations: readonly FakeActivations[];
+}
+
+/** Activations that share a grid. */
+export interface FakeActivations {
+  /** As it was at the start. */
+  readonly grid: ChannelGrid;
+  /** Names of the values in the model. */
+  readonly values: readonly string[];
+  /** What holds its scale; a parameter where it is learned. */
+  readonly stepSize: string;
 }
 
 /** A running mean or variance of a BatchNormalization in training mode. */

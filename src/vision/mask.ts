@@ -1,5 +1,6 @@
 // Privacy masks: regions of a picture that are blacked out before it is stored or sent.
-import type { RgbImage } from './types.js';
+import { frameToRgb } from './picture.js';
+import type { Picture, RgbImage } from './types.js';
 
 /** Corners as shares of width and height, 0..1 from the top left. */
 export type MaskPolygon = readonly (readonly [number, number])[];
@@ -36,3 +37,10 @@ export const applyMasks = (image: RgbImage, polygons: readonly MaskPolygon[]): R
   }
   return { ...image, data };
 };
+
+/**
+ * A frame as it may be stored or sent: RGB, masked. The one way in which pictures leave the frame path.
+ * @throws BAD_FRAME where the frame's bytes are not what it says they are
+ */
+export const maskedRgb = (picture: Picture, polygons: readonly MaskPolygon[]): RgbImage =>
+  applyMasks(frameToRgb(picture), polygons);

@@ -125,7 +125,7 @@ export class Pipeline {
     })) {
       const { x1, y1, x2, y2 } = toFrame(found, picture.transform, picture);
       // Boxes that lie in the padding alone are empty now.
-      if (x2 > x1 && y2 > y1) detections.push({ x1, y1, x2, y2, classId: found.classId, score: found.score });
+      if (x2 > x1 && y2 > y1) detections.push({ ...found, x1, y1, x2, y2 });
     }
     return {
       detections,

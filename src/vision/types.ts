@@ -49,4 +49,6 @@ export interface Box {
 export interface Detection extends Box {
   readonly classId: number;
   readonly score: number;
+  /** The next best of the kept classes at the same place, where it was asked for and the model tells. */
+  readonly rival?: { readonly classId: number; readonly score: number };
 }

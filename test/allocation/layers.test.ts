@@ -130,10 +130,17 @@ t.test('two that hurt each other more together are kept apart', async (t) => {
   ]);
   const asked: string[] = [];
   const repaired = await repairInteractions(problem, budget, {
-    measure: (a, b) => {
-      const key = [a.component, b.component].sort().join();
-      asked.push(key);
-      return Promise.resolve(key === 'layer0,layer1' ? 5 : key === 'layer0,layer2' ? -0.5 : 0);
+    measure: (pairs) => {
+      const keys = pairs.map((pair) =>
+        pair
+          .map(({ component }) => component)
+          .sort()
+          .join(),
+      );
+      asked.push(...keys);
+      return Promise.resolve(
+        keys.map((key) => (key === 'layer0,layer1' ? 5 : key === 'layer0,layer2' ? -0.5 : 0)),
+      );
     },
   });
   t.same(
@@ -143,7 +150,7 @@ t.test('two that hurt each other more together are kept apart', async (t) => {
   t.same(asked, ['layer0,layer1', 'layer0,layer2'], 'each pair once');
   t.ok(Math.abs((repaired?.solved.damage ?? 0) - 1.7) < 1e-9);
   t.equal(
-    await repairInteractions(problem, { averageBits: 1 }, { measure: () => Promise.resolve(0) }),
+    await repairInteractions(problem, { averageBits: 1 }, { measure: () => Promise.resolve([]) }),
     undefined,
   );
 });

@@ -22,6 +22,7 @@ const measures = ({ signed, divergence, objectness, box, others, outputError }: 
   signed: { mean: signed, low: signed, high: signed },
   divergence: { mean: divergence, low: divergence, high: divergence },
   guards: { objectness, box, others },
+  robust: { divergence: { mean: divergence, low: divergence, high: divergence }, objectness, box, others },
   outputError,
 });
 
@@ -31,11 +32,11 @@ export const mapOf = (
   trust: number | null,
   model = ID,
 ): SignificanceMap => {
-  const reliability = { divergence: trust };
+  const reliability = { divergence: trust, robust: trust };
   const all = { '2': reliability, '4': reliability, '8': reliability };
   return {
     format: 'bitlane-significance',
-    version: 1,
+    version: 2,
     model,
     data: { name: 'test', split: 'train', pictures: 1, fingerprint: ID },
     granularity: 'layer',

@@ -3,7 +3,8 @@ import t, { type Test } from 'tap';
 import fc from 'fast-check';
 import { differentiable, gradient, recomputeCheap } from '../../src/autodiff/index.js';
 import { type Model, readModel, type Value, writeModel } from '../../src/onnx/index.js';
-import { withSession } from '../../src/runtime/index.js';
+import { floatTensor, withSession } from '../../src/runtime/index.js';
+import { Net } from '../onnx/net.js';
 import { addLoss, judge, relative, Trial } from './check.js';
 import { evaluate } from './reference.js';
 
@@ -227,4 +228,32 @@ t.test('every operator that the documentation promises', (t) => {
     [],
   );
   t.end();
+});
+
+t.test('fixed values stop gradients, rounding lets them through where it is told to', async (t) => {
+  const net = new Net(18);
+  const x = net.input('x', [4]);
+  const rounded = net.op('Round', [net.op('Mul', [x, x])]);
+  const target = net.op('Tanh', [x]);
+  const loss = net.op('ReduceSum', [net.op('Mul', [rounded, target])], { keepdims: 0 });
+  for (const value of [x, rounded, target]) value.shape = [4];
+  const model = net.model(loss);
+  const gradients = async (options: { fixed?: string[]; straightThrough?: string[] }): Promise<number[]> => {
+    const made = gradient(model, { loss: loss.name, of: ['x'], ...options });
+    const name = made.gradients.get('x') ?? '';
+    const feeds = { x: floatTensor([4], Float32Array.of(1.2, -0.7, 2.1, 0.4)) };
+    const results = await withSession(writeModel(made.model), {}, (session) => session.run(feeds));
+    return Array.from(results[name]?.data as Float32Array);
+  };
+  const values = [1.2, -0.7, 2.1, 0.4];
+  const near = (found: number[], wanted: (x: number) => number): void =>
+    found.forEach((value, i) => t.ok(Math.abs(value - wanted(values[i] ?? 0)) < 1e-4, `${value}`));
+  const slope = (v: number): number => Math.round(v * v) * (1 - Math.tanh(v) ** 2);
+  near(await gradients({}), slope);
+  near(await gradients({ straightThrough: [rounded.name] }), (v) => slope(v) + 2 * v * Math.tanh(v));
+  near(
+    await gradients({ straightThrough: [rounded.name], fixed: [target.name] }),
+    (v) => 2 * v * Math.tanh(v),
+  );
+  await t.rejects(gradients({ fixed: [target.name] }), { code: 'BAD_MODEL', message: /does not depend/ });
 });

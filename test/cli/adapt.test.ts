@@ -15,6 +15,7 @@ interface Document {
   readonly bytes: number;
   readonly averageBits: number;
   readonly notes: readonly string[];
+  readonly interactions: readonly unknown[];
   readonly validation: {
     readonly pictures: number;
     readonly before: { readonly map50: number; readonly criticalObjects: number };
@@ -26,9 +27,10 @@ t.test('an artifact within its budget, with a page that shows how', async (t) =>
   const [out, page] = [join(folder, 'adapted'), join(folder, 'page.html')];
   const base = ['adapt', '--model', home, '--data', data, '--cache', join(folder, 'cache')];
   const small = [...base, '--calibration', '4', '--pairs', 'bus:car,car:truck', '--bits-average', '4'];
-  const [made, again, tight, ...bad] = await runMany(folder, [
+  const [made, again, paired, tight, ...bad] = await runMany(folder, [
     [...small, '--out', out, '--report', page, '--json'],
     [...small, '--out', join(folder, 'again')],
+    [...small, '--pairs-among', '3', '--out', join(folder, 'pairs'), '--json'],
     [
       ...base,
       '--pairs',
@@ -72,6 +74,8 @@ t.test('an artifact within its budget, with a page that shows how', async (t) =>
   t.equal(again?.code, 0, again?.stderr ?? '');
   t.match(again?.stdout, /critical accuracy/);
   t.equal((await readArtifactFolder(join(folder, 'again'))).id, artifact.id, 'the same again');
+  t.equal(paired?.code, 0, paired?.stderr ?? '');
+  t.ok((JSON.parse(paired?.stdout ?? '') as Document).interactions.length > 0, 'pairs were measured');
   t.equal(tight?.code, 2);
   t.match(JSON.parse(tight?.stdout ?? ''), { error: { message: /modelBytes|bytes/ } });
   t.same(

@@ -2,12 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Cli } from '../../src/cli/cli.js';
-import { addAdapt } from '../../src/cli/adapt.js';
-import { addAllocate } from '../../src/cli/allocate.js';
-import { addEval } from '../../src/cli/eval.js';
-import { addModels } from '../../src/cli/models.js';
-import { addQuantize } from '../../src/cli/quantize.js';
-import { addSignificance } from '../../src/cli/significance.js';
+import { COMMANDS } from '../../src/cli/commands.js';
 
 const [inputs = '', results = ''] = process.argv.slice(2);
 const commandLines = JSON.parse(readFileSync(inputs, 'utf8')) as string[][];
@@ -24,12 +19,7 @@ for (const args of commandLines) {
   process.exitCode = 0;
   const cli = new Cli();
   const program = new Command('bitlane').exitOverride();
-  addAdapt(program, cli);
-  addAllocate(program, cli);
-  addEval(program, cli);
-  addModels(program, cli);
-  addQuantize(program, cli);
-  addSignificance(program, cli);
+  for (const add of COMMANDS) add(program, cli);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

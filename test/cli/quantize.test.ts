@@ -178,6 +178,28 @@ t.test('an allocation file, and a text for people', async (t) => {
   t.same((await readArtifactFolder(out)).manifest.allocation, allocation);
 });
 
+t.test('ranges, activations, equalization and bias correction as they are asked for', async (t) => {
+  const [dynamic, chosen] = [join(folder, 'dynamic'), join(folder, 'chosen')];
+  const [first, second] = await runMany([
+    [...base, '--bits', '8', '--activations', 'dynamic', '--validate', data, '--out', dynamic, '--json'],
+    [
+      ...base,
+      ...['--bits', '8', '--no-search', '--ranges', 'kl', '--equalize', '--bias-correction'],
+      ...['--validate', data, '--out', chosen, '--json'],
+    ],
+  ]);
+  if (first === undefined || second === undefined) throw new Error('two results');
+  t.equal(first.code, 0, first.stderr);
+  t.equal(second.code, 0, second.stderr);
+  const [one, other] = [await readArtifactFolder(dynamic), await readArtifactFolder(chosen)];
+  t.match(one.manifest, { calibration: { ranges: 'dynamic' }, validation: [{ map50: 1 }] });
+  t.ok(readFileSync(one.modelPath).includes('ConvInteger'));
+  t.match(other.manifest, {
+    calibration: { ranges: 'kl', equalized: true, biasCorrected: true },
+    validation: [{ map50: 1 }],
+  });
+});
+
 t.test('bad options get one sentence, and nothing is written', async (t) => {
   const out = join(folder, 'none');
   const broken = join(folder, 'broken.json');
@@ -199,6 +221,13 @@ t.test('bad options get one sentence, and nothing is written', async (t) => {
     [[...base, '--bits', '8', '--execution', 'fp16'], /--execution takes int8, fp32, not "fp16"/],
     [[...base, '--bits', '8', '--rounding', 'up'], /--rounding takes nearest, gptq, not "up"/],
     [[...base, '--bits', '8', '--pictures', '0'], /--pictures takes a whole number from 1 to 10000/],
+    [[...base, '--bits', '8', '--ranges', 'kl'], /--ranges goes with --no-search or an allocation file/],
+    [
+      [...base, '--bits', '8', '--ranges', 'kl', '--activations', 'dynamic'],
+      /--ranges goes with static activations/,
+    ],
+    [[...base, '--bits', '8', '--no-search', '--ranges', 'best'], /--ranges takes min-max, percentile/],
+    [[...base, '--bits', '8', '--activations', 'none'], /--activations takes static, dynamic, not "none"/],
     [[...base, '--bits', '8', '--name', ''], /--name takes 1 to 128 characters/],
     [[...base, '--bits', '8', '--split', 'test'], /test/],
     [[...base, '--bits', '8', '--validate', join(folder, 'nowhere')], /nowhere does not exist/],

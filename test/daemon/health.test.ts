@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fc from 'fast-check';
 import t from 'tap';
-import { HealthProbe, parseThrottled, readProcesses, readTemperature } from '../../src/daemon/health.js';
+import { HealthProbe, parseThrottled, readTemperature } from '../../src/daemon/health.js';
+import { readProcesses } from '../../src/system/index.js';
 
 t.test('a sample of this device', async (t) => {
   const child = spawn(process.execPath, ['-e', 'console.log("up"); setInterval(() => {}, 1000)'], {

@@ -32,7 +32,15 @@ const base = {
 const resultOf = (seq: number, atMs: number, y: number | undefined): FrameResult => ({
   generation: 1,
   artifactId: 'a'.repeat(64),
-  frame: { seq, receivedAtMs: atMs, wallMs: Date.now(), format: 'jpeg', width: 640, height: 360 },
+  frame: {
+    seq,
+    receivedAtMs: atMs,
+    wallMs: Date.now(),
+    format: 'jpeg',
+    width: 640,
+    height: 360,
+    data: new Uint8Array(1),
+  },
   detections: y === undefined ? [] : [{ x1: 300, x2: 360, y1: y - 40, y2: y, classId: 1, score: 0.9 }],
   nonFinite: 0,
   timings: { preprocessMs: 1, inferenceMs: 1, postprocessMs: 1 },

@@ -25,7 +25,15 @@ const answer = (
 ): FrameResult => ({
   generation: 1,
   artifactId: 'a',
-  frame: { seq, receivedAtMs: 0, wallMs: 0, format: 'rgb24', width: 640, height: 360 },
+  frame: {
+    seq,
+    receivedAtMs: 0,
+    wallMs: 0,
+    format: 'rgb24',
+    width: 640,
+    height: 360,
+    data: new Uint8Array(0),
+  },
   detections,
   nonFinite,
   timings: { preprocessMs: 1, inferenceMs, postprocessMs: 1 },

@@ -13,7 +13,7 @@ const BOX = { x1: 8, y1: 16, x2: 40, y2: 48, classId: 1, score: 0.75 };
 
 /** Every number of a box to the nearest tenth. */
 const rounded = (detections: readonly Detection[]): Record<string, number>[] =>
-  detections.map((detection) =>
+  detections.map(({ rival: _rival, ...detection }) =>
     Object.fromEntries(Object.entries(detection).map(([key, value]) => [key, Math.round(value * 10) / 10])),
   );
 
@@ -35,6 +35,9 @@ t.test('boxes arrive in pixels of the frame, whatever its format', async (t) => 
         rounded([{ x1: 16, y1: 32 - 2 * top, x2: 80, y2: 96 - 2 * top, classId: 1, score: 0.75 }]),
         `${head}, ${picture.format}`,
       );
+      const rival = detections[0]?.rival;
+      if (head === 'end-to-end') t.equal(rival, undefined);
+      else t.ok(rival?.classId === 0 && rival.score < 0.01, 'the next best class comes along');
       t.match(frame, { width: 128, height: 96, format: picture.format });
       t.equal(nonFinite, 0);
       t.ok(totalMs >= timings.preprocessMs + timings.inferenceMs + timings.postprocessMs);

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { encodeSeen, type Seen, SeenReader } from '../../src/detector/index.js';
+import { encodeSeen, ROW, type Seen, SeenReader } from '../../src/detector/index.js';
 
 const real = fc.double({ noNaN: true, noDefaultInfinity: true });
+const share = fc.double({ min: 0, max: 1, noNaN: true });
 const milliseconds = fc.double({ min: 0, max: 1e9, noNaN: true });
 const row = fc
-  .tuple(real, real, real, real, fc.nat(), fc.double({ min: 0, max: 1, noNaN: true }))
+  .tuple(real, real, real, real, fc.nat(), share, fc.integer({ min: -1, max: 99 }), share)
   .map((values): number[] => [...values]);
 const plain = { noNullPrototype: true };
 const answers: fc.Arbitrary<Seen> = fc.record(
@@ -47,7 +48,7 @@ t.test('answers come back as they went in, however the stream is cut', async (t)
 
 t.test('an answer that breaks the protocol is refused', async (t) => {
   const timings = { preprocessMs: 0, inferenceMs: 0, postprocessMs: 0 };
-  const good: Seen = { seq: 1, rows: [0, 0, 1, 1, 2, 0.5], nonFinite: 0, timings };
+  const good: Seen = { seq: 1, rows: [0, 0, 1, 1, 2, 0.5, 1, 0.25], nonFinite: 0, timings };
   t.same(readAll(encodeSeen(good), []), [good]);
   const spoilt: readonly (readonly [Partial<Seen>, RegExp])[] = [
     [{ seq: -1 }, /counts wrongly/],
@@ -56,11 +57,13 @@ t.test('an answer that breaks the protocol is refused', async (t) => {
     [{ nonFinite: -1 }, /counts wrongly/],
     [{ timings: { ...timings, inferenceMs: NaN } }, /impossible timings/],
     [{ timings: { ...timings, preprocessMs: -1 } }, /impossible timings/],
-    [{ rows: [0, 0, 1, NaN, 2, 0.5] }, /breaks the protocol/],
-    [{ rows: [0, 0, 1, 1, 1.5, 0.5] }, /breaks the protocol/],
-    [{ rows: [0, 0, 1, 1, -1, 0.5] }, /breaks the protocol/],
-    [{ rows: [0, 0, 1, 1, 2, 1.5] }, /breaks the protocol/],
-    [{ rows: Array.from({ length: 6 * 1001 }, () => 0) }, /1001 detections/],
+    [{ rows: [0, 0, 1, NaN, 2, 0.5, 1, 0.25] }, /breaks the protocol/],
+    [{ rows: [0, 0, 1, 1, 1.5, 0.5, 1, 0.25] }, /breaks the protocol/],
+    [{ rows: [0, 0, 1, 1, -1, 0.5, 1, 0.25] }, /breaks the protocol/],
+    [{ rows: [0, 0, 1, 1, 2, 1.5, 1, 0.25] }, /breaks the protocol/],
+    [{ rows: [0, 0, 1, 1, 2, 0.5, -2, 0.25] }, /breaks the protocol/],
+    [{ rows: [0, 0, 1, 1, 2, 0.5, 1, -0.25] }, /breaks the protocol/],
+    [{ rows: Array.from({ length: ROW * 1001 }, () => 0) }, /1001 detections/],
   ];
   for (const [change, rule] of spoilt) {
     t.throws(() => readAll(encodeSeen({ ...good, ...change }), []), {

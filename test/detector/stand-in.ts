@@ -25,7 +25,7 @@ const take: (frame: Frame) => void = ({ seq, width, data }) => {
   else {
     const sum = data.reduce((total, value) => total + value, 0);
     const nonFinite = mode === 'nan' ? 4 : 0;
-    answer({ seq, rows: [0, 0, width, sum % 1000, 2, 0.5], nonFinite, timings });
+    answer({ seq, rows: [0, 0, width, sum % 1000, 2, 0.5, -1, 0], nonFinite, timings });
   }
 };
 const shelf = { readShelf: (target: Uint8Array, place: number): void => readShelf(5, target, place) };

@@ -14,18 +14,15 @@ const frame = (seq: number): Frame => ({
   wallMs: 0,
 });
 
-const answer = (seq: number, inferenceMs: number): FrameResult => {
-  const { data: _data, ...rest } = frame(seq);
-  return {
-    generation: 1,
-    artifactId: 'a'.repeat(64),
-    frame: rest,
-    detections: [],
-    nonFinite: 0,
-    timings: { preprocessMs: 0, inferenceMs, postprocessMs: 0 },
-    totalMs: inferenceMs,
-  };
-};
+const answer = (seq: number, inferenceMs: number): FrameResult => ({
+  generation: 1,
+  artifactId: 'a'.repeat(64),
+  frame: frame(seq),
+  detections: [],
+  nonFinite: 0,
+  timings: { preprocessMs: 0, inferenceMs, postprocessMs: 0 },
+  totalMs: inferenceMs,
+});
 
 /** Counts frames in flight; takes what it is offered. */
 class Stand {

@@ -33,7 +33,8 @@ export const until = async (check: () => boolean, what: string, deadlineMs = DEA
   }
 };
 
-const freePort = (): Promise<number> =>
+/** A loopback port that nobody listens on just now. */
+export const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
@@ -43,7 +44,7 @@ const freePort = (): Promise<number> =>
     });
   });
 
-const isListening = (port: number): Promise<boolean> =>
+export const isListening = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     socket.once('connect', () => {

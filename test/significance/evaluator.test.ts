@@ -3,42 +3,23 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { type Model, readModel } from '../../src/onnx/index.js';
 import {
-  channelGrid,
   type Component,
   componentsOf,
-  dequantizeChannels,
   heldFeeds,
   pictureFeeds,
   prepareModel,
-  quantizeChannels,
-  weightGrids,
 } from '../../src/quantization/index.js';
 import { type DetectorSpec, detectorSpecSchema } from '../../src/registry/index.js';
 import { openDataSet } from '../../src/evaluation/index.js';
 import { floatTensor } from '../../src/runtime/index.js';
-import type { Perturbation } from '../../src/significance/alone.js';
-import { Evaluator, type Look } from '../../src/significance/evaluator.js';
+import type { Look } from '../../src/significance/chunk.js';
+import { Evaluator } from '../../src/significance/evaluator.js';
 import { takeRows } from '../../src/significance/rows.js';
 import { noise, numbers } from '../onnx/bits.js';
 import { requireData, skipWithout } from '../helpers/data.js';
 import { naiveOutputs } from './naive.js';
+import { perturbed } from './perturbed.js';
 import { SIDE, smallDetector, smallSpec } from './nets.js';
-
-/** Weights to nearest with another bias, and an input of few bits. */
-const perturbed = (model: Model, component: Component, bits = 2): Perturbation[] => {
-  const weight = model.graph.value(component.weight)?.constant;
-  const bias = model.graph.value(component.bias ?? '')?.constant;
-  if (weight?.type !== 'float32' || weight.kind !== 'dense') throw new Error('float weights');
-  const grids = weightGrids(weight.data, component.outputChannels, bits);
-  return [
-    {
-      kind: 'weights',
-      weights: dequantizeChannels(quantizeChannels(weight.data, grids), grids),
-      bias: bias?.type === 'float32' && bias.kind === 'dense' ? bias.data.map((b) => b + 0.125) : undefined,
-    },
-    { kind: 'activations', grid: channelGrid(-1, 2, { bits, signed: false }) },
-  ];
-};
 
 /** Runs both ways over `looks`; returns the largest difference, and how far the perturbations moved anything. */
 const compare = async (

@@ -6,8 +6,10 @@ import t from 'tap';
 import { HEADER } from '../../src/significance/compact.js';
 import {
   binaryDivergence,
+  binaryHellinger,
   divergence,
   fitTemperature,
+  hellinger,
   logSoftmax,
 } from '../../src/significance/distribution.js';
 import {
@@ -52,6 +54,32 @@ t.test(
         return near(binaryDivergence(a, b), two, 1e-6);
       }),
     );
+    fc.assert(
+      fc.property(logits, logits, (a, b) => {
+        const [p, q] = [
+          logSoftmax(a, 1),
+          logSoftmax(
+            a.map((_, i) => b[i % b.length] ?? 0),
+            1,
+          ),
+        ];
+        const direct = p.reduce(
+          (sum, log, i) => sum + (Math.exp(log / 2) - Math.exp((q[i] ?? 0) / 2)) ** 2,
+          0,
+        );
+        const d = hellinger(p, q);
+        // KL >= -2 log of the overlap, which is 1 - d^2.
+        const isBelow = Math.exp(-divergence(p, q) / 2) <= 1 - d * d + 1e-9;
+        return Math.abs(d - Math.sqrt(direct / 2)) <= 1e-6 && d <= 1 && isBelow;
+      }),
+    );
+    fc.assert(
+      fc.property(logit, logit, (a, b) =>
+        near(binaryHellinger(a, b), hellinger(logSoftmax([a, 0], 1), logSoftmax([b, 0], 1)), 1e-6),
+      ),
+    );
+    const [p, q] = [logSoftmax([1, 0.2, -1], 1), logSoftmax([1.01, 0.2, -1], 1)];
+    t.ok(Math.abs(divergence(p, q) / (4 * hellinger(p, q) ** 2) - 1) < 0.02, 'KL is 4 d^2 to second order');
     t.end();
   },
 );
@@ -191,7 +219,7 @@ t.test('pairs, groups and costs', (t) => {
 const spread = { mean: 0.1, low: 0.05, high: 0.2 };
 const map: SignificanceMap = {
   format: 'bitlane-significance',
-  version: 1,
+  version: 2,
   model: 'a'.repeat(64),
   data: { name: 'data.yaml', split: 'train', pictures: 2, fingerprint: 'b'.repeat(64) },
   granularity: 'layer',
@@ -212,6 +240,7 @@ const map: SignificanceMap = {
         '4': {
           divergence: spread,
           guards: { objectness: 0, box: 0.1, others: 0 },
+          robust: { divergence: spread, objectness: 0, box: 0.01, others: 0 },
           outputError: 0.1,
           relativeWeightError: 0.2,
         },
@@ -219,7 +248,7 @@ const map: SignificanceMap = {
       activations: {},
     },
   },
-  reliability: { weights: { '4': { divergence: 0.9 } }, activations: {} },
+  reliability: { weights: { '4': { divergence: 0.8, robust: 0.9 } }, activations: {} },
 };
 
 t.test('the file of a map', (t) => {

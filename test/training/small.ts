@@ -27,7 +27,9 @@ export const smallModel = ({ normalized = false } = {}): Model => {
     ]);
   }
   x = silu(x);
-  x = silu(net.op('Conv', [x, net.weights([6, 1, 3, 3]), net.weights([6])], { group: 6, pads: [1, 1, 1, 1] }));
+  x = silu(
+    net.op('Conv', [x, net.weights([6, 1, 3, 3]), net.weights([6])], { group: 6, pads: [1, 1, 1, 1] }),
+  );
   x = silu(net.op('Conv', [x, net.weights([5, 6, 1, 1]), net.weights([5])]));
   x = net.op('Flatten', [x], { axis: 1 });
   const output = net.op('Gemm', [x, net.weights([5 * 16, OUTPUTS], -0.3, 0.3), net.weights([OUTPUTS])]);

@@ -192,6 +192,45 @@ for (const type of ['yolox', 'yolov8', 'end-to-end', 'gfl'] as const) {
   });
 }
 
+for (const type of ['yolox', 'yolov8', 'gfl'] as const) {
+  t.test(`${type}: a ranked place has its next best class beside it`, async (t) => {
+    let rivals = 0;
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 0, max: 1e6 }),
+        fc.integer({ min: 0, max: 3 }),
+        fc.boolean(),
+        (classes, seed, variant, keepSome) => {
+          const { spec, outputs } = MAKERS[type](
+            { classes, width: 64, height: 48, seed, poison: 0.002 },
+            variant,
+          );
+          const keep = keepSome ? Uint8Array.from(spec.classes, (_, i) => Number(i % 2 === 0)) : undefined;
+          const head = createHead(spec);
+          const best = head.decode(outputs, 0.3, keep, 'best').detections;
+          const ranked = head.decode(outputs, 0.3, keep, 'ranked').detections;
+          t.same(flat(ranked), flat(best));
+          const all = head.decode(outputs, 0, keep, 'all').detections;
+          for (const { x1, y1, x2, y2, classId, score, rival } of ranked) {
+            const others = all.filter(
+              (other) =>
+                other.classId !== classId &&
+                [other.x1 - x1, other.y1 - y1, other.x2 - x2, other.y2 - y2].every((gap) => gap === 0),
+            );
+            const highest = Math.max(...others.map((other) => other.score));
+            if (others.length === 0) t.equal(rival, undefined);
+            else t.ok(rival?.score === highest && rival.score <= score && rival.classId !== classId);
+            rivals += others.length;
+          }
+        },
+      ),
+      { numRuns: 100 },
+    );
+    t.ok(rivals > 100, `${rivals} other classes looked at`);
+  });
+}
+
 const VARIANTS: readonly TinyOptions[] = [
   { head: 'yolox', yoloxBoxes: 'raw', classes: CLASSES },
   { head: 'yolox', yoloxBoxes: 'decoded', classes: CLASSES },

@@ -64,18 +64,20 @@ export const addDamage = (parts: readonly (readonly [number, Damage])[]): Damage
 /** The bit-width whose mean damage is 1 when a damage is scaled: what is usual. */
 const USUAL_BITS = 4;
 
-/**
- * The same damage in units of what a component costs on average at 4 bits; activations likewise by their own average, so that both
- * can be added to others. Where nothing costs anything it stays so.
- */
-export const scaled = (damage: Damage): Damage => {
+/** One over what a component costs on average at 4 bits; 0 where nothing costs anything. */
+export const unitFactor = (damage: Damage): number => {
   const mean = (of: (each: ComponentDamage) => number): number =>
     damage.reduce((sum, each) => sum + of(each), 0) / Math.max(1, damage.length);
   const usual = mean(({ weights }) => weights[USUAL_BITS]);
   // All of it may lie at 2 bits only.
   const unit = usual > 0 ? usual : mean(({ weights }) => weights[2]);
   // What is too small to divide by is nothing.
-  const factor = unit > 1e-200 ? 1 / unit : 0;
+  return unit > 1e-200 ? 1 / unit : 0;
+};
+
+/** The same damage in units of what a component costs on average at 4 bits, so that it can be added to others. */
+export const scaled = (damage: Damage): Damage => {
+  const factor = unitFactor(damage);
   return damage.map(({ name, weights, int8 }) => ({
     name,
     weights: {

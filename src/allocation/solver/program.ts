@@ -14,6 +14,8 @@ export interface SolveOptions {
   readonly gap?: number;
   /** Seconds after which the best solution so far is taken (default 60). */
   readonly seconds?: number;
+  /** Nodes of the search after which it is (default: no limit): unlike seconds, the same solution on every device and under any load. */
+  readonly nodes?: number;
 }
 
 export interface Solution {
@@ -73,9 +75,10 @@ export class Program {
    *
    * @throws BitlaneError `TIMEOUT` when no solution was found in time
    */
-  async solve({ gap = 0, seconds = 60 }: SolveOptions = {}): Promise<Solution | undefined> {
+  async solve({ gap = 0, seconds = 60, nodes }: SolveOptions = {}): Promise<Solution | undefined> {
     const highs = await (loaded ??= loadHighs());
-    const { optimal, infeasible, unboundedOrInfeasible, timeLimit } = highs.constants.modelStatus;
+    const { optimal, infeasible, unboundedOrInfeasible, timeLimit, solutionLimit } =
+      highs.constants.modelStatus;
     const [starts, indices, values] = [[0], [] as number[], [] as number[]];
     for (const { terms } of this.#rows) {
       for (const [variable, coefficient] of merged(terms)) {
@@ -104,15 +107,19 @@ export class Program {
           mip_abs_gap: ABSOLUTE_GAP,
           mip_feasibility_tolerance: 1e-8,
           time_limit: seconds,
+          ...(nodes !== undefined && { mip_max_nodes: nodes }),
         });
         model.run();
         const status = model.getModelStatus();
         if (status === infeasible || status === unboundedOrInfeasible) return undefined;
         const objective = model.getObjectiveValue();
-        if (status !== optimal && !(status === timeLimit && Number.isFinite(objective) && objective < 1e30)) {
-          if (status !== timeLimit)
-            throw new BitlaneError('INTERNAL', `the solver ended with status ${status}`);
-          throw new BitlaneError('TIMEOUT', `no allocation was found within ${seconds} s`);
+        const isCut = status === timeLimit || status === solutionLimit;
+        if (status !== optimal && !(isCut && Number.isFinite(objective) && objective < 1e30)) {
+          if (!isCut) throw new BitlaneError('INTERNAL', `the solver ended with status ${status}`);
+          throw new BitlaneError(
+            'TIMEOUT',
+            `no allocation was found within ${status === timeLimit ? `${seconds} s` : `${nodes} nodes`}`,
+          );
         }
         const bound = Number(model.info.get('mip_dual_bound'));
         return {

@@ -36,6 +36,13 @@ export const detectorSchema = z
   .refine(...ordered('restartInitialMs', 'restartMaxMs'));
 
 export const swapSchema = z.strictObject({
+  mode: z
+    .enum(['side-by-side', 'stop-then-start'])
+    .default('side-by-side')
+    .describe(
+      '`stop-then-start` for a device that cannot hold two detector processes: the old one ends first, frames wait meanwhile, the new one ' +
+        'serves on probation, and the old one is started again where it fails',
+    ),
   canaryFrames: z
     .int()
     .min(1)

@@ -16,6 +16,14 @@ export const mqttSchema = z
       )
       .optional()
       .describe('the broker; nothing leaves the device when left out'),
+    embeddedPort: z
+      .int()
+      .min(1024)
+      .max(65_535)
+      .optional()
+      .describe(
+        'run a broker of our own (MQTT 3.1.1, no password) on this port of 127.0.0.1, for programs on this device; in place of `url`',
+      ),
     root: z
       .string()
       .regex(/^[^#+\0/]{1,64}(\/[^#+\0/]{1,64}){0,3}$/, 'must be a topic without wildcards')
@@ -42,6 +50,16 @@ export const mqttSchema = z
     path: ['url'],
     message: 'must not hold a user or password: use username and passwordFile',
   })
+  .refine(
+    (mqtt) =>
+      mqtt.embeddedPort === undefined ||
+      [mqtt.url, mqtt.username, mqtt.caFile, mqtt.certFile].every((value) => value === undefined),
+    {
+      path: ['embeddedPort'],
+      message:
+        'must not be given together with url, username, caFile or certFile: the embedded broker needs none',
+    },
+  )
   .refine((mqtt) => (mqtt.certFile === undefined) === (mqtt.keyFile === undefined), {
     path: ['certFile'],
     message: 'must be given together with keyFile',

@@ -167,6 +167,9 @@ const showUrl = (text: string): string => {
 };
 
 const broker = async (mqtt: MqttConfig): Promise<Finding> => {
+  if (mqtt.embeddedPort !== undefined) {
+    return ok(`the daemon runs a broker of its own on port ${mqtt.embeddedPort}, for this device only`);
+  }
   if (mqtt.url === undefined) return skip('no broker is configured: nothing leaves the device');
   const shown = showUrl(mqtt.url);
   let options: IClientOptions;

@@ -1,7 +1,19 @@
 // Commands: what may be asked, and what is answered.
 import { z } from 'zod';
 import { LOG_LEVELS } from '../../system/index.js';
+import { ADAPT_COMMANDS } from './adaptation.js';
 import { count, modelId, nonNegative, timestamp } from './common.js';
+import {
+  confusionsBody,
+  exampleId,
+  exampleSchema,
+  examplesListResult,
+  labelRequest,
+  listRequest,
+  pictureResult,
+  purgeRequest,
+  purgeResult,
+} from './examples.js';
 
 /** One command: its request and response, and how long it may take. */
 export interface CommandDefinition<
@@ -90,6 +102,41 @@ export const COMMANDS = {
     }),
     timeoutMs: 15_000,
   }),
+  'examples/list': defineCommand({
+    name: 'examples/list',
+    description: 'Stored hard examples, newest first, without their pictures.',
+    request: listRequest,
+    response: examplesListResult,
+    timeoutMs: 10_000,
+  }),
+  'examples/show': defineCommand({
+    name: 'examples/show',
+    description: 'One hard example with its picture; only where `telemetry.snapshots` allows it.',
+    request: z.strictObject({ example: exampleId }),
+    response: pictureResult,
+    timeoutMs: 10_000,
+  }),
+  'examples/label': defineCommand({
+    name: 'examples/label',
+    description: 'Says what a hard example really is: the word of an operator.',
+    request: labelRequest,
+    response: exampleSchema,
+    timeoutMs: 10_000,
+  }),
+  'examples/purge': defineCommand({
+    name: 'examples/purge',
+    description: 'Removes hard examples and their pictures for good.',
+    request: purgeRequest,
+    response: purgeResult,
+    timeoutMs: 120_000,
+  }),
+  'examples/confusions': defineCommand({
+    name: 'examples/confusions',
+    description: 'What is observed to be confused with what, worked out now.',
+    request: z.strictObject({}),
+    response: confusionsBody,
+    timeoutMs: 30_000,
+  }),
   'camera/restart': defineCommand({
     name: 'camera/restart',
     description: 'Stops the camera and starts it again; answers when frames come, or says why not.',
@@ -97,6 +144,7 @@ export const COMMANDS = {
     response: z.strictObject({ first_frame_ms: nonNegative.describe('from the restart to the first frame') }),
     timeoutMs: 30_000,
   }),
+  ...ADAPT_COMMANDS,
   'log/level': defineCommand({
     name: 'log/level',
     description: 'Changes the log level until the next start; without `level` it only tells.',

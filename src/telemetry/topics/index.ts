@@ -1,18 +1,28 @@
 // Every topic in one table: the schemas that the code publishes with, from which the JSON Schema files and the reference are made.
 import type { z } from 'zod';
+import { adaptStateBody } from './adaptation.js';
 import { answerMessage, COMMANDS, requestMessage } from './commands.js';
 import { envelope, stamp } from './common.js';
+import { confusionsBody } from './examples.js';
 import { countsBody, exampleBody, frameBody, modelEventBody, trackBody } from './messages.js';
 import { availabilityMessage, healthBody, infoBody, modelStateBody } from './state.js';
 import { desiredMessage, reportedMessage } from './twin.js';
 
+export type { AdaptationEntry } from './adaptation.js';
 export * from './commands.js';
 export { envelope, MESSAGE_SCHEMA, stamp } from './common.js';
 export { type DesiredConfig, desiredMessage, type ReportedConfig, reportedMessage } from './twin.js';
 export { availabilityMessage };
+export { type ExampleMessage, exampleSchema, pictureResult } from './examples.js';
 
 /** Retained states that the daemon publishes with `publishState`. */
-export const STATES = { info: infoBody, 'model/state': modelStateBody, health: healthBody } as const;
+export const STATES = {
+  info: infoBody,
+  'model/state': modelStateBody,
+  'adapt/state': adaptStateBody,
+  health: healthBody,
+  confusions: confusionsBody,
+} as const;
 export type StateTopic = keyof typeof STATES;
 export type StateBody<T extends StateTopic> = z.input<(typeof STATES)[T]>;
 
@@ -71,7 +81,9 @@ export const TOPICS: readonly TopicSpec[] = [
   state('availability', availabilityMessage),
   state('info', stamped(infoBody)),
   state('model/state', stamped(modelStateBody)),
+  state('adapt/state', stamped(adaptStateBody)),
   state('health', stamped(healthBody)),
+  state('confusions', stamped(confusionsBody)),
   { ...state('telemetry', stamped(frameBody)), retained: false, qos: 0 },
   stored('counts/<interval>', countsBody),
   stored('event/track', trackBody),

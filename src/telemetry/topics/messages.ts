@@ -1,6 +1,8 @@
 // What was seen: messages of the outbox, and the detections of single frames.
 import { z } from 'zod';
+import { REASONS, SOURCES } from '../../config/index.js';
 import { box, className, count, modelId, nonNegative, probability, timestamp } from './common.js';
+import { exampleId } from './examples.js';
 
 export const countsBody = z
   .strictObject({
@@ -53,8 +55,13 @@ export const modelEventBody = z
         'failed',
         'rolled-back',
         'restarted',
+        'adapting',
+        'adapted',
       ])
-      .describe('a swap goes requested, started, warm, canary, committed; or ends with refused or failed'),
+      .describe(
+        'a swap goes requested, started, warm, canary, committed; or ends with refused or failed. An adaptation begins with adapting and ' +
+          'ends with adapted; `rolled-back` may follow',
+      ),
     model: modelId.nullable().describe('the candidate, or the model that the step is about'),
     active: modelId.nullable().describe('the model that serves after this step'),
     generation: count,
@@ -63,20 +70,38 @@ export const modelEventBody = z
       .record(z.string(), z.number())
       .optional()
       .describe('what was measured, for example canary frames and latencies'),
+    adaptation: z
+      .strictObject({
+        id: z.string(),
+        trigger: z.string(),
+        outcome: z.string(),
+        pairs: z.array(z.tuple([z.string(), z.string()])),
+        bits: z.record(z.string(), z.number()).describe('share of the weights by bits'),
+      })
+      .optional()
+      .describe('of `adapting`, `adapted` and a `rolled-back` that follows'),
   })
   .meta({ title: 'event/model', description: 'A step of a swap.' });
 
 export const exampleBody = z
   .strictObject({
-    example: z.string().describe('id of the stored example'),
+    example: exampleId,
     taken_at: timestamp,
-    reason: z.string().describe('why it was kept'),
+    reason: z
+      .enum(REASONS)
+      .describe(
+        'why it was kept. `margin`: the best two classes score nearly the same; `flip`: the class changed along the track; `uncertain`: ' +
+          'a low score on a long, stable track; `teacher`: the FP32 model says another class',
+      ),
     class: className,
     score: probability,
-    presumed_class: className.optional(),
-    source: z.enum(['operator', 'track', 'teacher']).optional(),
+    rival: className.optional().describe('the next best class at the same place'),
+    presumed_class: className.nullable().optional().describe('null: no vehicle'),
+    source: z.enum(SOURCES).optional().describe('who presumes it'),
     box,
     model: modelId.optional(),
+    track: z.string().optional().describe('unique over restarts'),
+    picture_bytes: count.optional(),
   })
   .meta({
     title: 'event/example',

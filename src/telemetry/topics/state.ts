@@ -120,6 +120,16 @@ export const healthBody = z
       .nullable()
       .describe('of the state directory'),
     load: nonNegative.optional().describe('one-minute load average'),
+    examples: z
+      .strictObject({
+        kept: count.describe('stored hard examples'),
+        bytes: count.describe('of their pictures'),
+        found: count.describe('candidates since this start'),
+        dropped: count.describe('pictures not taken, because too many were asked for at once'),
+        passed_over: count.describe('by the reservoir of their pair'),
+        refused: count.describe('because the disk has less free than `examples.reserveMb`, or took nothing'),
+      })
+      .optional(),
     outbox: z.strictObject({
       rows: count.describe('waiting to be acknowledged by the broker'),
       bytes: count,

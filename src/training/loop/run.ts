@@ -5,7 +5,7 @@ import { BitlaneError } from '../../errors.js';
 import { type OptimizerOptions, startState } from '../step/state.js';
 import { learned, Trainer } from '../step/trainer.js';
 import type { Batch, StepReport, TrainingGraph } from '../types.js';
-import { loadRun, saveRun } from './checkpoint.js';
+import { readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import type { History, ValidationPoint } from './history.js';
 
 /** Weights and running statistics by name. */
@@ -91,13 +91,13 @@ const checkMemory = (ceiling: number | undefined): void => {
 export const runTraining = async (options: RunOptions): Promise<RunResult> => {
   const { graph, optimizer, steps, validation, checkpoint } = options;
   const start = startState(graph, optimizer);
-  const found = checkpoint === undefined ? undefined : loadRun(checkpoint.file, checkpoint.run, start);
+  const found = checkpoint === undefined ? undefined : readCheckpoint(checkpoint.file, checkpoint.run, start);
   const state = found?.state ?? start;
   const history: History = found?.history ?? { steps: [], validations: [] };
   let best = found?.best;
   const save = (): void => {
     if (checkpoint === undefined) return;
-    saveRun(checkpoint.file, checkpoint.run, { state, history, best });
+    writeCheckpoint(checkpoint.file, checkpoint.run, { state, history, best });
   };
   const validate = async (): Promise<void> => {
     if (validation === undefined) return;

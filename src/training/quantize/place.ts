@@ -113,6 +113,12 @@ export const addFakeWeights = (model: Model, ops: Ops, options: WeightQuantizati
     if (value.length !== component.outputChannels) throw wrongSize(component, value.length);
     const tensor = tensorOf('float32', [value.length], value);
     const learned = model.graph.addInitializer(stepSizeName(component.name), tensor);
+    if (learned.name !== stepSizeName(component.name)) {
+      throw new BitlaneError(
+        'BAD_MODEL',
+        `the model has a value named ${stepSizeName(component.name)} already`,
+      );
+    }
     ops.scope = `${component.name}/fake`;
     const fake = fakeWeights(ops, weight, { method, levels, axis: component.axis, learned });
     node.setInput(1, fake.weights);

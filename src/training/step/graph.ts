@@ -12,6 +12,7 @@ import {
   type Value,
 } from '../../onnx/index.js';
 import type { BuildLoss, Parameter, ParameterKind, TrainingGraph } from '../types.js';
+import { type ActivationQuantization, addFakeActivations } from '../quantize/activations.js';
 import { addFakeWeights, type WeightQuantization } from '../quantize/place.js';
 import { setBatch } from './batch.js';
 import { floatsOf } from './floats.js';
@@ -26,6 +27,8 @@ export interface TrainingOptions {
   readonly loss: BuildLoss;
   /** Fake quantization of weights (default none). */
   readonly weights?: WeightQuantization;
+  /** Fake quantization of activations (default none). */
+  readonly activations?: ActivationQuantization;
   /** What is not trained, by the name of the initializer (default nothing). */
   readonly frozen?: (name: string) => boolean;
   /** What a BatchNormalization normalizes by: the `batch` (and keeps running statistics), or the statistics it has (default). */
@@ -81,13 +84,17 @@ export const buildTraining = (model: Model, options: TrainingOptions): TrainingG
     dims: dimsOf(value),
     value: (floatsOf(value) ?? new Float32Array()).slice(),
   }));
+  const coded =
+    options.activations === undefined
+      ? undefined
+      : addFakeActivations(copy, ops, options.activations, options.batch);
   const outputs = [...graph.outputs];
   const fake = options.weights === undefined ? undefined : addFakeWeights(copy, ops, options.weights);
   ops.scope = 'loss';
   const { loss, parts, fixed = [] } = options.loss({ graph, ops, outputs, batch: options.batch });
   graph.sort();
   const shown = Object.entries(parts);
-  const all = [...parameters, ...(fake?.parameters ?? [])];
+  const all = [...parameters, ...(fake?.parameters ?? []), ...(coded?.parameters ?? [])];
   const differentiated = gradient(copy, {
     loss: loss.name,
     of: all.map(({ name }) => name),
@@ -105,5 +112,6 @@ export const buildTraining = (model: Model, options: TrainingOptions): TrainingG
     parts: new Map(shown.map(([name, value]) => [name, value.name])),
     statistics,
     stepSizes: fake?.stepSizes ?? new Map<string, Float32Array>(),
+    activations: coded?.activations ?? [],
   };
 };

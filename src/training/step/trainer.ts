@@ -53,6 +53,8 @@ export class Trainer {
       ...GRADIENT_SESSION,
       threads: options.threads ?? 1,
       memoryPattern: false,
+      // Fake quantization is to stay what it is.
+      configuration: { 'session.disable_quant_qdq': '1' },
       // The loader's thread computes at the same time.
       spinning: false,
     });

@@ -13,6 +13,7 @@ import {
   describeHead,
   type Head,
   type Labels,
+  nextBest,
   type OutputShape,
   valuesOf,
 } from './head.js';
@@ -83,7 +84,11 @@ export class GflHead implements Head {
         for (let i = first; i <= last; i += 1) {
           const value = scores[i] ?? 0;
           if (value < threshold) continue;
-          addDetection(detections, box, i - at, logits ? 1 / (1 + Math.exp(-value)) : value, keep);
+          const rival = labels === 'ranked' ? nextBest(scores, at, 1, this.#classes, i - at, keep) : -1;
+          const [score, rivalScore] = [value, scores[at + rival] ?? 0].map((raw) =>
+            logits ? 1 / (1 + Math.exp(-raw)) : raw,
+          );
+          addDetection(detections, box, i - at, score ?? 0, keep, rival, rivalScore);
         }
       }
     }

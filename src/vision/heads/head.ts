@@ -12,10 +12,10 @@ export interface Decoded {
 }
 
 /**
- * `best`: a place is one detection at most, of its best class; what a detector shows. `all`: one for each class that scores
- * enough; what average precision is measured on.
+ * `best`: a place is one detection at most, of its best class. `ranked`: the same with the next best class beside it; what a
+ * detector shows. `all`: one for each class that scores enough; what average precision is measured on.
  */
-export type Labels = 'best' | 'all';
+export type Labels = 'best' | 'ranked' | 'all';
 
 /** A reader of one kind of output. Holds tables for its model's grid; keeps nothing between pictures. */
 export interface Head {
@@ -107,17 +107,51 @@ export const countNonFinite = (values: Float32Array, from: number, to: number): 
   return count;
 };
 
-/** Adds a detection, unless its class is left out or its box is empty. A score above 1 counts as 1. */
+/**
+ * The class with the highest of some values, one class left out.
+ * @param from index of the value of class 0
+ * @param step from one class to the next
+ * @returns its index, -1 where no other class is kept
+ */
+export const nextBest = (
+  values: Float32Array,
+  from: number,
+  step: number,
+  classes: number,
+  best: number,
+  keep: Uint8Array | undefined,
+): number => {
+  let next = -1;
+  let highest = -Infinity;
+  for (let classId = 0; classId < classes; classId += 1) {
+    const value = values[from + classId * step] ?? 0;
+    if (classId === best || value <= highest || (keep !== undefined && keep[classId] !== 1)) continue;
+    [next, highest] = [classId, value];
+  }
+  return next;
+};
+
+/**
+ * Adds a detection, unless its class is left out or its box is empty. A score above 1 counts as 1.
+ * @param rivalId the next best class; -1: there is none, or it was not asked for
+ */
 export const addDetection = (
   into: Detection[],
   { x1, y1, x2, y2 }: Box,
   classId: number,
   score: number,
   keep: Uint8Array | undefined,
+  rivalId = -1,
+  rivalScore = 0,
 ): void => {
   if (!(x2 > x1 && y2 > y1)) return;
   if (keep !== undefined && keep[classId] !== 1) return;
-  into.push({ x1, y1, x2, y2, classId, score: score > 1 ? 1 : score });
+  const found = { x1, y1, x2, y2, classId, score: Math.min(score, 1) };
+  into.push(
+    rivalId < 0
+      ? found
+      : { ...found, rival: { classId: rivalId, score: Math.min(Math.max(rivalScore, 0), 1) } },
+  );
 };
 
 /** A box from its centre and its sides. */

@@ -11,6 +11,7 @@ import {
   describeHead,
   type Head,
   type Labels,
+  nextBest,
   type OutputShape,
   valuesOf,
 } from './head.js';
@@ -66,7 +67,12 @@ export class Yolov8Head implements Head {
       const [first, last] = labels === 'all' ? [0, this.#classes - 1] : [best, best];
       for (let classId = first; classId <= last; classId += 1) {
         const score = values[at + (BOX + classId) * channelStep] ?? 0;
-        if (score >= scoreThreshold) addDetection(detections, box, classId, score, keep);
+        if (score < scoreThreshold) continue;
+        const from = at + BOX * channelStep;
+        const rival =
+          labels === 'ranked' ? nextBest(values, from, channelStep, this.#classes, classId, keep) : -1;
+        const rivalScore = values[from + rival * channelStep] ?? 0;
+        addDetection(detections, box, classId, score, keep, rival, rivalScore);
       }
     }
     return { detections, nonFinite };

@@ -12,6 +12,7 @@ import {
   describeHead,
   type Head,
   type Labels,
+  nextBest,
   type OutputShape,
   valuesOf,
 } from './head.js';
@@ -64,10 +65,15 @@ export class YoloxHead implements Head {
         nonFinite += overflows;
         continue;
       }
-      const [first, last] = labels === 'all' ? [at + BOX + 1, at + width - 1] : [best, best];
+      const classes = at + BOX + 1;
+      const [first, last] = labels === 'all' ? [classes, at + width - 1] : [best, best];
       for (let i = first; i <= last; i += 1) {
         const score = objectness * (values[i] ?? 0);
-        if (score >= scoreThreshold) addDetection(detections, box, i - at - BOX - 1, score, keep);
+        if (score < scoreThreshold) continue;
+        const rival =
+          labels === 'ranked' ? nextBest(values, classes, 1, this.#classes, i - classes, keep) : -1;
+        const rivalScore = objectness * (values[classes + rival] ?? 0);
+        addDetection(detections, box, i - classes, score, keep, rival, rivalScore);
       }
     }
     return { detections, nonFinite };

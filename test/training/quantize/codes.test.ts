@@ -4,16 +4,20 @@ import t from 'tap';
 import { type Model, readModel, writeModel } from '../../../src/onnx/index.js';
 import {
   allocate,
+  type BitWidth,
   BIT_WIDTHS,
   componentsOf,
+  measureRanges,
   prepareModel,
   quantizeModel,
+  rangesNeeded,
 } from '../../../src/quantization/index.js';
 import { floatTensor, type Tensors, withSession } from '../../../src/runtime/index.js';
 import {
   buildTraining,
   type BuildLoss,
   trainedCodes,
+  trainedGrids,
   type TrainingGraph,
   type WeightQuantization,
   withLearned,
@@ -24,11 +28,14 @@ import { batchOf, distance, smallModel } from '../small.js';
 
 /** What one run of the training graph gives under these tensors. */
 const run = (graph: TrainingGraph, feeds: Tensors, learned: ReadonlyMap<string, Float32Array>) =>
-  withSession(writeModel(graph.model), {}, (session) =>
+  withSession(writeModel(graph.model), { configuration: { 'session.disable_quant_qdq': '1' } }, (session) =>
     session.run({
       ...feeds,
       ...Object.fromEntries(
-        graph.parameters.map(({ name, dims, value }) => [name, floatTensor(dims, learned.get(name) ?? value)]),
+        graph.parameters.map(({ name, dims, value }) => [
+          name,
+          floatTensor(dims, learned.get(name) ?? value),
+        ]),
       ),
     }),
   );
@@ -81,14 +88,23 @@ const packed = async (
 t.test('random mixtures of bits, every method', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.constantFrom('fixed' as const, 'lsq' as const, 'tqt' as const, 'tqt-power-of-two' as const, 'dorefa' as const),
+      fc.constantFrom(
+        'fixed' as const,
+        'lsq' as const,
+        'tqt' as const,
+        'tqt-power-of-two' as const,
+        'dorefa' as const,
+      ),
       fc.infiniteStream(fc.constantFrom(...BIT_WIDTHS)),
       fc.boolean(),
       fc.integer({ min: 1, max: 1_000_000 }),
       async (method, stream, reduceRange, seed) => {
         const model = prepareModel(smallModel());
         const allocation = allocate(componentsOf(model), ({ outputChannels }) => ({
-          bits: Array.from({ length: outputChannels }, () => stream.next().value ?? 8),
+          bits: Array.from({ length: outputChannels }, (): BitWidth => {
+            const next: IteratorResult<BitWidth, unknown> = stream.next();
+            return next.done === true ? 8 : next.value;
+          }),
           execution: 'fp32',
         }));
         const quantization = { allocation, method, reduceRange };
@@ -99,13 +115,56 @@ t.test('random mixtures of bits, every method', async () => {
         const fake = await run(graph, { image, target }, learned);
         const real = await packed(model, graph, quantization, learned, { image });
         const [output] = Object.keys(real);
-        return (
-          difference(outputOf(fake, graph.parts.get('output')), outputOf(real, output)) <= 1e-5
-        );
+        return difference(outputOf(fake, graph.parts.get('output')), outputOf(real, output)) <= 1e-5;
       },
     ),
     { numRuns: 25 },
   );
+});
+
+t.test('8-bit activations, learned step sizes: within one code of the output', async (t) => {
+  for (const seed of [1, 2, 3, 4]) {
+    const model = prepareModel(smallModel());
+    const widths = [4, 8, 2, 8] as const;
+    const allocation = allocate(componentsOf(model), (_, index) => ({
+      bits: widths[index % 4] ?? 8,
+      execution: 'int8',
+    }));
+    const { image, target } = batchOf(1, seed);
+    if (image === undefined || target === undefined) throw new Error('no batch');
+    const feeds = () => [{ image }];
+    const ranges = await measureRanges(model, rangesNeeded(model, allocation), feeds, { method: 'min-max' });
+    const weights = { allocation, reduceRange: true };
+    const graph = buildTraining(model, {
+      batch: 1,
+      loss: distance,
+      weights,
+      activations: { allocation, ranges },
+    });
+    const learned = moved(graph, seed);
+    for (const { name, kind, value } of graph.parameters) if (kind !== 'step-size') learned.set(name, value);
+    const fake = outputOf(await run(graph, { image, target }, learned), graph.parts.get('output'));
+    const trained = withLearned(model, learned);
+    const stepSizes = new Map(
+      [...graph.stepSizes].map(([name, start]) => [name, learned.get(name) ?? start]),
+    );
+    const grids = trainedGrids(graph.activations, learned);
+    const made = await quantizeModel(trained, {
+      allocation,
+      feeds,
+      ranges,
+      activationGrids: grids,
+      weights: await trainedCodes(trained, { ...weights, stepSizes }),
+      reduceRange: true,
+    });
+    const real = await withSession(writeModel(made.model), {}, (session) => session.run({ image }));
+    const [output = ''] = Object.keys(real);
+    const code = grids.get(model.graph.outputs[0]?.name ?? '')?.scale ?? NaN;
+    const real32 = outputOf(real, output);
+    const most = Math.max(...fake.map((value, i) => Math.abs(value - (real32[i] ?? NaN))));
+    t.ok(most <= 1.001 * code, `${most / code} codes`);
+    t.ok(graph.activations.length > 5, `${graph.activations.length} grids are learned`);
+  }
 });
 
 const first: BuildLoss = ({ ops, outputs }) => {
@@ -123,7 +182,10 @@ t.test('YOLOX-nano, filters of 2, 4 and 8 bits', { skip: skipWithout('models') }
   }));
   const quantization = { allocation, grids: 'min-max' } as const;
   const graph = buildTraining(model, { batch: 1, loss: first, weights: quantization });
-  const images = floatTensor([1, 3, 416, 416], noise(3 * 416 * 416, 5).map((v) => 127 * (v + 1)));
+  const images = floatTensor(
+    [1, 3, 416, 416],
+    noise(3 * 416 * 416, 5).map((v) => 127 * (v + 1)),
+  );
   const learned = moved(graph, 9);
   // As they are, weights would be 0.1 away, which is more than many of them.
   for (const { name, kind, value } of graph.parameters) if (kind !== 'step-size') learned.set(name, value);

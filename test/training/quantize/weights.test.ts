@@ -4,7 +4,12 @@ import t from 'tap';
 import { writeModel } from '../../../src/onnx/index.js';
 import { componentsOf, levelsOf, uniformAllocation } from '../../../src/quantization/index.js';
 import { floatTensor, withSession } from '../../../src/runtime/index.js';
-import { buildTraining, stepSizeName, type BuildLoss, type WeightMethod } from '../../../src/training/index.js';
+import {
+  buildTraining,
+  stepSizeName,
+  type BuildLoss,
+  type WeightMethod,
+} from '../../../src/training/index.js';
 import { noise } from '../../onnx/bits.js';
 import { Net } from '../../onnx/net.js';
 
@@ -47,7 +52,10 @@ const run = async (method: WeightMethod, bits: 2 | 4 | 8, seed: number): Promise
   const name = stepSizeName(component.name);
   const started = graph.stepSizes.get(name) ?? new Float32Array();
   // Smaller grids than the weights need: some are clipped.
-  const step = method === 'fixed' || method === 'dorefa' ? started : started.map((s) => (method === 'lsq' ? 0.7 * s : s - 0.5));
+  const step =
+    method === 'fixed' || method === 'dorefa'
+      ? started
+      : started.map((s) => (method === 'lsq' ? 0.7 * s : s - 0.5));
   const [input, share] = [noise(COLUMNS, seed + 1), noise(ROWS, seed + 2)];
   const results = await withSession(writeModel(graph.model), {}, (session) =>
     session.run({
@@ -69,7 +77,8 @@ const run = async (method: WeightMethod, bits: 2 | 4 | 8, seed: number): Promise
   };
 };
 
-const close = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-4 * Math.max(1, Math.abs(a), Math.abs(b));
+const close = (a: number, b: number): boolean =>
+  Math.abs(a - b) <= 1e-4 * Math.max(1, Math.abs(a), Math.abs(b));
 
 /** Every weight with its scale, its gradient upstream and where it ended. */
 const each = ({ weight, upstream }: Run, scaleOf: (row: number) => number, bits: number) => {
@@ -79,13 +88,25 @@ const each = ({ weight, upstream }: Run, scaleOf: (row: number) => number, bits:
     const scale = scaleOf(row);
     const ratio = w / scale;
     const code = Math.min(high, Math.max(low, Math.round(ratio)));
-    return { i, row, scale, ratio, code, isInside: ratio >= low && ratio <= high, g: upstream(row, i % COLUMNS) };
+    return {
+      i,
+      row,
+      scale,
+      ratio,
+      code,
+      isInside: ratio >= low && ratio <= high,
+      g: upstream(row, i % COLUMNS),
+    };
   });
 };
 
 const drawn = (work: (bits: 2 | 4 | 8, seed: number) => Promise<boolean>): Promise<void> =>
   fc.assert(
-    fc.asyncProperty(fc.constantFrom(2 as const, 4 as const, 8 as const), fc.integer({ min: 1, max: 1e6 }), work),
+    fc.asyncProperty(
+      fc.constantFrom(2 as const, 4 as const, 8 as const),
+      fc.integer({ min: 1, max: 1e6 }),
+      work,
+    ),
     { numRuns: 8 },
   );
 

@@ -12,7 +12,8 @@ import {
 import { rateAt } from '../../../src/training/step/schedule.js';
 
 const number = (most: number) => fc.float({ min: -most, max: most, noNaN: true });
-const close = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-5 * Math.max(1, Math.abs(a), Math.abs(b));
+const close = (a: number, b: number): boolean =>
+  Math.abs(a - b) <= 1e-5 * Math.max(1, Math.abs(a), Math.abs(b));
 
 /** Gradients of several steps for one weight. */
 const course = fc.record(

@@ -1,0 +1,120 @@
+// A candidate on trial: installed, tried on live frames in the detector process, committed or refused; and what was learned from it.
+import { BitlaneError, messageOf } from '../../errors.js';
+import type { Registry } from '../../registry/index.js';
+import type { Log } from '../../system/index.js';
+import type { Job } from '../job/job.js';
+import type { JobResult } from '../job/result.js';
+import type { LoopMemory } from './memory.js';
+import type { Deployed, DeployFigures, Serving } from './serving.js';
+
+export interface TrialParts {
+  readonly registry: Registry;
+  readonly serving: Serving;
+  readonly memory: LoopMemory;
+  readonly log: Log;
+  readonly wait: (ms: number) => Promise<void>;
+}
+
+export interface Trial {
+  readonly job: Job;
+  readonly result: Extract<JobResult, { outcome: 'accepted' | 'rejected' }>;
+  readonly parent: string;
+  readonly baseline: string;
+  readonly canaryFrames: number;
+  readonly minAgreement: number;
+}
+
+export interface Tried {
+  readonly committed: boolean;
+  readonly reason: string;
+  /** It was over its budget. */
+  readonly missed: boolean;
+  readonly figures?: DeployFigures;
+}
+
+/** Another swap may be under way: it is waited for. */
+const PATIENCE = 60;
+const BUSY_MS = 5_000;
+
+/** Never throws: what cannot be installed is refused. */
+export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tried> => {
+  const { registry, serving, memory, log } = parts;
+  const { job, result, parent } = trial;
+  const { candidate, rungs } = result;
+  const standReady = (): void =>
+    memory.set({
+      ladder: rungs.length === 0 ? [] : [candidate, ...rungs].map(({ id, runMs }) => ({ id, runMs })),
+    });
+  if (candidate.id === serving.artifact?.id) {
+    // Killed after the swap was committed, or nothing better was found.
+    standReady();
+    return { committed: true, reason: result.reason, missed: false };
+  }
+  try {
+    const detector = JSON.stringify((await registry.get(parent)).manifest.detector);
+    for (const { folder } of [candidate, ...rungs]) {
+      const artifact = await registry.installFolder(folder);
+      if (JSON.stringify(artifact.manifest.detector) !== detector) {
+        throw new BitlaneError(
+          'BAD_MODEL',
+          'the candidate is another detector than the model it was made from',
+        );
+      }
+      memory.set({ owned: [...new Set([...memory.value.owned, artifact.id])] });
+    }
+  } catch (error) {
+    return { committed: false, reason: messageOf(error), missed: false };
+  }
+  const deployed = await whenFree(parts, () =>
+    serving.deploy(candidate.id, {
+      budget: job.budget,
+      canaryFrames: trial.canaryFrames,
+      minAgreement: trial.minAgreement,
+    }),
+  );
+  const { figures } = deployed;
+  if (figures !== undefined) memory.learn(parent, figures.p95Ms, candidate.runMs);
+  if (!deployed.committed) {
+    await removeOwned(parts, trial, []);
+    const { reason = 'the swap was refused', missed = false } = deployed;
+    return { committed: false, reason, missed, ...(figures && { figures }) };
+  }
+  standReady();
+  await removeOwned(parts, trial, [candidate.id, ...rungs.map(({ id }) => id)]);
+  log.info('the adapted model serves', { model: candidate.id.slice(0, 12) });
+  return { committed: true, reason: result.reason, missed: false, ...(figures && { figures }) };
+};
+
+const whenFree = async ({ wait }: TrialParts, work: () => Promise<Deployed>): Promise<Deployed> => {
+  for (let attempt = 1; ; attempt++) {
+    const deployed = await work();
+    if (deployed.busy !== true || attempt >= PATIENCE) return deployed;
+    await wait(BUSY_MS);
+  }
+};
+
+/** Removes artifacts of earlier adaptations that nobody needs any more. */
+const removeOwned = async (
+  { registry, memory, log }: TrialParts,
+  { parent, baseline }: Trial,
+  keep: readonly string[],
+): Promise<void> => {
+  const needed = new Set([
+    ...keep,
+    parent,
+    baseline,
+    ...memory.value.ladder.map(({ id }) => id),
+    ...[registry.active, registry.previous, registry.factory].filter((id) => id !== null),
+  ]);
+  const left: string[] = [];
+  for (const id of memory.value.owned) {
+    if (needed.has(id)) {
+      left.push(id);
+      continue;
+    }
+    await registry.remove(id).catch((error: unknown) => {
+      log.warn(`an artifact of an earlier adaptation could not be removed: ${messageOf(error)}`);
+    });
+  }
+  memory.set({ owned: left });
+};

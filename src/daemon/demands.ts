@@ -1,0 +1,17 @@
+// What a candidate must show in the real detector process before it may take over: the budget, as measured.
+import type { DeployFigures, Demands } from '../adaptation/index.js';
+
+/** The first limit that is missed, as a sentence; `undefined` where all are kept. What the device does not tell is not held against it. */
+export const overBudget = (figures: DeployFigures, { budget = {} }: Demands): string | undefined => {
+  const { latencyMs, memoryMb, modelBytes } = budget;
+  if (modelBytes !== undefined && figures.modelBytes > modelBytes) {
+    return `its file of ${figures.modelBytes} bytes is over the budget of ${modelBytes} bytes`;
+  }
+  if (latencyMs !== undefined && figures.p95Ms > latencyMs) {
+    return `95 % of its frames take ${figures.p95Ms.toFixed(1)} ms or less, more than the budget of ${latencyMs} ms`;
+  }
+  if (memoryMb !== undefined && figures.memoryMb !== null && figures.memoryMb > memoryMb) {
+    return `its process took ${figures.memoryMb} MB, more than the budget of ${memoryMb} MB`;
+  }
+  return undefined;
+};

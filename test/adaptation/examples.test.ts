@@ -1,0 +1,50 @@
+// Hard examples as a job's pictures: some to tune on, others to judge by, never the same.
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import t from 'tap';
+import { exampleMaterial, isHeld } from '../../src/adaptation/job/examples.js';
+import { openDataSet } from '../../src/evaluation/index.js';
+import { example, folderOf, openLibrary } from '../examples/parts.js';
+
+const COUNT = 40;
+
+t.test('what operators labelled is judged by where it is enough', async (t) => {
+  const stateDir = folderOf(t);
+  const { library } = await openLibrary(t, stateDir);
+  const presumed = { className: 'car', source: 'track', confidence: 0.8 } as const;
+  const added = await library.add(
+    Array.from({ length: COUNT }, (_, i) => example({ takenMs: 1_000 * (i + 1), presumed })),
+  );
+  t.equal(added.length, COUNT);
+  const held = added.filter(isHeld);
+  t.ok(held.length > 3 && held.length < COUNT - 3, `${held.length} of ${COUNT} are held`);
+  for (const { id } of added.slice(0, 30)) library.label(id, { className: 'truck' });
+  const labelled = held.filter(({ id }) => added.slice(0, 30).some((one) => one.id === id));
+  const folder = join(folderOf(t), 'material');
+  const options = { stateDir, most: 1_000, folder };
+  const made = await exampleMaterial({ ...options, minPictures: labelled.length });
+  const idsOf = (path: string): string[] =>
+    openDataSet(path, { split: 'train' }).images.map((image) => basename(image.path, '.jpg'));
+  const [tuned, judged] = [idsOf(made.tuning), idsOf(made.validation ?? '')];
+  t.equal(tuned.length, COUNT - held.length);
+  t.same(new Set(judged), new Set(labelled.map(({ id }) => id)), 'presumed labels judge nothing');
+  t.same(
+    tuned.filter((id) => judged.includes(id)),
+    [],
+  );
+  t.equal(readdirSync(made.frames).length, held.length);
+  t.same(openDataSet(made.tuning, { split: 'train' }).classes, ['car', 'truck']);
+  const few = await exampleMaterial({ ...options, minPictures: labelled.length + 1 });
+  t.equal(few.validation, undefined, 'too few labels judge nothing');
+  t.notOk(existsSync(join(folder, 'validation')), 'what was there is gone');
+  t.equal(library.size.examples, COUNT, 'the library is as it was');
+});
+
+t.test('no examples are no data set', async (t) => {
+  const stateDir = folderOf(t);
+  await openLibrary(t, stateDir);
+  await t.rejects(
+    exampleMaterial({ stateDir, most: 10, minPictures: 1, folder: join(stateDir, 'material') }),
+    { code: 'BAD_DATASET', message: /0 hard examples are too few/ },
+  );
+});

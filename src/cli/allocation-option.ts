@@ -65,7 +65,7 @@ export const allocationOption = (
     return edgedAllocation(prepared, WIDTHS[bits], runs);
   }
   if (execution !== undefined) {
-    throw badUsage('--execution goes with 8, 4 or 2: an allocation file says it for every layer');
+    throw badUsage(`--execution goes with ${option} 8, 4 or 2: an allocation file says it for every layer`);
   }
   const allocation = allocationFile(option, bits);
   checkAllocation(allocation, components);

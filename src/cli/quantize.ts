@@ -14,7 +14,7 @@ import {
   type Step,
   validationOf,
 } from '../quantization/index.js';
-import { type Artifact, resolveModel } from '../registry/index.js';
+import { resolveModel } from '../registry/index.js';
 import { allocationOption, isWidth } from './allocation-option.js';
 import type { Cli } from './cli.js';
 import { install } from './install.js';

@@ -485,8 +485,7 @@ const takeTried =
     const { modelPath, manifest } = await readArtifactFolder(join(folder, step));
     const made = checkpoints.kept(step, madeSchema);
     if (made === undefined) throw new BitlaneError('INTERNAL', `nothing is kept of ${step}`);
-    const { id: _id, ...rest } = made;
-    return { bytes: new Uint8Array(readFileSync(modelPath)), manifest, made: rest };
+    return { bytes: new Uint8Array(readFileSync(modelPath)), manifest, made };
   };
 
 /** With what it is worth beside its parent in the manifest; an artifact's file itself is not changed any more. */

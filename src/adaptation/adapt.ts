@@ -420,7 +420,8 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
         const { divergence, objectness, box, others } = await (
           await observe()
         )(new Uint8Array(readFileSync(artifact.modelPath)));
-        return { divergence, objectness, box, others };
+        // Where no object of a critical class was found nothing is said of them.
+        return { divergence: finite(divergence) ?? 0, objectness, box, others };
       }),
     prices: () => semanticPrices(significance, components),
   });

@@ -3,22 +3,35 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../src/errors.js';
-import { evaluate, mapClasses, openDataSet, predict } from '../src/evaluation/index.js';
+import { openDataSet } from '../src/evaluation/index.js';
 import {
-  cloneModel,
   foldBatchNorm,
   type Model,
   removeUnusedInitializers,
   runPasses,
-  tensorOf,
   writeModel,
 } from '../src/onnx/index.js';
-import { createManifest, MANIFEST_FILE, MODEL_FILE, readArtifactFolder } from '../src/registry/index.js';
+import {
+  createManifest,
+  type Manifest,
+  MANIFEST_FILE,
+  MODEL_FILE,
+  readArtifactFolder,
+} from '../src/registry/index.js';
 import { writeDataSet } from '../src/scene/index.js';
 import { writeFileAtomic } from '../src/system/index.js';
-import { buildNetwork, detectionLoss, detectorOf } from '../src/training/index.js';
-import { runTraining, type Values } from '../src/training/loop/run.js';
-import { buildTraining } from '../src/training/step/graph.js';
+import {
+  buildNetwork,
+  buildTraining,
+  detectionLoss,
+  detectorOf,
+  judgeModel,
+  runTraining,
+  type StepReport,
+  type Values,
+  withLearned,
+} from '../src/training/index.js';
+import { makeMixed } from './shipped/mixed.js';
 import { packedSpec, packPictures } from './shipped/packed.js';
 import * as recipe from './shipped/recipe.js';
 
@@ -44,36 +57,33 @@ const render = async (
 
 /** The model with what was learned, normalizations folded into its convolutions. */
 const finished = (model: Model, values: Values): Uint8Array => {
-  const copy = cloneModel(model);
-  for (const [name, data] of values) {
-    const value = copy.graph.value(name);
-    const tensor = value?.constant;
-    if (value === undefined || tensor === undefined) continue;
-    copy.graph.setTensor(value, tensorOf('float32', tensor.dims, data));
-  }
+  const copy = withLearned(model, values);
   runPasses(copy, [foldBatchNorm, removeUnusedInitializers]);
   return writeModel(copy);
 };
 
-const writeArtifact = (folder: string, bytes: Uint8Array): void => {
+const writeArtifact = (folder: string, bytes: Uint8Array, given?: Manifest): void => {
   mkdirSync(folder, { recursive: true });
-  const manifest = createManifest(bytes, {
-    name: NAME,
-    detector: detectorOf(recipe.NETWORK, recipe.CLASSES),
-  });
+  const detector = detectorOf(recipe.NETWORK, recipe.CLASSES);
+  const manifest = given ?? createManifest(bytes, { name: NAME, detector });
   writeFileAtomic(join(folder, MODEL_FILE), bytes);
-  writeFileAtomic(join(folder, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
+  writeFileAtomic(
+    join(folder, MANIFEST_FILE),
+    `${JSON.stringify(manifest, null, 2)}
+`,
+  );
 };
 
-/** mAP of an artifact on a data set that is all one split. */
-const judge = async (artifactFolder: string, data: string): Promise<{ map50: number; map5095: number }> => {
-  const artifact = await readArtifactFolder(artifactFolder);
-  const dataSet = openDataSet(data, { split: 'test' });
-  const map = mapClasses(artifact.manifest.detector.classes, dataSet.classes);
-  const { results } = await predict(artifact, dataSet, map);
-  const { map50, map5095 } = evaluate(results, map, { rounds: 0 }).precision;
-  return { map50, map5095 };
-};
+/** One line every few steps. */
+const shown =
+  (steps: number) =>
+  ({ step, loss, parts, gradientNorm }: StepReport): void => {
+    if (step % 20 !== 0) return;
+    const figures = Object.entries(parts).map(([name, value]) => `${name} ${value.toFixed(3)}`);
+    log(
+      `step ${step} of ${steps}: loss ${loss.toFixed(3)}, ${figures.join(', ')}, gradient ${gradientNorm.toFixed(1)}`,
+    );
+  };
 
 const main = async (): Promise<void> => {
   const { values } = parseArgs({
@@ -85,7 +95,9 @@ const main = async (): Promise<void> => {
   });
   if (values.work === undefined) throw new Error('name a folder for pictures and checkpoints with --work');
   const { work, out } = values;
+  const threads = Number(values.threads);
   const began = performance.now();
+  const minutes = (): string => `after ${((performance.now() - began) / 60_000).toFixed(0)} minutes`;
   const sets = recipe.TRAINING.map(({ seed, pictures }) => ({
     folder: join(work, `train-${seed}`),
     seed,
@@ -115,11 +127,12 @@ const main = async (): Promise<void> => {
   });
   const { steps } = recipe.SCHEDULE;
   const latest = join(work, 'latest');
+  const sources = sets.map(({ folder }) => ({ ...packedSpec({ folder, ...sides }), share: recipe.SHARE }));
   const result = await runTraining({
     graph,
     optimizer: recipe.OPTIMIZER,
     steps,
-    sources: sets.map(({ folder }) => ({ ...packedSpec({ folder, ...sides }), share: recipe.SHARE })),
+    sources,
     batches: {
       detector,
       objects: recipe.OBJECTS,
@@ -128,31 +141,46 @@ const main = async (): Promise<void> => {
       mosaicFrom: recipe.MOSAIC.from,
       mosaicUntil: recipe.MOSAIC.until,
     },
-    threads: Number(values.threads),
+    threads,
     checkpoint: { file: join(work, 'checkpoint.bin'), run: NAME, every: 50 },
     validation: {
       every: 600,
-      judge: async (learned) => {
-        writeArtifact(latest, finished(model, learned));
-        return judge(latest, validation);
+      judge: (learned) => {
+        const bytes = finished(model, learned);
+        writeArtifact(latest, bytes);
+        return judgeModel(bytes, detector, openDataSet(validation, { split: 'test' }));
       },
     },
-    onStep: ({ step, loss, parts, gradientNorm }) => {
-      if (step % 20 !== 0 && step > 3) return;
-      const shown = Object.entries(parts).map(([name, value]) => `${name} ${value.toFixed(3)}`);
-      log(
-        `step ${step} of ${steps}: loss ${loss.toFixed(3)}, ${shown.join(', ')}, gradient ${gradientNorm.toFixed(1)}`,
-      );
-    },
+    onStep: shown(steps),
     onValidation: ({ step, map50, map5095 }) =>
       log(`step ${step}: mAP50 ${map50.toFixed(4)}, mAP50-95 ${map5095.toFixed(4)}`),
   });
-  writeArtifact(out, finished(model, result.values));
-  const { map50, map5095 } = await judge(out, heldOut);
+  const bytes = finished(model, result.values);
+  writeArtifact(out, bytes);
+  log(`${out} is trained, ${minutes()}`);
+  const mixed = await makeMixed(await readArtifactFolder(out), {
+    sources,
+    calibration: sets[0]?.folder ?? '',
+    checkpoint: join(work, 'mixed.bin'),
+    threads,
+    onStep: shown(recipe.MIXED.optimizer.schedule.steps),
+  });
+  writeArtifact(`${out}-mixed`, mixed.bytes, mixed.manifest);
+  const { bytesRatio, averageBits, latency } = mixed.report;
   log(
-    `${out}: mAP50 ${map50.toFixed(4)}, mAP50-95 ${map5095.toFixed(4)} on ${recipe.HELD_OUT.pictures} held-out pictures; ` +
-      `${((performance.now() - began) / 60_000).toFixed(0)} minutes`,
+    `${out}-mixed: ${bytesRatio.toFixed(3)} of the bytes, ${averageBits.toFixed(2)} bits, time ${latency.ratio.value.toFixed(3)}`,
   );
+  const heldOutSet = openDataSet(heldOut, { split: 'test' });
+  for (const [name, model] of [
+    ['FP32', bytes],
+    ['mixed', mixed.bytes],
+  ] as const) {
+    const { map50, map5095 } = await judgeModel(model, detector, heldOutSet);
+    log(
+      `${name}: mAP50 ${map50.toFixed(4)}, mAP50-95 ${map5095.toFixed(4)} on ${recipe.HELD_OUT.pictures} held-out pictures`,
+    );
+  }
+  log(minutes());
 };
 
 try {

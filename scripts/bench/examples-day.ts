@@ -13,7 +13,12 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { z } from 'zod';
 import { examplesSchema } from '../../src/config/index.js';
-import { ExampleLibrary, type NewExample, toObservationRow } from '../../src/examples/index.js';
+import {
+  ExampleLibrary,
+  type NewExample,
+  OBSERVE_EVERY_MS,
+  toObservationRow,
+} from '../../src/examples/index.js';
 import { type ObservationRow, openStore } from '../../src/store/index.js';
 import { silentLog } from '../../src/system/index.js';
 import { randomFrom } from '../../test/tracking/traffic.js';
@@ -49,7 +54,6 @@ export const comparisonSchema = z.strictObject({
   asBlobs: z.int(),
 });
 
-const FLUSH_S = 30;
 const HOUR_S = 3600;
 const PICTURES = 400;
 const BATCH = 4;
@@ -116,6 +120,7 @@ const main = async (): Promise<void> => {
   const library = new ExampleLibrary({ stateDir, store, rules, log: silentLog, now: () => nowMs, random });
   await library.sweep();
   let [vehicles, track] = [0, 0];
+  let observations: ObservationRow[] = [];
 
   const pairs = (): Record<string, number> => {
     const counts: Record<string, number> = {};
@@ -132,11 +137,11 @@ const main = async (): Promise<void> => {
     const { stored: storedBefore, bytesWritten: picturesBefore } = library.counters;
     const before = bytesWritten();
     const counts = { candidates: 0, observations: 0, capExceeded: 0, looks: 0 };
-    for (let second = 0; second < 24 * HOUR_S; second += FLUSH_S) {
-      nowMs += FLUSH_S * 1000;
-      vehicles += shareOfHour(Math.floor(second / HOUR_S)) * job.vehicles * (FLUSH_S / HOUR_S);
+    const step = rules.flushSeconds;
+    for (let second = 0; second < 24 * HOUR_S; second += step) {
+      nowMs += step * 1000;
+      vehicles += shareOfHour(Math.floor(second / HOUR_S)) * job.vehicles * (step / HOUR_S);
       const items: NewExample[] = [];
-      const observations: ObservationRow[] = [];
       for (; vehicles >= 1; vehicles -= 1) {
         const harvest = driveBy(rules, (track += 1), nowMs, random);
         const crop = crops[Math.floor(random() * crops.length)];
@@ -145,9 +150,13 @@ const main = async (): Promise<void> => {
         items.push(...examplesOf(harvest, crop, nowMs));
       }
       counts.candidates += items.length;
-      counts.observations += observations.length;
       const stored = await library.add(items);
-      store.observations.add(observations);
+      const isDue = (1000 * second) % OBSERVE_EVERY_MS < 1000 * step;
+      if (isDue) {
+        store.observations.add(observations);
+        counts.observations += observations.length;
+        observations = [];
+      }
       // Every stored example goes out as a message, and the broker takes it.
       for (const { id, object, reason } of stored) {
         const body = JSON.stringify({ ...object, example: id, reason });
@@ -156,7 +165,7 @@ const main = async (): Promise<void> => {
       store.outbox.ack(store.outbox.peek(0, 1000).map(({ seq }) => seq));
       // At a road the kernel has written everything out before the next flush comes; here it must be made to, or pages that change
       // again and again would be counted once.
-      if (stored.length > 0 || observations.length > 0) sync(`${path}-wal`);
+      if (stored.length > 0 || isDue) sync(`${path}-wal`);
       if (stored.length === 0) continue;
       counts.looks += 1;
       counts.capExceeded += Number(isOverCap());

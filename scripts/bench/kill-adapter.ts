@@ -10,7 +10,7 @@ import { makeFixture } from '../../test/significance/fixture.js';
 import { smallJob } from '../../test/adaptation/jobs.js';
 import { census, type Figure } from './lib.js';
 
-const LIMITS = { memoryMb: 4_000, deadlineMs: 600_000 };
+const LIMITS = { memoryMb: 4_000, deadlineMs: 600_000, nice: 0 };
 /** A kill comes this long after the start at the soonest. */
 const SOONEST_MS = 100;
 /** After so many kills of one job it is let through. */

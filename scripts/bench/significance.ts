@@ -1,44 +1,14 @@
-// `npm run bench:significance`: every layer alone, exactly, against one session per layer over the whole network; how far maps agree with themselves.
-import { join } from 'node:path';
+// `npm run bench:significance`: layers measured exactly, filters estimated from gradients.
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
 import { BitlaneError } from '../../src/errors.js';
-import { mapClasses, openDataSet } from '../../src/evaluation/index.js';
-import { readModel } from '../../src/onnx/index.js';
-import { prepareModel } from '../../src/quantization/index.js';
 import { hashFile } from '../../src/registry/index.js';
-import {
-  calibrationOf,
-  compareWithNaive,
-  groupsOf,
-  keepPerturbations,
-  keptPerturbations,
-  labelledPictures,
-  makePerturbations,
-  parsePairs,
-  readRecord,
-  splitHalfOf,
-  writeRecord,
-} from '../../src/significance/index.js';
-import { census, countOption, dataPath, type Figure, medianFigure, printReport, runBench } from './lib.js';
+import { countOption, dataPath, type Figure, printReport, runBench } from './lib.js';
 import { nanoArtifact } from './nano.js';
+import { filterFigures } from './significance-filters.js';
+import { layerFigures } from './significance-layers.js';
 
 const PAIRS = 'car:truck,bus:car,bus:truck';
-const BITS = [4, 2] as const;
-const CALIBRATION = 64;
-const LEAST_OBJECTS = 400;
-
-/** What is kept of a chunk that is measured, so that a benchmark that was ended goes on where it was. */
-const keptSchema = z.strictObject({
-  exactMs: z.number(),
-  naiveMs: z.number(),
-  worst: z.number(),
-  naiveRuns: z.int(),
-  naiveOf: z.int(),
-  pictures: z.int(),
-  objects: z.int(),
-  rows: z.array(z.strictObject({ component: z.string(), variant: z.int(), floats: z.int() })),
-});
+const PARTS = ['layers', 'filters'] as const;
 
 await runBench(async () => {
   const { values } = parseArgs({
@@ -46,106 +16,56 @@ await runBench(async () => {
       json: { type: 'boolean', default: false },
       model: { type: 'string' },
       data: { type: 'string' },
+      parts: { type: 'string', default: PARTS.join(',') },
       pictures: { type: 'string', default: '300' },
       chunk: { type: 'string', default: '32' },
       layers: { type: 'string', default: '8' },
       state: { type: 'string' },
       'most-chunks': { type: 'string', default: '1000' },
+      filters: { type: 'string', default: '300' },
+      'filter-pictures': { type: 'string', default: '48' },
+      'filter-split': { type: 'string', default: 'val' },
     },
   });
-  const limit = countOption(values.pictures, '--pictures');
-  const chunk = countOption(values.chunk, '--chunk');
-  const layers = countOption(values.layers, '--layers');
-  const most = countOption(values['most-chunks'], '--most-chunks');
+  const parts = new Set(
+    values.parts.split(',').map((name) => {
+      const part = PARTS.find((known) => known === name);
+      if (part !== undefined) return part;
+      throw new BitlaneError('BAD_USAGE', `--parts takes ${PARTS.join(' and ')}, not ${name}`);
+    }),
+  );
   const path = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
-  const dataSet = openDataSet(dataPath(values.data, '--data', 'highway'), { split: 'train', limit });
+  const data = dataPath(values.data, '--data', 'highway');
+  const counts = {
+    pictures: countOption(values.pictures, '--pictures'),
+    chunk: countOption(values.chunk, '--chunk'),
+    layers: countOption(values.layers, '--layers'),
+    most: countOption(values['most-chunks'], '--most-chunks'),
+    filters: countOption(values.filters, '--filters'),
+    filterPictures: countOption(values['filter-pictures'], '--filter-pictures'),
+  };
   const { artifact, remove } = await nanoArtifact(path);
   try {
-    const { detector } = artifact.manifest;
-    const map = mapClasses(detector.classes, dataSet.classes);
-    const space = { classes: map.classes, fromModel: map.fromModel };
-    const model = prepareModel(readModel(artifact.modelPath));
-    const { state } = values;
-    const kept = state === undefined ? undefined : keptPerturbations(state, BITS);
-    const perturbations =
-      kept ??
-      (await makePerturbations(model, {
-        rounding: 'gptq',
-        bits: [...BITS],
-        feeds: calibrationOf(openDataSet(dataSet.path, { split: dataSet.split }), detector.input, CALIBRATION)
-          .feeds,
-      }));
-    if (kept === undefined && state !== undefined) {
-      for (const bits of BITS) keepPerturbations(state, bits, perturbations);
+    const figures: Figure[] = [];
+    const about: Record<string, unknown> = { pairs: PAIRS, processes: 1, rounding: 'gptq' };
+    const given = { artifact, data, pairs: PAIRS, state: values.state };
+    if (parts.has('layers')) {
+      const found = await layerFigures({ ...given, ...counts });
+      figures.push(...found.figures);
+      about['layers'] = found.about;
     }
-    const comparison = await compareWithNaive({
-      model,
-      detector,
-      space,
-      pictures: await labelledPictures(dataSet, map),
-      groups: groupsOf(parsePairs(PAIRS, map.classes)),
-      perturbations,
-      variants: BITS.map((bits) => ({ kind: 'weights', bits })),
-      chunk,
-      layers,
-      most,
-      ...(state !== undefined && {
-        kept: (key: string) => readRecord(join(state, `${key}.bin`), keptSchema),
-        keep: (key: string, header: unknown, floats: readonly Float32Array[]) =>
-          writeRecord(join(state, `${key}.bin`), header, floats),
-      }),
-    });
-    const { chunks, objects } = comparison;
-    if (chunks.length === 0) throw new BitlaneError('BAD_DATASET', 'the pictures hold no critical objects');
-    const sum = (pick: (chunk: (typeof chunks)[number]) => number): number =>
-      chunks.reduce((all, each) => all + pick(each), 0);
-    const perPicture = (ms: number): number => ms / sum((each) => each.pictures) / 1000;
-    const naive = sum((each) => (each.naiveMs * each.naiveOf) / each.naiveRuns);
-    const half = (variant: number, measure: 'robust' | 'divergence' | 'signed' | 'absolute'): Figure =>
-      census(
-        `splitHalf.${measure}.int${BITS[variant] ?? 0}`,
-        'rank',
-        splitHalfOf(comparison, variant, measure) ?? NaN,
-        objects,
-      );
-    printReport(
-      {
-        bench: 'significance',
-        model: { id: await hashFile(path), name: 'yolox-nano', layers: comparison.components },
-        data: {
-          split: dataSet.split,
-          pictures: sum((each) => each.pictures),
-          criticalObjects: objects,
-          enough: objects >= LEAST_OBJECTS,
-          pairs: PAIRS,
-          processes: 1,
-          rounding: 'gptq',
-          naive: `${layers} random layers of ${comparison.components} on every chunk of ${chunk} pictures, in turns with all of them exactly, scaled to all`,
-        },
-        figures: [
-          medianFigure(
-            'exact.timeRatio',
-            'ratio',
-            chunks.map((each) => (each.exactMs * each.naiveRuns) / each.naiveOf / each.naiveMs),
-          ),
-          census(
-            'exact.maxDifference',
-            'loss',
-            comparison.worst,
-            sum((each) => each.naiveRuns),
-          ),
-          census('exact.secondsPerPicture', 's', perPicture(sum((each) => each.exactMs)), chunks.length),
-          census('naive.secondsPerPicture', 's', perPicture(naive), chunks.length),
-          ...BITS.flatMap((_, variant) => [
-            half(variant, 'robust'),
-            half(variant, 'divergence'),
-            half(variant, 'absolute'),
-            half(variant, 'signed'),
-          ]),
-        ],
-      },
-      values.json,
-    );
+    if (parts.has('filters')) {
+      const found = await filterFigures({
+        ...given,
+        split: values['filter-split'],
+        pictures: counts.filterPictures,
+        filters: counts.filters,
+      });
+      figures.push(...found.figures);
+      about['filters'] = found.about;
+    }
+    const model = { id: await hashFile(path), name: 'yolox-nano' };
+    printReport({ bench: 'significance', model, data: about, figures }, values.json);
   } finally {
     remove();
   }

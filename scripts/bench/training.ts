@@ -45,9 +45,9 @@ class Stepper {
   }
 
   async #answer<T>(schema: z.ZodType<T>): Promise<T> {
-    const { value, done } = await this.#lines.next();
-    if (done === true) throw new BitlaneError('INTERNAL', 'a training process ended before its time');
-    return schema.parse(JSON.parse(value));
+    const line = await this.#lines.next();
+    if (line.done === true) throw new BitlaneError('INTERNAL', 'a training process ended before its time');
+    return schema.parse(JSON.parse(line.value));
   }
 
   async ready(): Promise<string> {
@@ -87,7 +87,10 @@ const inTurns = async (ours: Stepper, theirs: Stepper, rounds: number): Promise<
     await ours.ready();
     const version = await theirs.ready();
     const losses: [number, number] = [(await ours.step()).loss, (await theirs.step()).loss];
-    for (let i = 1; i < WARM_UP; i++) [await ours.step(), await theirs.step()];
+    for (let i = 1; i < WARM_UP; i++) {
+      await ours.step();
+      await theirs.step();
+    }
     const times: [number, number][] = [];
     for (let round = 0; round < rounds; round++)
       times.push([(await ours.step()).ms, (await theirs.step()).ms]);

@@ -35,6 +35,13 @@ export {
   semanticPrices,
   type SemanticWeights,
 } from './damage/semantic.js';
+export {
+  allocateFilters,
+  type FilterAllocation,
+  type FilterBudget,
+  type FilterOptions,
+} from './filters/allocate-filters.js';
+export { filterComponents, filterDamage } from './filters/filters.js';
 export { type FrontOptions, frontOf, type FrontPoint } from './front/front.js';
 export { plotFront, type PlotMark } from './front/plot.js';
 export {

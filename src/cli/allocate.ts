@@ -1,4 +1,4 @@
-// `bitlane allocate`: a bit-width and an execution precision for every layer, with the least damage within a budget.
+// `bitlane allocate`: a bit-width and an execution precision for every layer, or a bit-width for every filter, with the least damage within a budget.
 import { artifactMeasure } from '../adaptation/index.js';
 import {
   frontOf,
@@ -12,17 +12,18 @@ import {
   type Problem,
   problemOf,
 } from '../allocation/index.js';
-import { BitlaneError, messageOf } from '../errors.js';
+import { BitlaneError } from '../errors.js';
 import { readModel } from '../onnx/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
-import { readSignificance, type SignificanceMap } from '../significance/index.js';
-import { writeFileAtomic } from '../system/index.js';
+import { type FilterMap, readAnySignificance, type SignificanceMap } from '../significance/index.js';
+import { workByFilter } from './allocate-filters.js';
 import { allocationText } from './allocate-text.js';
 import type { Cli, Progress } from './cli.js';
 import type { AddCommand } from './commands.js';
 import { type BudgetOptions, budgetOf, profileFor, withBudget } from './budget-options.js';
 import { findPlace, type PlaceOptions } from './place.js';
 import { choice } from './values.js';
+import { writeText } from './write-text.js';
 
 interface Options extends PlaceOptions, BudgetOptions {
   readonly model: string;
@@ -37,9 +38,12 @@ interface Options extends PlaceOptions, BudgetOptions {
 /** Seconds for one solution; one that is not proved by then is given with its gap. */
 const SECONDS = 30;
 
-const mapFor = (path: string | undefined, { id, manifest }: Artifact): SignificanceMap | undefined => {
+const mapFor = (
+  path: string | undefined,
+  { id, manifest }: Artifact,
+): SignificanceMap | FilterMap | undefined => {
   if (path === undefined) return undefined;
-  const map = readSignificance(path);
+  const map = readAnySignificance(path);
   if (map.model !== id) {
     throw new BitlaneError(
       'BAD_CONFIG',
@@ -73,16 +77,6 @@ const notesOf = (map: SignificanceMap | undefined, objective: ObjectiveName, pro
   ];
 };
 
-const writeText = (path: string, text: string): void => {
-  try {
-    writeFileAtomic(path, text);
-  } catch (error) {
-    throw new BitlaneError('STORE_FAILED', `${path} cannot be written: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-};
-
 const front = async (
   cli: Cli,
   problem: Problem,
@@ -113,6 +107,10 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
       : choice('--execution', options.execution, ['free', 'fp32', 'int8']);
   const artifact = await resolveModel(options.model, findPlace(options));
   const map = mapFor(options.significance, artifact);
+  if (map?.granularity === 'channel') {
+    await workByFilter(cli, { artifact, map, objective, execution, budget, options });
+    return;
+  }
   const profile = await profileFor(options.profile, artifact, budget);
   const problem = await problemOf(readModel(artifact.modelPath), { objective, map, profile, execution });
   if (problem.components.length === 0) {
@@ -164,12 +162,15 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
 export const addAllocate: AddCommand = (program, cli) => {
   const command = program
     .command('allocate')
-    .description('give every layer a bit-width and an execution precision: the least damage within a budget')
+    .description('give every layer, or every filter, a bit-width: the least damage within a budget')
     .requiredOption(
       '--model <model>',
       'an artifact folder, an .onnx file with its manifest, or an installed id',
     )
-    .option('--significance <file>', 'the significance map of that model (not for --objective uniform)');
+    .option(
+      '--significance <file>',
+      'the significance map of that model, by layer or by channel (not for --objective uniform)',
+    );
   withBudget(command)
     .option('--objective <name>', `what counts as damage: ${OBJECTIVES.join(', ')}`, 'semantic')
     .option(

@@ -3,8 +3,15 @@ import type { Command } from 'commander';
 import { writeImported } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
 import { type ClassOverride, openDataSet, parseClassOverrides } from '../evaluation/index.js';
-import { readModel, writeModel } from '../onnx/index.js';
-import { createManifest, foldName, resolveModel } from '../registry/index.js';
+import { type Model, readModel, writeModel } from '../onnx/index.js';
+import {
+  type Allocation,
+  integersSaturate,
+  prepareModel,
+  quantizeArtifact,
+  type TrainedModel,
+} from '../quantization/index.js';
+import { type Artifact, createManifest, foldName, type Manifest, resolveModel } from '../registry/index.js';
 import {
   FINE_TUNING_AUGMENTATION,
   judgeModel,
@@ -12,6 +19,7 @@ import {
   trainDetector,
   unlabelledSpec,
 } from '../training/index.js';
+import { allocationOption, isWidth } from './allocation-option.js';
 import type { Cli } from './cli.js';
 import { findPlace } from './place.js';
 import {
@@ -30,6 +38,8 @@ interface Options extends TrainingFlags {
   readonly unlabelled?: string;
   readonly split: string;
   readonly validateSplit: string;
+  readonly allocation?: string;
+  readonly execution?: string;
   readonly map?: string;
   readonly pairs?: string;
   readonly pairWeight?: string;
@@ -41,6 +51,8 @@ interface Options extends TrainingFlags {
 
 const USUAL = { steps: 400, batch: 8, learningRate: 1e-4, weightDecay: 0.01 } as const;
 const PAIR_WEIGHT = 2;
+/** Layers that int8 hurts most, and that stay in FP32. */
+const FLOAT_LAYERS = 10;
 
 /** `car:truck,bus:truck` as numbers of the model's classes. */
 const pairsOf = (text: string, classes: readonly string[]): [number, number][] =>
@@ -55,6 +67,42 @@ const pairsOf = (text: string, classes: readonly string[]): [number, number][] =
       `--pairs takes pairs of the model's classes, like car:truck,bus:truck, not ${JSON.stringify(pair)}`,
     );
   });
+
+interface Made {
+  readonly bytes: Uint8Array;
+  readonly manifest: Manifest;
+}
+
+const asItIs = (parent: Artifact, model: Model, name: string): Made => {
+  const bytes = writeModel(model);
+  const { detector, origin } = parent.manifest;
+  return { bytes, manifest: createManifest(bytes, { name, detector, parentId: parent.id, origin }) };
+};
+
+/** The weights that were trained go into the file on their grids; ranges of activations are measured. */
+const packed = async (
+  cli: Cli,
+  parent: Artifact,
+  trained: TrainedModel,
+  about: {
+    readonly allocation: Allocation;
+    readonly reduceRange: boolean;
+    readonly name: string;
+    readonly options: Options;
+  },
+): Promise<Made> => {
+  const { allocation, reduceRange, name, options } = about;
+  const isSought = isWidth(options.allocation ?? '') && options.execution !== 'fp32';
+  return quantizeArtifact(parent, {
+    allocation,
+    trained,
+    calibration: openDataSet(options.data ?? '', { split: options.split }),
+    reduceRange,
+    name,
+    ...(isSought && { seek: { maxFloatLayers: FLOAT_LAYERS } }),
+    signal: cli.signal,
+  });
+};
 
 export const addFinetune = (program: Command, cli: Cli): void => {
   const command = program
@@ -71,6 +119,11 @@ export const addFinetune = (program: Command, cli: Cli): void => {
     .option('--unlabelled <dir>', 'a folder of pictures without labels')
     .option('--split <split>', 'split to learn from', 'train')
     .option('--validate-split <split>', 'split to validate on', 'val')
+    .option(
+      '--allocation <bits>',
+      'train under quantization: 8, 4 or 2 for all layers but the first and the last ones, or an allocation file',
+    )
+    .option('--execution <precision>', 'with 8, 4 or 2: what kernels compute in, int8 (default) or fp32')
     .option('--map <from=to,...>', "model class = data class, where names don't say it")
     .option('--pairs <a:b,...>', 'critical pairs: their class loss counts more')
     .option('--pair-weight <n>', `how much more (default ${PAIR_WEIGHT})`)
@@ -95,6 +148,12 @@ export const addFinetune = (program: Command, cli: Cli): void => {
             'name pictures to learn from with --data, --unlabelled, or both',
           );
         }
+        if (options.allocation !== undefined && data === undefined) {
+          throw new BitlaneError(
+            'BAD_USAGE',
+            '--allocation measures ranges of activations on a data set: name one with --data too',
+          );
+        }
         const numbers = trainingNumbers(options, USUAL);
         const parent = await resolveModel(options.model, findPlace(options));
         const { detector } = parent.manifest;
@@ -116,7 +175,17 @@ export const addFinetune = (program: Command, cli: Cli): void => {
           data === undefined
             ? undefined
             : openDataSet(data, { split: options.validateSplit, ...(limit !== undefined && { limit }) });
-        const model = readModel(parent.modelPath);
+        if (options.execution !== undefined && options.allocation === undefined) {
+          throw new BitlaneError('BAD_USAGE', '--execution goes with --allocation');
+        }
+        const allocation =
+          options.allocation === undefined
+            ? undefined
+            : allocationOption('--allocation', parent, options.allocation, options.execution);
+        const weights =
+          allocation === undefined ? undefined : { allocation, reduceRange: await integersSaturate() };
+        const parentModel = readModel(parent.modelPath);
+        const model = weights === undefined ? parentModel : prepareModel(parentModel);
         const { threads, seed, batch, steps, learningRate, weightDecay, work } = numbers;
         const judged = { threads, overrides, signal: cli.signal };
         const before =
@@ -128,6 +197,7 @@ export const addFinetune = (program: Command, cli: Cli): void => {
           const trained = await trainDetector({
             model,
             detector,
+            ...(weights !== undefined && { weights }),
             ...(data !== undefined && {
               labelled: labelledSpec({
                 path: data,
@@ -161,15 +231,12 @@ export const addFinetune = (program: Command, cli: Cli): void => {
             onValidation: bar.onValidation,
           });
           bar.stop();
-          const bytes = writeModel(trained.model);
           const name = options.name ?? `${parent.manifest.name.slice(0, 100)}-tuned`;
-          const manifest = createManifest(bytes, {
-            name,
-            detector,
-            parentId: parent.id,
-            origin: parent.manifest.origin,
-          });
-          const artifact = await writeImported({ bytes, manifest, inferenceMs: 0 }, options.out);
+          const made =
+            trained.quantized === undefined || weights === undefined
+              ? asItIs(parent, trained.model, name)
+              : await packed(cli, parent, trained.quantized, { ...weights, name, options });
+          const artifact = await writeImported({ ...made, inferenceMs: 0 }, options.out);
           const files = keepHistory(work, trained.history, `${name}, ${steps} steps`);
           const result = {
             id: artifact.id,

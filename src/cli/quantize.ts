@@ -1,20 +1,13 @@
 // `bitlane quantize`: an artifact at a given allocation, with what it costs and what it is worth.
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { writeImported } from '../detector/index.js';
-import { BitlaneError, messageOf } from '../errors.js';
+import { BitlaneError } from '../errors.js';
 import { openDataSet } from '../evaluation/index.js';
-import { readModel } from '../onnx/index.js';
 import {
   type Allocation,
-  checkAllocation,
-  componentsOf,
   DEFAULT_RANGE_METHOD,
-  edgedAllocation,
-  type Execution,
   integersSaturate,
-  parseAllocation,
-  prepareModel,
   quantizeArtifact,
   RANGE_METHODS,
   type Rounding,
@@ -22,6 +15,7 @@ import {
   validationOf,
 } from '../quantization/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
+import { allocationOption, isWidth } from './allocation-option.js';
 import type { Cli } from './cli.js';
 import { install } from './install.js';
 import { findPlace } from './place.js';
@@ -52,50 +46,9 @@ interface Options {
   readonly state?: string;
 }
 
-const WIDTHS = { '8': 8, '4': 4, '2': 2 } as const;
-const MAX_ALLOCATION_BYTES = 16 * 2 ** 20;
 const MAX_NAME = 128;
 
-const isWidth = (text: string): text is keyof typeof WIDTHS => Object.hasOwn(WIDTHS, text);
-
 const badUsage = (message: string): BitlaneError => new BitlaneError('BAD_USAGE', message);
-
-const allocationFile = (path: string): Allocation => {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found?.isFile() !== true) {
-    throw badUsage(`--bits takes 8, 4, 2 or an allocation file, and ${JSON.stringify(path)} is none of them`);
-  }
-  if (found.size > MAX_ALLOCATION_BYTES) {
-    throw badUsage(`--bits: ${path} is larger than ${MAX_ALLOCATION_BYTES} bytes`);
-  }
-  try {
-    return parseAllocation(readFileSync(path, 'utf8'), path);
-  } catch (error) {
-    if (error instanceof BitlaneError) throw error;
-    throw badUsage(`--bits: ${path} cannot be read: ${messageOf(error)}`);
-  }
-};
-
-const allocationFor = (artifact: Artifact, bits: string, execution: string | undefined): Allocation => {
-  const prepared = prepareModel(readModel(artifact.modelPath));
-  const components = componentsOf(prepared);
-  if (components.length === 0) {
-    throw new BitlaneError(
-      'BAD_MODEL',
-      `${artifact.manifest.name} has no layer with constant FP32 weights: there is nothing to quantize`,
-    );
-  }
-  if (isWidth(bits)) {
-    const runs: Execution = choice('--execution', execution ?? 'int8', ['int8', 'fp32']);
-    return edgedAllocation(prepared, WIDTHS[bits], runs);
-  }
-  if (execution !== undefined) {
-    throw badUsage('--execution goes with --bits 8, 4 or 2: an allocation file says it for every layer');
-  }
-  const allocation = allocationFile(bits);
-  checkAllocation(allocation, components);
-  return allocation;
-};
 
 const isLow = ({ components }: Allocation): boolean =>
   Object.values(components).some(({ bits }) =>
@@ -213,7 +166,7 @@ export const addQuantize = (program: Command, cli: Cli): void => {
         }
         const place = findPlace(options);
         const parent = await resolveModel(options.model, place);
-        const allocation = allocationFor(parent, options.bits, options.execution);
+        const allocation = allocationOption('--bits', parent, options.bits, options.execution);
         const calibration = openDataSet(options.data, { split: options.split });
         const validation = (options.validate ?? []).map((path) =>
           validationOf(

@@ -1,4 +1,4 @@
-// `bitlane significance`: which layers of a model tell the critical classes apart, measured.
+// `bitlane significance`: which layers, or filters, of a model tell the critical classes apart, measured.
 import { mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -8,20 +8,24 @@ import { integersSaturate } from '../quantization/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
 import {
   calibrationOf,
+  drawFilterMap,
   drawMap,
   labelledPictures,
   type MeasuredBits,
+  measureFilterMap,
   measureSignificance,
   parseCosts,
   parsePairs,
   type SignificanceMap,
   type SignificanceStep,
   usualProcesses,
+  writeFilterMap,
   writeSignificance,
 } from '../significance/index.js';
 import { writeFileAtomic } from '../system/index.js';
 import type { AddCommand } from './commands.js';
 import { findPlace, type PlaceOptions } from './place.js';
+import { filterText, short, three, unreliableNotes } from './significance-text.js';
 import { StepBars } from './step-bars.js';
 import { alignColumns, choice, listOption, numberOption } from './values.js';
 
@@ -39,6 +43,8 @@ interface Options extends PlaceOptions {
   readonly processes?: string;
   readonly rounding: string;
   readonly weightsOnly?: boolean;
+  readonly exact?: string;
+  readonly baselines?: boolean;
   readonly labelFree?: boolean;
   readonly cache?: string;
   readonly out?: string;
@@ -46,6 +52,7 @@ interface Options extends PlaceOptions {
 }
 
 const CALIBRATION_PICTURES = 64;
+const EXACT_FILTERS = 32;
 const SHOWN = 10;
 const WIDTHS: Readonly<Record<string, MeasuredBits>> = { '2': 2, '4': 4, '8': 8 };
 
@@ -59,14 +66,6 @@ const bitsOf = (text: string): MeasuredBits[] => {
   return bits.sort((a, b) => a - b);
 };
 
-const layersOnly = (text: string): void => {
-  if (choice('--granularity', text, ['layer', 'channel']) === 'layer') return;
-  throw new BitlaneError(
-    'UNSUPPORTED',
-    'significance of single channels is not measured yet: leave --granularity out',
-  );
-};
-
 /** Where measurements are kept. */
 export const cacheFolder = (given: string | undefined): string =>
   given ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'bitlane', 'significance');
@@ -75,13 +74,26 @@ const UNITS: Readonly<Record<SignificanceStep, string>> = {
   'finding objects': 'pictures',
   rounding: 'layers',
   measuring: 'layers',
+  estimating: 'pictures',
+  information: 'pictures',
 };
 
-const three = (value: number | null | undefined): string =>
-  value === null || value === undefined ? '-' : value.toFixed(3);
-
-/** Three digits that count: effects span decades. */
-const short = (value: number): string => String(Number(value.toPrecision(3)));
+/** Options that mean nothing here are not passed over in silence. */
+const refuseStrangers = (granularity: 'layer' | 'channel', options: Options): void => {
+  const strangers =
+    granularity === 'layer'
+      ? [['--exact', options.exact]]
+      : [
+          ['--processes', options.processes],
+          ['--weights-only', options.weightsOnly],
+        ];
+  const stranger = strangers.find(([, value]) => value !== undefined);
+  if (stranger === undefined) return;
+  throw new BitlaneError(
+    'BAD_USAGE',
+    `${String(stranger[0])} means nothing with --granularity ${granularity}: leave it out`,
+  );
+};
 
 /** What people read. */
 const textOf = (map: SignificanceMap, artifact: Artifact, notes: readonly string[]): string => {
@@ -127,32 +139,17 @@ const textOf = (map: SignificanceMap, artifact: Artifact, notes: readonly string
   return [...lines, ...notes.map((note) => `note: ${note}`)].join('\n');
 };
 
-/** Below this the order of layers is mostly chance. */
-const TRUSTED = 0.85;
-
-const notesOf = (dataSet: DataSet, mapNotes: readonly string[], map: SignificanceMap): string[] => {
-  const low = (['weights', 'activations'] as const).flatMap((side) =>
-    (['2', '4', '8'] as const).flatMap((bits) => {
-      const robust = map.reliability[side][bits]?.robust ?? 1;
-      return robust < TRUSTED ? [`${side} at ${bits} bits`] : [];
-    }),
-  );
-  return [
-    ...dataSet.notes,
-    ...mapNotes,
-    ...(low.length === 0
-      ? []
-      : [
-          `the order of layers is not reliable (split-half rank correlation below ${TRUSTED}) for ${low.join(', ')}: take more pictures`,
-        ]),
-  ];
-};
+const notesOf = (dataSet: DataSet, mapNotes: readonly string[], map: SignificanceMap): string[] => [
+  ...dataSet.notes,
+  ...mapNotes,
+  ...unreliableNotes(map.reliability, 'layers'),
+];
 
 export const addSignificance: AddCommand = (program, cli) => {
   program
     .command('significance')
     .description(
-      'measure which layers tell the critical classes apart: each layer rounded alone, all else FP32',
+      'measure which layers, or filters, tell the critical classes apart: each rounded alone, all else FP32',
     )
     .requiredOption(
       '--model <model>',
@@ -167,7 +164,19 @@ export const addSignificance: AddCommand = (program, cli) => {
     .option('--costs <costs>', 'what confusions cost, truth:predicted=cost,... (default 1 each)')
     .option('--map <map>', 'model-class=data-class,..., where names do not say it')
     .option('--bits <bits>', 'bit-widths to measure: any of 2, 4, 8', '2,4')
-    .option('--granularity <granularity>', 'layer', 'layer')
+    .option(
+      '--granularity <granularity>',
+      'layer: each measured exactly; channel: every filter, estimated from gradients, weights only',
+      'layer',
+    )
+    .option(
+      '--exact <n>',
+      'with --granularity channel: measure so many of the most significant filters exactly (default 32)',
+    )
+    .option(
+      '--baselines',
+      'also Fisher information and Hessian traces, for `bitlane allocate --objective fisher` and hawq',
+    )
     .option('--limit <n>', 'take the first n pictures only')
     .option(
       '--calibration <n>',
@@ -191,11 +200,12 @@ export const addSignificance: AddCommand = (program, cli) => {
     .option('--json', 'print the map as one JSON document')
     .addHelpText(
       'after',
-      '\nExample:\n  bitlane significance --model ./yolox-nano --data ./highway --limit 250 --out map.json --svg map.svg',
+      '\nExample:\n  bitlane significance --model ./yolox-nano --data ./highway --limit 250 --out map.json --svg map.svg\n  bitlane significance --model ./yolox-nano --data ./highway --limit 100 --granularity channel --bits 2,4,8 --out filters.json --svg filters.svg',
     )
     .action(
       cli.action(async (options: Options) => {
-        layersOnly(options.granularity);
+        const granularity = choice('--granularity', options.granularity, ['layer', 'channel']);
+        refuseStrangers(granularity, options);
         const bits = bitsOf(options.bits);
         const rounding = choice('--rounding', options.rounding, ['nearest', 'gptq']);
         const whole = { min: 1, max: 1e9, integer: true };
@@ -211,6 +221,12 @@ export const addSignificance: AddCommand = (program, cli) => {
           options.processes,
           { ...whole, max: 256 },
           usualProcesses(),
+        );
+        const exact = numberOption(
+          '--exact',
+          options.exact,
+          { ...whole, min: 0, max: 100_000 },
+          EXACT_FILTERS,
         );
         const labelFree = options.labelFree === true;
         if (labelFree && options.pairs === undefined) {
@@ -234,7 +250,7 @@ export const addSignificance: AddCommand = (program, cli) => {
         mkdirSync(cache, { recursive: true });
         const bars = new StepBars(cli, UNITS);
         try {
-          const { map } = await measureSignificance({
+          const common = {
             model: { id: artifact.id, path: artifact.modelPath, detector },
             data: { name: dataSet.path, split: dataSet.split },
             pictures: await labelledPictures(dataSet, classes, !labelFree),
@@ -242,14 +258,31 @@ export const addSignificance: AddCommand = (program, cli) => {
             ...(pairs && { pairs }),
             costs,
             bits,
-            ...(options.weightsOnly === true && { kinds: ['weights'] as const }),
             rounding,
             reduceRange: await integersSaturate(),
             calibration: calibrationOf(whereFrom, detector.input, calibration),
             cache,
-            processes,
+            baselines: options.baselines === true,
             signal: cli.signal,
             onProgress: bars.show,
+          };
+          if (granularity === 'channel') {
+            const { map } = await measureFilterMap({ ...common, exact });
+            bars.stop();
+            if (options.out !== undefined) writeFilterMap(options.out, map);
+            if (options.svg !== undefined) writeFileAtomic(options.svg, drawFilterMap(map));
+            const notes = [
+              ...dataSet.notes,
+              ...classes.notes,
+              ...unreliableNotes(map.reliability, 'filters'),
+            ];
+            cli.print({ ...map, notes }, () => filterText(map, artifact, notes));
+            return;
+          }
+          const { map } = await measureSignificance({
+            ...common,
+            ...(options.weightsOnly === true && { kinds: ['weights'] as const }),
+            processes,
           });
           bars.stop();
           if (options.out !== undefined) writeSignificance(options.out, map);

@@ -167,9 +167,12 @@ export class Examples implements RoadWatcher {
     });
     commands.register(EXAMPLE_PICTURE, ({ example }) => picture(example));
 
-    commands.handle('examples/label', ({ example, class: className, box }) =>
-      exampleMessage(library.label(example, labelOf(className, box, classes()))),
-    );
+    commands.handle('examples/label', async ({ example, class: className, box }) => {
+      const said = labelOf(className, box, classes());
+      // What the track presumed must be written before the operator's word takes its place.
+      await this.keeper.flush();
+      return exampleMessage(library.label(example, said));
+    });
 
     commands.handle('examples/purge', async (request) => {
       const { examples, bytes } = await library.purge(purgeOf(request, Date.now()));

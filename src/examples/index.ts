@@ -24,6 +24,7 @@ export {
   type KeeperEvents,
   type KeeperOptions,
   type KeeperRules,
+  OBSERVE_EVERY_MS,
 } from './keeper.js';
 export {
   ExampleLibrary,

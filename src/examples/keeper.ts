@@ -51,6 +51,8 @@ const MAX_QUEUED = 64;
 const MAX_UNWRITTEN = 10_000;
 const MAX_OBSERVATIONS = 100_000;
 const WARN_EVERY_MS = 60_000;
+/** Observations are many and small: written with every flush they would cost a flash card twenty times as much as the pictures. */
+export const OBSERVE_EVERY_MS = 600_000;
 const PRUNE_EVERY_MS = 3_600_000;
 
 interface Taken {
@@ -93,7 +95,8 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
   #dropped = 0;
   #observed = 0;
   #timer: NodeJS.Timeout | undefined;
-  #prunedMs = 0;
+  #prunedMs = Number.NEGATIVE_INFINITY;
+  #observedMs = 0;
   #warnedMs = Number.NEGATIVE_INFINITY;
   readonly #coming = new Set<Promise<void>>();
   #flushing: Promise<void> = Promise.resolve();
@@ -182,7 +185,14 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
 
   /** Writes what waits: pictures, rows and observations. */
   flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(() => this.#flush()).catch((error: unknown) => this.#warn(error));
+    return this.#inTurn(async () => {
+      await this.#flushExamples();
+      this.#flushObservations();
+    });
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    this.#flushing = this.#flushing.then(work).catch((error: unknown) => this.#warn(error));
     return this.#flushing;
   }
 
@@ -197,7 +207,7 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
   #schedule(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      void this.flush().finally(() => {
+      void this.#inTurn(() => this.#tick()).finally(() => {
         if (this.#timer !== undefined) this.#schedule();
       });
     }, this.#rules.examples.flushSeconds * 1000);
@@ -270,7 +280,7 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
       return;
     }
     this.#queue.push(exampleOf(candidate, taken, presumed, track));
-    if (this.#queue.length >= MAX_QUEUED / 2) void this.flush();
+    if (this.#queue.length >= MAX_QUEUED / 2) void this.#inTurn(() => this.#flushExamples());
   }
 
   #observe(observations: readonly Observation[]): void {
@@ -278,21 +288,29 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
     this.#unwritten.push(...observations.slice(0, Math.max(0, room)));
   }
 
-  async #flush(): Promise<void> {
+  async #flushExamples(): Promise<void> {
     const queue = this.#queue;
     this.#queue = [];
     const stored = await this.library.add(queue);
     for (const example of stored) this.emit('stored', example);
-    // A full disk takes no observation; they wait, up to a limit.
-    if (this.#unwritten.length > 0) {
-      this.#store.observations.add(this.#unwritten.map(toObservationRow));
-      this.#observed += this.#unwritten.length;
-      this.#unwritten = [];
-    }
-    const now = Date.now();
+  }
+
+  /** A full disk takes none; they wait, up to a limit. */
+  #flushObservations(): void {
+    this.#observedMs = performance.now();
+    if (this.#unwritten.length === 0) return;
+    this.#store.observations.add(this.#unwritten.map(toObservationRow));
+    this.#observed += this.#unwritten.length;
+    this.#unwritten = [];
+  }
+
+  async #tick(): Promise<void> {
+    await this.#flushExamples();
+    const now = performance.now();
+    if (now - this.#observedMs >= OBSERVE_EVERY_MS) this.#flushObservations();
     if (now - this.#prunedMs < PRUNE_EVERY_MS) return;
     this.#prunedMs = now;
-    this.#store.observations.prune(now - this.#rules.windowMs, MAX_OBSERVATIONS);
+    this.#store.observations.prune(Date.now() - this.#rules.windowMs, MAX_OBSERVATIONS);
     await this.library.prune();
   }
 }

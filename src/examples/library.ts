@@ -253,6 +253,8 @@ export class ExampleLibrary {
       admitted.push(item);
     }
     this.counters.passedOver += items.length - admitted.length;
+    // What was only counted is written with the next that is stored.
+    if (admitted.length === 0) return [];
     const pairs = new Set(items.map(({ pair }) => pair));
     return this.#write(
       admitted,

@@ -13,6 +13,7 @@ import { CriticalSet, type Measured, objectsOf } from './measures.js';
 import { findObjects, type LabelledPicture, type PictureObjects } from './objects.js';
 import { type Perturbations, perturbationOf, type Variant } from './perturb.js';
 import { takeRows } from './rows.js';
+import { withExactScores } from './scores.js';
 import { meanOf, type PictureSums, randomNumbers, splitHalf } from './statistics.js';
 
 /** What was measured of one chunk of pictures. */
@@ -118,7 +119,7 @@ const compareChunk = async (
       const from = performance.now();
       const parts: Float32Array[] = [];
       await withSession(
-        writeModel(modelWith(model, component, perturbation)),
+        writeModel(withExactScores(modelWith(model, component, perturbation))),
         { threads: 1 },
         async (session) => {
           for (const { feed, rows } of looks)

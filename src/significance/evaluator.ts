@@ -6,6 +6,7 @@ import { floatTensor, openSession, type Session, withSession } from '../runtime/
 import { AlonePart, type LayerErrors, type Perturbation } from './alone.js';
 import { Chunk, type Look, type OpenLevel } from './chunk.js';
 import { type Rows, rowsOf } from './rows.js';
+import { withExactScores } from './scores.js';
 import { type Windows, windowsOf } from './windows.js';
 
 const SESSION = { threads: 1 } as const;
@@ -47,15 +48,16 @@ export class Evaluator {
   }
 
   /**
-   * @param model from `prepareModel`
+   * @param source from `prepareModel`
    * @param options `windows: false` computes heads whole
    * @throws BitlaneError `UNSUPPORTED` for a head without class distribution
    */
   static async open(
-    model: Model,
+    source: Model,
     spec: DetectorSpec,
     options: { readonly windows?: boolean } = {},
   ): Promise<Evaluator> {
+    const model = withExactScores(source);
     const { name, width, height } = spec.input;
     const blank = { [name]: floatTensor([1, 3, height, width]) };
     const outputs = await withSession(writeModel(model), SESSION, (session) => session.run(blank));

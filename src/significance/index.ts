@@ -10,12 +10,12 @@ export {
   type WeightMeasures,
   writeSignificance,
 } from './map.js';
-export {
-  measureSignificance,
-  type MeasuredSignificance,
-  type SignificanceOptions,
-  type SignificanceStep,
-} from './measure.js';
+export type { SignificanceOptions, SignificanceStep } from './ground.js';
+export { measureSignificance, type MeasuredSignificance } from './measure.js';
+export { readAnySignificance, writeFilterMap } from './gradient/map-file.js';
+export { type FilterMap, type FilterMeasures, filterMapSchema } from './gradient/filter-map.js';
+export { type FilterOptions, measureFilterMap } from './gradient/measure-filters.js';
+export { drawFilterMap } from './gradient/filter-svg.js';
 export { groupsOf, type Pair, parseCosts, parsePairs } from './critical.js';
 export type { LabelledPicture } from './objects.js';
 export type { MeasuredBits } from './perturb.js';
@@ -29,3 +29,10 @@ export { compareWithNaive, type CompareOptions, type Comparison, splitHalfOf } f
 export { makePerturbations } from './perturb.js';
 export { readRecord, writeRecord } from './record.js';
 export { keepPerturbations, keptPerturbations } from './cache.js';
+export {
+  compareFilters,
+  type CompareFiltersOptions,
+  type ComparedFilters,
+  type RankedMeasure,
+  rankOf,
+} from './gradient/compare-filters.js';

@@ -40,6 +40,10 @@ const measures = {
 
 const weightMeasuresSchema = z.strictObject({
   ...measures,
+  /** 1/2 sum over weights of the empirical Fisher information times the squared error: knows of no critical classes. */
+  fisher: size.optional(),
+  /** The average Hessian trace times the squared error of all weights (HAWQ-V2). */
+  hawq: size.optional(),
   /** ||w' - w|| / ||w||. */
   relativeWeightError: size,
 });
@@ -130,14 +134,21 @@ const bad = (message: string, cause?: unknown): BitlaneError =>
  * @param what names the file in errors
  * @throws BitlaneError `BAD_CONFIG` naming the entry and the rule it breaks
  */
-export const parseSignificance = (text: string, what: string): SignificanceMap => {
-  let value: unknown;
+export const parseSignificance = (text: string, what: string): SignificanceMap =>
+  checked(significanceSchema, jsonOf(text, what), what);
+
+/** @throws BitlaneError `BAD_CONFIG` */
+export const jsonOf = (text: string, what: string): unknown => {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text) as unknown;
   } catch (error) {
     throw bad(`${what} is not JSON: it is truncated or no significance map`, error);
   }
-  const result = significanceSchema.safeParse(value);
+};
+
+/** @throws BitlaneError `BAD_CONFIG` naming the entry and the rule it breaks */
+export const checked = <T extends z.ZodType>(schema: T, value: unknown, what: string): z.infer<T> => {
+  const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const path = issue?.path.join('.') ?? '';
@@ -150,17 +161,22 @@ export const parseSignificance = (text: string, what: string): SignificanceMap =
  *
  * @throws BitlaneError `BAD_CONFIG` where there is none, or it breaks the schema
  */
-export const readSignificance = (path: string): SignificanceMap => {
-  let text: string;
+export const readSignificance = (path: string): SignificanceMap => parseSignificance(readMap(path), path);
+
+/**
+ * The text of a map's file.
+ *
+ * @throws BitlaneError `BAD_CONFIG` where there is none
+ */
+export const readMap = (path: string): string => {
   try {
     const found = statSync(path);
     if (!found.isFile()) throw new Error('it is no file');
     if (found.size > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`);
-    text = readFileSync(path, 'utf8');
+    return readFileSync(path, 'utf8');
   } catch (error) {
     throw bad(`the significance map ${path} cannot be read: ${messageOf(error)}`, error);
   }
-  return parseSignificance(text, path);
 };
 
 /** Writes a significance map as one step. */

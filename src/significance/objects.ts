@@ -16,6 +16,7 @@ import { floatTensor, type Tensors, withSession } from '../runtime/index.js';
 import { type Detection, iou, nonMaxSuppression, Preprocessor, toFrame } from '../vision/index.js';
 import { type ClassSpace, compactRows, compactWidth, HEADER } from './compact.js';
 import { type Rows, rowsOf, takeRows } from './rows.js';
+import { withExactScores } from './scores.js';
 
 /** A picture to look at, with its labels where there are any. */
 export interface LabelledPicture {
@@ -149,7 +150,7 @@ export const findObjects = async (
   const kept: Float32Array[] = [];
   const verdicts: ReturnType<typeof judgePicture> = [];
   const preprocessor = new Preprocessor();
-  await withSession(writeModel(model), { threads: 1 }, async (session) => {
+  await withSession(writeModel(withExactScores(model)), { threads: 1 }, async (session) => {
     for (const [index, { path, objects }] of pictures.entries()) {
       options.signal?.throwIfAborted();
       const picture = await readPicture(path);

@@ -66,7 +66,8 @@ export interface PerturbOptions {
   readonly onProgress?: (done: number, all: number) => void;
 }
 
-const floatsOf = (model: Model, name: string | undefined): Float32Array | undefined => {
+/** The FP32 values of a constant. */
+export const floatsOf = (model: Model, name: string | undefined): Float32Array | undefined => {
   const tensor = name === undefined ? undefined : model.graph.value(name)?.constant;
   return tensor?.kind === 'dense' && tensor.type === 'float32' ? tensor.data : undefined;
 };

@@ -21,10 +21,10 @@ const GAP = 46;
 const FOOT = 84;
 const NAMED = 10;
 /** From hardly significant to most. */
-const SCALE = ['#dfe7ef', '#b3cde3', '#fdd49e', '#fc8d59', '#d7301f', '#7f0000'] as const;
+export const SCALE = ['#dfe7ef', '#b3cde3', '#fdd49e', '#fc8d59', '#d7301f', '#7f0000'] as const;
 
 /** Two digits that count. */
-const short = (value: number): string =>
+export const short = (value: number): string =>
   value === 0
     ? '0'
     : value >= 0.001 && value < 1000
@@ -37,7 +37,7 @@ const DECADES = 4;
 const heightOf = (value: number, most: number): number =>
   value <= 0 ? 0 : Math.max(0, 1 + Math.log10(value / most) / DECADES);
 
-const colourOf = (share: number): string =>
+export const colourOf = (share: number): string =>
   SCALE[Math.min(SCALE.length - 1, Math.floor(share * SCALE.length))] ?? SCALE[0];
 
 const barsOf = (map: SignificanceMap, side: Side, bits: MapBits): Bar[] =>

@@ -42,7 +42,7 @@ const MIGRATIONS: readonly string[] = [
     bytes INTEGER NOT NULL,
     body TEXT NOT NULL,
     label TEXT
-  ) STRICT, WITHOUT ROWID;
+  ) STRICT;
   CREATE INDEX examples_by_pair ON examples (pair, taken_ms);
   CREATE INDEX examples_by_time ON examples (taken_ms);
 

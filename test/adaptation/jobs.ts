@@ -11,7 +11,7 @@ export const smallJob = (folder: string, { home, data }: Fixture, change: JobCha
   const own = join(folder, 'job');
   const cache = join(folder, 'cache');
   for (const path of [own, cache]) mkdirSync(path, { recursive: true });
-  const pictures: NonNullable<Job['tuning']> = { path: data, split: 'train', most: 6, labelled: true };
+  const pictures: NonNullable<Job['tuning']> = { path: data, split: 'train', most: 3, labelled: true };
   writeJob(own, {
     format: 'bitlane-adaptation',
     version: 1,
@@ -28,7 +28,7 @@ export const smallJob = (folder: string, { home, data }: Fixture, change: JobCha
     ],
     budget: { averageBits: 4 },
     objective: 'semantic',
-    calibrationPictures: 4,
+    calibrationPictures: 2,
     processes: 1,
     threads: 1,
     acceptance: { minPictures: 1, minObjects: 1, maxDrop: 1 },

@@ -33,7 +33,8 @@ const setUp = async (t: Tap, adaptation: object, stateDir = mkdtempSync(join(tmp
     swap: { canaryFrames: 3, maxLatencyRatio: 100 },
     adaptation: {
       data: { path: fixture.data },
-      calibrationPictures: 4,
+      pictures: 3,
+      calibrationPictures: 2,
       minPictures: 1,
       minObjects: 1,
       maxDrop: 1,
@@ -58,6 +59,7 @@ const setUp = async (t: Tap, adaptation: object, stateDir = mkdtempSync(join(tmp
     ],
     throttled: () => Promise.resolve(device.throttled),
     log: silentLog,
+    nice: 0,
     tickMs: 100,
   });
   const events: LoopEvents['event'][] = [];
@@ -127,7 +129,7 @@ t.test('a command begins it; what comes out serves, is watched and stands in the
     parent: fixture.id,
     baseline: fixture.id,
     candidate,
-    worth: { by: 'labels', pictures: 6 },
+    worth: { by: 'labels', pictures: 3 },
     canary: { frames: 20 },
     live: { after: { nonFinite: 0 } },
   });

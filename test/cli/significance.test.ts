@@ -2,7 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseSignificance, type SignificanceMap } from '../../src/significance/index.js';
+import {
+  type FilterMap,
+  parseSignificance,
+  readAnySignificance,
+  type SignificanceMap,
+} from '../../src/significance/index.js';
 import { makeFixture } from '../significance/fixture.js';
 import { runMany } from './lines.js';
 
@@ -14,11 +19,22 @@ t.test('a map, its picture, and what is refused', async (t) => {
   const svg = join(folder, 'map.svg');
   const base = ['significance', '--model', home, '--data', data, '--cache', join(folder, 'cli')];
   const small = [...base, '--bits', '2', '--calibration', '4', '--pairs', 'bus:car,car:truck'];
-  const [made, text, free, ...bad] = await runMany(folder, [
+  const filters = join(folder, 'filters.json');
+  const filterSvg = join(folder, 'filters.svg');
+  const byFilter = [...small, '--granularity', 'channel', '--exact', '3', '--baselines'];
+  const bits = join(folder, 'bits.json');
+  const allocate = ['allocate', '--model', home, '--significance', filters];
+  const [made, text, free, channels, said, allocated, packed, ...bad] = await runMany(folder, [
     [...small, '--costs', 'bus:car=2', '--out', out, '--svg', svg, '--json'],
     [...small],
     [...small, '--label-free', '--json'],
-    [...base, '--granularity', 'channel', '--json'],
+    [...byFilter, '--out', filters, '--svg', filterSvg, '--json'],
+    byFilter,
+    [...allocate, '--objective', 'hawq', '--bits-average', '3', '--out', bits, '--json'],
+    ['quantize', '--model', home, '--data', data, '--bits', bits, '--out', join(folder, 'mixed'), '--json'],
+    [...base, '--exact', '3', '--json'],
+    [...byFilter, '--processes', '2', '--json'],
+    [...allocate, '--budget-latency', '3', '--json'],
     [...base, '--bits', '3', '--json'],
     [...base, '--pairs', 'bus:plane', '--json'],
     [...base, '--label-free', '--json'],
@@ -39,9 +55,21 @@ t.test('a map, its picture, and what is refused', async (t) => {
   t.match(text?.stdout, /weights at 2 bits; split-half rank correlation: robust/);
   t.equal(free?.code, 0, free?.stderr ?? '');
   t.equal((JSON.parse(free?.stdout ?? '') as SignificanceMap).critical.labelled, false);
+  t.equal(channels?.code, 0, channels?.stderr ?? '');
+  const { notes: __, ...filterMap } = JSON.parse(channels?.stdout ?? '') as FilterMap & { notes: unknown };
+  t.same(readAnySignificance(filters), filterMap);
+  t.same(Object.keys(filterMap.components), Object.keys(map.components));
+  t.equal(Object.values(filterMap.exact).flat().length, 3);
+  t.match(readFileSync(filterSvg, 'utf8'), /Which filters tell/);
+  t.match(said?.stdout, /filters; split-half rank correlation/, said?.stderr ?? '');
+  t.match(said?.stdout, /exact/);
+  t.equal(allocated?.code, 0, allocated?.stderr ?? '');
+  const { measured } = JSON.parse(allocated?.stdout ?? '') as { measured: { averageBits: number } };
+  t.ok(measured.averageBits <= 3);
+  t.equal(packed?.code, 0, packed?.stderr ?? '');
   t.same(
     bad.map(({ code }) => code),
-    [1, 2, 2, 2, 2],
+    [2, 2, 2, 2, 2, 2, 2],
   );
   for (const { stdout } of bad) {
     t.match(JSON.parse(stdout), { error: { code: /^(UNSUPPORTED|BAD_USAGE)$/, message: String } });

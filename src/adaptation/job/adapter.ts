@@ -14,11 +14,14 @@ export interface AdapterOptions {
   readonly memoryMb: number;
   /** After this long it is ended; the job can be taken up again. */
   readonly deadlineMs: number;
+  /** Default 19: what nobody else wants of the processor. Less for tests beside others, where that may be nothing. */
+  readonly nice?: number;
   readonly onProgress?: (step: string, done: number, all: number) => void;
 }
 
 const SCRIPT = fileURLToPath(new URL('./adapter-child.js', import.meta.url));
 const GRACE_MS = 2_000;
+const LEAST = 19;
 const LOOK_EVERY_MS = 2_000;
 const MIB = 2 ** 20;
 /** Share of the memory that JavaScript may have; models and pictures lie outside of it. */
@@ -34,9 +37,9 @@ const IONICE = ['/usr/bin/ionice', '/bin/ionice'].find((path) => {
 });
 
 /** The command with the least of the processor and of the disk (util-linux `ionice`, where it is there). Each execs: one pid. */
-const behindAll = (command: string, args: readonly string[]): [string, readonly string[]] => {
-  const nice = ['-n', '19', command, ...args];
-  return IONICE === undefined ? ['nice', nice] : [IONICE, ['-c', '3', '-t', 'nice', ...nice]];
+const behindAll = (nice: number, command: string, args: readonly string[]): [string, readonly string[]] => {
+  const all = ['-n', String(nice), command, ...args];
+  return IONICE === undefined ? ['nice', all] : [IONICE, ['-c', '3', '-t', 'nice', ...all]];
 };
 
 /** One run of one job. Start it once; {@link stop} at any time. */
@@ -67,10 +70,10 @@ export class Adapter {
    *   have, what the adapter failed with, `INTERNAL` when it ended without a word. It can be taken up again, but for `UNSUPPORTED`.
    */
   async run(): Promise<JobResult> {
-    const { folder, deadlineMs, memoryMb, onProgress } = this.#options;
+    const { folder, deadlineMs, memoryMb, nice = LEAST, onProgress } = this.#options;
     if (this.#child !== undefined) throw new BitlaneError('INTERNAL', 'an adapter runs once');
     const heap = Math.max(64, Math.floor(HEAP * memoryMb));
-    const [command, args] = behindAll(process.execPath, [SCRIPT, folder]);
+    const [command, args] = behindAll(nice, process.execPath, [SCRIPT, folder]);
     const child = spawnOwned(command, args, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       // For the processes below it as well.

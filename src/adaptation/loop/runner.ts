@@ -8,6 +8,7 @@ import { inWindow } from './triggers.js';
 
 export interface RunnerOptions {
   readonly folder: string;
+  readonly nice: number | undefined;
   /** The configuration in force. */
   readonly config: () => AdaptationConfig;
   readonly log: Log;
@@ -78,9 +79,15 @@ export class JobRunner {
   }
 
   async #once(): Promise<JobResult | BitlaneError> {
-    const { folder, config, onProgress, onStatus } = this.#options;
+    const { folder, nice, config, onProgress, onStatus } = this.#options;
     const { memoryMb, deadlineMinutes } = config();
-    const adapter = new Adapter({ folder, memoryMb, deadlineMs: deadlineMinutes * 60_000, onProgress });
+    const adapter = new Adapter({
+      folder,
+      memoryMb,
+      deadlineMs: deadlineMinutes * 60_000,
+      ...(nice !== undefined && { nice }),
+      onProgress,
+    });
     this.#adapter = adapter;
     onStatus('running');
     try {

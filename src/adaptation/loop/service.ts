@@ -47,6 +47,8 @@ export interface LoopOptions {
   /** Whether heat or voltage holds the device back now; `null` where it does not tell. */
   readonly throttled: () => Promise<boolean | null>;
   readonly log: Log;
+  /** For tests: see `AdapterOptions`. */
+  readonly nice?: number;
   /** For tests: how often the loop looks at the clock. */
   readonly tickMs?: number;
 }
@@ -275,6 +277,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   async #run(folder: string, job: Job): Promise<void> {
     const runner = new JobRunner({
       folder,
+      nice: this.#options.nice,
       config: () => this.#config,
       log: this.#log,
       onStatus: (status) => this.#setStatus(status),

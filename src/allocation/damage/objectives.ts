@@ -12,6 +12,8 @@ export const OBJECTIVES = [
   'taskAgnostic',
   'outputError',
   'paperPure',
+  'fisher',
+  'hawq',
   'uniform',
 ] as const;
 export type ObjectiveName = (typeof OBJECTIVES)[number];
@@ -71,6 +73,28 @@ const paperDamage: ByMap = (map, components) => {
   return damageBy(map, components, signed);
 };
 
+/** Second-order costs that the map holds where it was measured with them. Integer kernels cost nothing by them. */
+const informationDamage =
+  (measure: 'fisher' | 'hawq'): ByMap =>
+  (map, components) => {
+    const hasIt = components.every(({ name }) =>
+      Object.values(map.components[name]?.weights ?? {}).every(
+        (measures) => measures?.[measure] !== undefined,
+      ),
+    );
+    if (!hasIt) {
+      throw new BitlaneError(
+        'BAD_CONFIG',
+        `the significance map lacks what the objective ${measure} needs: measure it with --baselines`,
+      );
+    }
+    return damageBy(map, components, {
+      growth: 'divergence',
+      weights: (measures) => measures[measure],
+      activations: () => 0,
+    });
+  };
+
 const TABLE: Readonly<Record<ObjectiveName, Omit<Objective, 'name'>>> = {
   semantic: {
     says: 'semantic significance as far as it is reliable, guards for boxes, objectness and other classes, weight error',
@@ -100,6 +124,16 @@ const TABLE: Readonly<Record<ObjectiveName, Omit<Objective, 'name'>>> = {
     says: 'the signed significance alone, as the paper defines it; negative values count as nothing',
     needsMap: true,
     damage: needing(paperDamage),
+  },
+  fisher: {
+    says: 'empirical Fisher information of the weights times their squared errors, whatever the class',
+    needsMap: true,
+    damage: needing(informationDamage('fisher')),
+  },
+  hawq: {
+    says: 'average Hessian trace of a layer times the squared error of its weights (HAWQ-V2), whatever the class',
+    needsMap: true,
+    damage: needing(informationDamage('hawq')),
   },
   uniform: {
     says: 'the same bits everywhere, as far as the budget divides so',

@@ -82,7 +82,7 @@ export const examplesSchema = z.strictObject({
     .number()
     .min(0.1)
     .max(3600)
-    .default(30)
+    .default(60)
     .describe('what is to be stored is written together this often: a power cut costs at most this much'),
   teacher: teacherSchema.prefault({}),
 });

@@ -40,5 +40,7 @@ export const functionBehind = (
       ? only
       : gateOf(value);
   const made = end?.output();
-  return made === undefined ? { value, nodes: [] } : { value: made, nodes: between(model.graph, [value], [made]) };
+  return made === undefined
+    ? { value, nodes: [] }
+    : { value: made, nodes: between(model.graph, [value], [made]) };
 };

@@ -12,6 +12,7 @@ import { type Rows, rowsOf, takeRows } from '../rows.js';
 import { randomNumbers } from '../statistics.js';
 import { type Question, questionsOf, type Seen, type Tallies } from './questions.js';
 import { responseModels, type ResponseModels, type RoundedComponent } from './response-models.js';
+import { headOutputs } from './seeded.js';
 import { Tally } from './tally.js';
 
 export interface EstimateOptions {
@@ -49,7 +50,7 @@ const tensorsLike = (tensors: Tensors): Tensors =>
   Object.fromEntries(Object.entries(tensors).filter(([, { type }]) => type === 'float32'));
 
 /** The two models at work. */
-class Responder {
+export class Responder {
   readonly #models: ResponseModels;
   readonly #forward: Session;
   readonly #backward: Session;
@@ -197,17 +198,5 @@ export const estimateFilters = async (options: EstimateOptions): Promise<FilterE
     return { components, filters, widths, tallies, passes };
   } finally {
     await responder.release();
-  }
-};
-
-/** The outputs that a head reads. */
-const headOutputs = ({ head }: DetectorSpec): string[] => {
-  switch (head.type) {
-    case 'yolox':
-    case 'yolov8':
-    case 'end-to-end':
-      return 'output' in head ? [head.output] : [];
-    case 'gfl':
-      return [...head.outputs, ...head.boxOutputs];
   }
 };

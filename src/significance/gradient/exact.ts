@@ -7,9 +7,10 @@ import { type ClassSpace, compactRows, compactWidth } from '../compact.js';
 import { Evaluator } from '../evaluator.js';
 import { looksAt } from '../looks.js';
 import type { CriticalSet, Measured } from '../measures.js';
-import type { FoundObjects } from '../objects.js';
-import type { MeasuredBits, Perturbations, RoundedLayer } from '../perturb.js';
+import type { FoundObjects, PictureObjects } from '../objects.js';
+import { floatsOf, type MeasuredBits, type Perturbations, type RoundedLayer } from '../perturb.js';
 import { fittingChunk } from '../plan.js';
+import { runOf } from './channels.js';
 
 /** An output channel of a component. */
 export interface Filter {
@@ -18,43 +19,81 @@ export interface Filter {
   readonly channel: number;
 }
 
-export interface ExactOptions {
+/** What is done to which filters. */
+export interface FilterJobs {
   /** From `prepareModel`. */
   readonly model: Model;
   readonly detector: DetectorSpec;
   readonly space: ClassSpace;
-  readonly found: FoundObjects;
-  readonly critical: CriticalSet;
   readonly perturbations: Perturbations;
   readonly bits: readonly MeasuredBits[];
   readonly filters: readonly Filter[];
-  /** Whether heads are computed around rows only. */
-  readonly windows: boolean;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, all: number) => void;
 }
 
-const floatsOf = (model: Model, name: string | undefined): Float32Array | undefined => {
-  const tensor = name === undefined ? undefined : model.graph.value(name)?.constant;
-  return tensor?.kind === 'dense' && tensor.type === 'float32' ? tensor.data : undefined;
-};
+export interface ExactOptions extends FilterJobs {
+  readonly found: FoundObjects;
+  readonly critical: CriticalSet;
+  /** Whether heads are computed around rows only. */
+  readonly windows: boolean;
+  readonly onProgress?: (done: number, all: number) => void;
+}
 
 /** A layer in which one channel alone is as rounding makes it. */
 const withChannel = (
   model: Model,
-  { weight, bias, weightDims, axis }: Component,
+  component: Component,
   rounded: RoundedLayer,
   channel: number,
 ): Perturbation => {
-  const weights = floatsOf(model, weight)?.slice() ?? new Float32Array(rounded.weights.length);
-  const channels = weightDims[axis] ?? 1;
-  const inner = weightDims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
-  for (let at = channel * inner; at < weights.length; at += channels * inner) {
+  const weights = floatsOf(model, component.weight)?.slice() ?? new Float32Array(rounded.weights.length);
+  const inner = runOf(component);
+  for (let at = channel * inner; at < weights.length; at += component.outputChannels * inner) {
     weights.set(rounded.weights.subarray(at, at + inner), at);
   }
-  const biases = floatsOf(model, bias)?.slice();
+  const biases = floatsOf(model, component.bias)?.slice();
   if (biases !== undefined && rounded.bias !== undefined) biases[channel] = rounded.bias[channel] ?? 0;
   return { kind: 'weights', weights, bias: biases };
+};
+
+/**
+ * Compact rows of the objects of some pictures with each filter rounded alone, by filter and bit-width; undefined for filters that
+ * reach no output. Memory: what the evaluator says for each picture. Blocks the thread.
+ *
+ * @param onComponent after each component that has any of the filters
+ */
+export const filterRows = async (
+  evaluator: Evaluator,
+  { model, detector, space, perturbations, bits, filters, signal }: FilterJobs,
+  pictures: readonly PictureObjects[],
+  onComponent: () => void = () => undefined,
+): Promise<(Float32Array | undefined)[][]> => {
+  const rows = filters.map(() => bits.map((): Float32Array | undefined => undefined));
+  const jobsOf = ({ name }: Component) =>
+    filters.flatMap(({ component, channel }, filter) =>
+      component !== name
+        ? []
+        : bits.flatMap((width, at) => {
+            const layer = perturbations.weights.get(name)?.get(width);
+            return layer === undefined ? [] : [{ filter, channel, at, layer }];
+          }),
+    );
+  const indices = pictures.flatMap((picture) => picture.rows);
+  await evaluator.run(await looksAt(detector, pictures), {
+    perturbations: (component) =>
+      jobsOf(component).map(({ channel, layer }) => withChannel(model, component, layer, channel)),
+    done: (component, raw) => {
+      for (const [i, { filter, at }] of jobsOf(component).entries()) {
+        const [own, all] = [raw[i], rows[filter]];
+        if (own !== undefined && all !== undefined) {
+          all[at] = compactRows(evaluator.rows, own, indices, space);
+        }
+      }
+      onComponent();
+    },
+    ...(signal && { signal }),
+  });
+  return rows;
 };
 
 /**
@@ -65,57 +104,35 @@ const withChannel = (
 export const measureFilters = async (
   options: ExactOptions,
 ): Promise<readonly (readonly (Measured | undefined)[])[]> => {
-  const { model, detector, space, found, critical, perturbations, bits, filters, signal } = options;
+  const { model, detector, space, found, critical, bits, filters } = options;
+  if (filters.length === 0) return [];
   const width = compactWidth(space);
-  const objects = found.rows.length / width;
   const evaluator = await Evaluator.open(model, detector, { windows: options.windows });
-  const rows = new Map<string, Float32Array>();
-  const keyOf = ({ component, channel }: Filter, width_: MeasuredBits): string =>
-    `${width_} ${channel} ${component}`;
-  const jobsOf = ({ name }: Component): { readonly key: string; readonly filter: Filter; readonly bits: MeasuredBits }[] =>
-    filters
-      .filter(({ component }) => component === name)
-      .flatMap((filter) => bits.map((each) => ({ key: keyOf(filter, each), filter, bits: each })));
+  const rows = filters.map(() => bits.map((): Float32Array | undefined => undefined));
   try {
+    const names = new Set(filters.map(({ component }) => component));
+    const touched = evaluator.components.filter(({ name }) => names.has(name)).length;
     const size = fittingChunk(evaluator);
-    const touched = evaluator.components.filter((component) => jobsOf(component).length > 0).length;
     const chunks = Math.ceil(found.pictures.length / size);
     let [first, done] = [0, 0];
     for (let at = 0; at < found.pictures.length; at += size) {
       const pictures = found.pictures.slice(at, at + size);
-      const indices = pictures.flatMap((picture) => picture.rows);
-      await evaluator.run(await looksAt(detector, pictures), {
-        perturbations: (component) =>
-          jobsOf(component).flatMap(({ filter, bits: each }) => {
-            const layer = perturbations.weights.get(component.name)?.get(each);
-            return layer === undefined ? [] : [withChannel(model, component, layer, filter.channel)];
-          }),
-        done: (component, raw) => {
-          const jobs = jobsOf(component).filter(
-            (job) => perturbations.weights.get(component.name)?.get(job.bits) !== undefined,
-          );
-          for (const [i, { key }] of jobs.entries()) {
-            const own = raw[i];
-            if (own === undefined) continue;
-            const all = rows.get(key) ?? new Float32Array(objects * width);
-            rows.set(key, all);
-            all.set(compactRows(evaluator.rows, own, indices, space), first * width);
-          }
-          options.onProgress?.(++done, touched * chunks);
-        },
-        ...(signal && { signal }),
-      });
-      first += indices.length;
+      const own = await filterRows(evaluator, options, pictures, () =>
+        options.onProgress?.(++done, touched * chunks),
+      );
+      for (const [filter, each] of own.entries()) {
+        for (const [bit, part] of each.entries()) {
+          const all = rows[filter];
+          if (part === undefined || all === undefined) continue;
+          (all[bit] ??= new Float32Array(found.rows.length)).set(part, first * width);
+        }
+      }
+      first += pictures.reduce((sum, picture) => sum + picture.rows.length, 0);
     }
   } finally {
     await evaluator.release();
   }
-  return filters.map((filter) =>
-    bits.map((each) => {
-      const own = rows.get(keyOf(filter, each));
-      return own && critical.measure(own);
-    }),
-  );
+  return rows.map((each) => each.map((own) => own && critical.measure(own)));
 };
 
 /** All filters of a model, in its order. */

@@ -146,7 +146,12 @@ const criticalQuestions = (asked: Asked, tallies: Tallies): Question[] => {
 };
 
 /** A square of all objects' sum with random signs, as the mean of what each has. */
-const guard = (parts: readonly (readonly Slope[])[], tally: Tally, factor: number, { random, seen }: Asked): Question => ({
+const guard = (
+  parts: readonly (readonly Slope[])[],
+  tally: Tally,
+  factor: number,
+  { random, seen }: Asked,
+): Question => ({
   directions: [combined(parts.map((part) => [sign(random), part]))],
   answer: ([responses]) => {
     for (let i = 0; i < tally.now.length; i++) {

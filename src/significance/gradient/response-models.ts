@@ -2,27 +2,21 @@
 import { gradient } from '../../autodiff/index.js';
 import { BitlaneError } from '../../errors.js';
 import {
-  cloneModel,
   downstream,
   extract,
   type Graph,
   inferShapes,
   ints,
   intsTensor,
-  isStatic,
   type Model,
   type Node,
-  runPasses,
   tensorOf,
-  upgradeOpset,
   type Value,
 } from '../../onnx/index.js';
 import { type Component, componentsOf } from '../../quantization/index.js';
-import type { RoundedLayer } from '../perturb.js';
+import { floatsOf, type RoundedLayer } from '../perturb.js';
 import { functionBehind } from './activation.js';
-
-/** What the gradient's graph is made in. */
-const OPSET = 18;
+import { type Seeds, seeded } from './seeded.js';
 
 /** One layer whose filters are looked at. */
 export interface RoundedComponent {
@@ -44,23 +38,22 @@ export interface ResponseModels {
   /** Takes what `forward` gives and the seeds: run once for each direction. */
   readonly backward: Model;
   /** Inputs of `backward` with the weight of each element of the model's outputs, by the name of the output. */
-  readonly seeds: ReadonlyMap<string, { readonly input: string; readonly dims: readonly number[] }>;
+  readonly seeds: Seeds;
   readonly answers: readonly Answer[];
 }
-
-const fixedDims = (value: Value): readonly number[] => {
-  if (value.shape !== undefined && isStatic(value.shape)) return value.shape;
-  throw new BitlaneError(
-    'BAD_MODEL',
-    `the shape of ${value.name} is not fixed: filters cannot be looked at by gradients`,
-  );
-};
 
 /** Writes nodes, one a line. */
 class Writer {
   readonly graph: Graph;
-  constructor(graph: Graph) {
-    this.graph = graph;
+  readonly #model: Model;
+
+  constructor(model: Model) {
+    this.#model = model;
+    this.graph = model.graph;
+  }
+
+  constant(value: Value | undefined): Float32Array | undefined {
+    return floatsOf(this.#model, value?.name);
   }
 
   node(opType: string, inputs: readonly Value[], attributes = {}, name = opType): Value {
@@ -88,11 +81,7 @@ class Writer {
 }
 
 /** The output channels of all bit-widths, those of one filter side by side: a layer with so many times the filters. */
-const woven = (
-  parts: readonly Float32Array[],
-  channels: number,
-  outer: number,
-): Float32Array => {
+const woven = (parts: readonly Float32Array[], channels: number, outer: number): Float32Array => {
   const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
   const inner = (parts[0]?.length ?? 0) / channels / outer;
   let at = 0;
@@ -107,9 +96,6 @@ const woven = (
   }
   return all;
 };
-
-const constantOf = (value: Value | undefined): Float32Array | undefined =>
-  value?.constant?.kind === 'dense' && value.constant.type === 'float32' ? value.constant.data : undefined;
 
 /** Where a layer's function ends. */
 interface FunctionEnd {
@@ -140,7 +126,7 @@ const differences = (
       outer,
     ),
   );
-  const own = constantOf(bias);
+  const own = writer.constant(bias);
   const biases =
     own === undefined
       ? undefined
@@ -180,7 +166,10 @@ const differences = (
     ]);
   }
   const rounded = writer.transpose(writer.reshape(value, [-1, channels, count]), [1, 2, 0]);
-  return writer.node('Sub', [rounded, writer.transpose(writer.reshape(end.value, [-1, channels, 1]), [1, 2, 0])]);
+  return writer.node('Sub', [
+    rounded,
+    writer.transpose(writer.reshape(end.value, [-1, channels, 1]), [1, 2, 0]),
+  ]);
 };
 
 /** The gradient as a column for each channel: [channels, positions, 1]. */
@@ -203,29 +192,13 @@ export const responseModels = (
   outputs: readonly string[],
   roundings: readonly RoundedComponent[],
 ): ResponseModels => {
-  const source = cloneModel(model);
-  runPasses(source, [upgradeOpset(OPSET)]);
-  inferShapes(source);
+  const { model: source, loss, seeds } = seeded(model, outputs);
   const { graph } = source;
-  const writer = new Writer(graph);
-  const seeds = new Map<string, { readonly input: string; readonly dims: readonly number[] }>();
-  const sums: Value[] = [];
-  for (const name of outputs) {
-    const value = graph.value(name);
-    if (value === undefined) throw new BitlaneError('BAD_MODEL', `the model has no output ${name}`);
-    const dims = fixedDims(value);
-    const seed = graph.addInput(graph.uniqueName(`seed.${name}`), 'float32', dims);
-    seeds.set(name, { input: seed.name, dims });
-    sums.push(writer.node('ReduceSum', [writer.node('Mul', [value, seed])]));
-  }
-  const loss = sums.reduce((a, b) => writer.node('Add', [writer.reshape(a, [1]), writer.reshape(b, [1])]));
-  inferShapes(source);
-
+  const end = graph.value(loss)?.producer;
   const known = new Map(componentsOf(source).map((component) => [component.name, component]));
   const wanted = roundings.flatMap((rounding) => {
     const output = graph.value(known.get(rounding.component.name)?.output ?? '');
-    const { producer } = loss;
-    if (output === undefined || producer === undefined || !downstream(output).has(producer)) return [];
+    if (output === undefined || end === undefined || !downstream(output).has(end)) return [];
     const { value, nodes } = functionBehind(source, output);
     return [
       {
@@ -237,14 +210,17 @@ export const responseModels = (
     ];
   });
   if (wanted.length === 0)
-    throw new BitlaneError('BAD_MODEL', 'no layer of the model reaches its outputs: there is nothing to measure');
+    throw new BitlaneError(
+      'BAD_MODEL',
+      'no layer of the model reaches its outputs: there is nothing to measure',
+    );
   const { model: whole, gradients } = gradient(source, {
-    loss: loss.name,
+    loss,
     of: [...new Set(wanted.map(({ name }) => name))],
     outputs: [],
   });
 
-  const inner = new Writer(whole.graph);
+  const inner = new Writer(whole);
   const makerOf = (output: string): Node => {
     const { producer } = valueOf(whole, output);
     if (producer === undefined) throw new BitlaneError('INTERNAL', `nothing computes ${output}`);

@@ -12,17 +12,20 @@ import {
   runPasses,
   writeModel,
 } from '../../onnx/index.js';
+import type { TrainedModel } from '../../quantization/index.js';
 import type { DetectorSpec } from '../../registry/index.js';
 import type { Augmentation } from '../data/augment.js';
 import type { LoaderSource } from '../data/loader.js';
 import type { SourceSpec } from '../data/sample.js';
 import { criticalClassWeights, detectionLoss, distillationLoss, sumOfLosses } from '../loss/index.js';
 import { withLearned } from '../quantize/codes.js';
+import type { WeightQuantization } from '../quantize/place.js';
 import { buildTraining } from '../step/graph.js';
 import type { OptimizerOptions } from '../step/state.js';
 import type { BuildLoss, StepReport } from '../types.js';
 import type { ValidationPoint } from './history.js';
 import { judgeModel } from './judge.js';
+import { packedWeights, trainedModel } from './quantized.js';
 import { type RunResult, runTraining, type Values } from './run.js';
 import { Teacher } from './teacher.js';
 
@@ -46,6 +49,11 @@ export interface DetectorTrainingOptions {
   readonly augmentation: Augmentation;
   /** `batch` learns BatchNormalizations (from scratch), `given` keeps their statistics (default). */
   readonly normalization?: 'batch' | 'given';
+  /**
+   * Weights are fake-quantized, each component at its bits (default: not). The model must be prepared (`prepareModel`). Validation
+   * then judges the quantized weights.
+   */
+  readonly weights?: WeightQuantization;
   /** Objects of a picture that are learnt from (default 64). */
   readonly objects?: number;
   /** Pairs of classes, by number, whose class loss counts `weight`. */
@@ -70,6 +78,8 @@ export interface DetectorTrainingOptions {
 export interface TrainedDetector extends Pick<RunResult, 'history' | 'best' | 'stoppedEarly'> {
   /** With what was learned, normalizations folded in. */
   readonly model: Model;
+  /** With fake quantization: what the packer takes. */
+  readonly quantized: TrainedModel | undefined;
 }
 
 const OBJECTS = 64;
@@ -90,6 +100,8 @@ export const usualOptimizer = (
   kind: 'adamw',
   schedule: { rate: learningRate, steps, warmUp: Math.min(100, Math.ceil(steps / 10)), last: 0.05 },
   weightDecay,
+  // Adam moves everything by the rate: of a step size, that would be several per cent a step.
+  groups: { 'step-size': { rate: 0.1 } },
   clipNorm: 10,
   average: { decay: Math.min(0.9998, Math.max(0.5, 1 - 10 / steps)), rampSteps: steps / 10 },
 });
@@ -137,12 +149,12 @@ const runOf = (options: DetectorTrainingOptions): string => {
   const { model, teacher, labelled, unlabelled, steps, batch, learningRate, weightDecay, seed } = options;
   const hash = createHash('sha256').update(writeModel(model));
   if (teacher !== undefined) hash.update(writeModel(teacher));
-  const { augmentation, normalization, critical, objects, teacherWeight, validation } = options;
+  const { augmentation, normalization, critical, objects, teacherWeight, validation, weights } = options;
   const about = [
     labelled?.options,
     unlabelled?.options,
     [steps, batch, learningRate, weightDecay, seed, objects, teacherWeight, normalization],
-    [augmentation, critical],
+    [augmentation, critical, weights],
     [validation?.dataSet.path, validation?.dataSet.split, validation?.every, validation?.patience],
   ];
   return hash.update(JSON.stringify(about)).digest('hex');
@@ -155,7 +167,7 @@ const runOf = (options: DetectorTrainingOptions): string => {
  *   that cannot be trained or where memory does not suffice; what `runTraining` throws
  */
 export const trainDetector = async (options: DetectorTrainingOptions): Promise<TrainedDetector> => {
-  const { model, detector, steps, batch, validation, folder, signal, teacher } = options;
+  const { model, detector, steps, batch, validation, folder, signal, teacher, weights } = options;
   const sources = sourcesOf(options);
   if (sources.length === 0) throw new BitlaneError('BAD_USAGE', 'training needs pictures');
   if (options.unlabelled !== undefined && teacher === undefined) {
@@ -167,8 +179,17 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
     batch,
     loss: lossOf(options),
     normalization: options.normalization ?? 'given',
+    ...(weights !== undefined && { weights }),
     ...(options.memoryCeiling !== undefined && { recompute: recomputeCheap }),
   });
+  const quantizedOf = (values: Values): Promise<TrainedModel | undefined> =>
+    weights === undefined ? Promise.resolve(undefined) : trainedModel(model, graph, weights, values);
+  const deployed = async (values: Values): Promise<Uint8Array> => {
+    const quantized = await quantizedOf(values);
+    return quantized === undefined || weights === undefined
+      ? writeModel(exported(model, values))
+      : packedWeights(quantized, weights);
+  };
   const school = teacher === undefined ? undefined : await Teacher.open(teacher, detector, batch, threads);
   try {
     const { values, history, best, stoppedEarly } = await runTraining({
@@ -188,8 +209,8 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
       ...(validation !== undefined && {
         validation: {
           every: validation.every,
-          judge: (learnt: Values) =>
-            judgeModel(writeModel(exported(model, learnt)), detector, validation.dataSet, {
+          judge: async (learnt: Values) =>
+            judgeModel(await deployed(learnt), detector, validation.dataSet, {
               threads,
               ...(validation.overrides !== undefined && { overrides: validation.overrides }),
               ...(signal !== undefined && { signal }),
@@ -209,7 +230,13 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
       ...(options.onStep !== undefined && { onStep: options.onStep }),
       ...(options.onValidation !== undefined && { onValidation: options.onValidation }),
     });
-    return { model: exported(model, values), history, best, stoppedEarly };
+    return {
+      model: exported(model, values),
+      quantized: await quantizedOf(values),
+      history,
+      best,
+      stoppedEarly,
+    };
   } finally {
     await school?.release();
   }

@@ -18,7 +18,10 @@ export interface Schedule {
  *
  * @param step from 0; behind the last one the rate stays
  */
-export const rateAt = (step: number, { rate, steps, warmUp = 0, hold = 0, last = 0.05 }: Schedule): number => {
+export const rateAt = (
+  step: number,
+  { rate, steps, warmUp = 0, hold = 0, last = 0.05 }: Schedule,
+): number => {
   if (step < warmUp) return (rate * (step + 1)) / warmUp;
   const falling = Math.max(1, steps - 1 - warmUp - hold);
   const done = Math.min(1, Math.max(0, step - warmUp - hold) / falling);

@@ -4,6 +4,7 @@ import t from 'tap';
 import { type Model, readModel, writeModel } from '../../../src/onnx/index.js';
 import {
   allocate,
+  type BitWidth,
   BIT_WIDTHS,
   componentsOf,
   measureRanges,
@@ -100,7 +101,10 @@ t.test('random mixtures of bits, every method', async () => {
       async (method, stream, reduceRange, seed) => {
         const model = prepareModel(smallModel());
         const allocation = allocate(componentsOf(model), ({ outputChannels }) => ({
-          bits: Array.from({ length: outputChannels }, () => stream.next().value ?? 8),
+          bits: Array.from({ length: outputChannels }, (): BitWidth => {
+            const next: IteratorResult<BitWidth, unknown> = stream.next();
+            return next.done === true ? 8 : next.value;
+          }),
           execution: 'fp32',
         }));
         const quantization = { allocation, method, reduceRange };

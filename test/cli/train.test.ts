@@ -1,0 +1,107 @@
+// `bitlane train` and `bitlane finetune`: from a definition to an artifact, and on from there, in FP32 and under quantization.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { readModel } from '../../src/onnx/index.js';
+import { readArtifactFolder } from '../../src/registry/index.js';
+import { runBounded } from '../../src/system/index.js';
+import { smallNetwork, writeBoxes } from '../training/boxes-data.js';
+
+const many = fileURLToPath(new URL('./many.js', import.meta.url));
+
+interface Printed {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const folder = t.testdir();
+const at = (name: string): string => join(folder, name);
+
+const runMany = async (commandLines: readonly (readonly string[])[]): Promise<Printed[]> => {
+  writeFileSync(at('inputs.json'), JSON.stringify(commandLines));
+  const { code, stderr } = await runBounded(process.execPath, [many, at('inputs.json'), at('results.json')], {
+    deadlineMs: 240_000,
+  });
+  if (code !== 0) throw new Error(`the command lines ended their process: ${stderr}`);
+  return JSON.parse(readFileSync(at('results.json'), 'utf8')) as Printed[];
+};
+
+interface Outcome {
+  readonly id: string;
+  readonly steps: number;
+  readonly firstLoss: number;
+  readonly lastLoss: number;
+  readonly best: { readonly map50: number } | null;
+  readonly before?: { readonly map50: number } | null;
+  readonly files: { readonly curve: string };
+}
+
+const outcome = (
+  { code, stdout, stderr }: Printed | undefined = { code: -1, stdout: '', stderr: '' },
+): Outcome => {
+  if (code !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as Outcome;
+};
+
+t.test('from scratch, then on, then under quantization', async (t) => {
+  const data = at('data');
+  mkdirSync(data);
+  await writeBoxes(data);
+  writeFileSync(at('small.json'), JSON.stringify(smallNetwork));
+  const from = ['finetune', '--model', at('fresh'), '--steps', '6', '--batch', '4', '--json'];
+  const results = await runMany([
+    [
+      ...['train', '--definition', at('small.json'), '--data', data, '--out', at('fresh'), '--steps', '60'],
+      ...['--batch', '4', '--learning-rate', '0.01', '--mosaic', '0', '--validate-every', '30', '--json'],
+    ],
+    [...from, '--data', data, '--pairs', 'red:blue', '--out', at('tuned')],
+    [...from, '--unlabelled', join(data, 'images'), '--out', at('distilled')],
+    [...from, '--data', data, '--unlabelled', join(data, 'images'), '--memory', '4000', '--out', at('both')],
+    [...from, '--data', data, '--allocation', '4', '--execution', 'fp32', '--out', at('packed')],
+    ['eval', '--model', at('packed'), '--data', data, '--json'],
+  ]);
+  const [fresh, tuned, distilled, both, packed] = results.slice(0, 5).map(outcome);
+  t.ok((fresh?.lastLoss ?? NaN) < 0.7 * (fresh?.firstLoss ?? NaN), 'the loss fell');
+  t.ok(fresh?.best !== null && tuned?.before !== null);
+  t.equal(tuned?.before?.map50, fresh?.best?.map50, 'what was written is what was validated');
+  t.ok(distilled?.best === null && both?.best !== null);
+  for (const name of ['fresh', 'tuned', 'distilled', 'both', 'packed']) {
+    const { manifest } = await readArtifactFolder(at(name));
+    t.equal(manifest.parentId === null, name === 'fresh');
+  }
+  const types = readModel(join(at('packed'), 'model.onnx')).graph.initializers.map(({ type }) => type);
+  t.ok(types.includes('int4'), 'weights are packed');
+  t.equal(results[5]?.code, 0);
+  const score = (JSON.parse(results[5]?.stdout ?? '{}') as { map50: number }).map50;
+  t.ok(Math.abs(score - (packed?.best?.map50 ?? NaN)) < 0.02, `${score} is what validation said`);
+  t.match(readFileSync(fresh?.files.curve ?? '', 'utf8'), /^<svg .*mAP50/s);
+  t.notOk(existsSync(join(`${at('fresh')}.training`, 'checkpoint.bin')));
+});
+
+t.test('plain errors', async (t) => {
+  const model = at('fresh');
+  const refused = await runMany([
+    ['finetune', '--model', model, '--out', at('x')],
+    ['finetune', '--model', model, '--out', model, '--data', at('data')],
+    ['finetune', '--model', model, '--out', at('x'), '--data', at('data'), '--pairs', 'red:green'],
+    ['finetune', '--model', model, '--out', at('x'), '--data', at('data'), '--learning-rate', 'fast'],
+    ['finetune', '--model', model, '--out', at('x'), '--unlabelled', at('data'), '--allocation', '4'],
+    ['train', '--definition', 'enormous', '--data', 'scene', '--out', at('x')],
+    ['train', '--definition', 'tiny', '--data', at('nowhere'), '--out', at('x')],
+  ]);
+  const messages = [
+    /--data, --unlabelled/,
+    /is there already/,
+    /pairs of the model's classes/,
+    /--learning-rate takes a number/,
+    /--allocation measures/,
+    /neither one of the networks/,
+    /does not exist/,
+  ];
+  refused.forEach(({ code, stderr }, i) => {
+    t.equal(code, 2);
+    t.match(stderr, messages[i] ?? /^$/);
+  });
+});

@@ -1,7 +1,7 @@
 // The method, step by step: confusions, critical pairs, significance, allocation within the budget, weights, judgement. What a step came
 // to is kept: whoever calls again in the same folder goes on where it was.
 import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Budget,
@@ -38,6 +38,7 @@ import {
   type MeasuredSignificance,
   measurePairs,
   measureSignificance,
+  observeObjects,
   type SignificanceMap,
   type SignificanceOptions,
   significanceSchema,
@@ -57,10 +58,18 @@ import {
   madeSchema,
   measurementsSchema,
 } from './documents.js';
+import {
+  type CandidateScore,
+  chooseCandidate,
+  effectsSchema,
+  objectivesOf,
+  splitTuning,
+} from './portfolio.js';
 import { teacherAgreement } from './teacher.js';
 
 /** What is being done, for a progress bar. */
-export type AdaptStep = SignificanceStep | 'measuring pairs' | 'solving' | 'drawing the front' | Step;
+export type AdaptStep =
+  SignificanceStep | 'measuring pairs' | 'solving' | 'comparing candidates' | 'drawing the front' | Step;
 
 /** Pictures and how their classes meet the model's. */
 export interface Labelled {
@@ -95,6 +104,11 @@ export interface AdaptOptions {
   /** What the solver keeps to where that is not the budget: a run is not all of a frame. */
   readonly limits?: Budget;
   readonly objective: ObjectiveName;
+  /**
+   * Objectives whose allocations are tried, too; the whole model that does the least damage is kept (default: a few with the semantic
+   * objective, else none).
+   */
+  readonly candidates?: readonly ObjectiveName[];
   /** Layers whose pairs are measured, the costliest first (default 0: none); with the semantic objective. */
   readonly pairsAmong?: number;
   readonly profile?: Profile;
@@ -117,6 +131,10 @@ export interface Adapted {
   readonly components: readonly Component[];
   /** What pairs of layers cost together, where that was asked for. */
   readonly interactions: readonly Interaction[];
+  /** Of the allocation that was chosen. */
+  readonly objective: ObjectiveName;
+  /** What each candidate did as a whole. */
+  readonly candidates: readonly CandidateScore[];
   readonly allocated: Allocated;
   readonly front: readonly FrontPoint[];
   readonly made: Made;
@@ -347,42 +365,129 @@ export const problemFor = (
  *   `BAD_MODEL` when a model cannot be run, the reason of `signal`
  */
 export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promise<Adapted> => {
-  const { checkpoints, budget, limits = budget, objective, signal, onProgress, baseline = parent } = options;
+  const { checkpoints, budget, limits = budget, signal, onProgress, baseline = parent } = options;
+  const objectives = objectivesOf(options.objective, options.candidates);
+  const split = objectives.length > 1 ? splitTuning(options.tuning.dataSet) : undefined;
+  const mapped: AdaptOptions =
+    split === undefined
+      ? options
+      : {
+          ...options,
+          calibration: options.calibration ?? options.tuning.dataSet,
+          tuning: { ...options.tuning, dataSet: split.map },
+        };
   let measured: MeasuredSignificance | undefined;
   const measureOnce = async (): Promise<MeasuredSignificance> =>
-    (measured ??= await measureMap(parent, options));
+    (measured ??= await measureMap(parent, mapped));
   const significance = await checkpoints.once(
     'significance',
     significanceSchema,
     async () => (await measureOnce()).map,
   );
-  const alone = await problemFor(parent, significance, options);
-  const interactions = await interactionsOf(parent, alone, significance, options, measureOnce);
-  const problem = { ...alone, interactions };
-  const allocated = await allocateWithin(problem, limits, 'allocation', options);
+  const problems = new Map<ObjectiveName, Problem>();
+  const problemOfName = async (objective: ObjectiveName): Promise<Problem> => {
+    const known = problems.get(objective);
+    if (known !== undefined) return known;
+    const own = { ...mapped, objective };
+    const alone = await problemFor(parent, significance, own);
+    const problem = {
+      ...alone,
+      interactions: await interactionsOf(parent, alone, significance, own, measureOnce),
+    };
+    problems.set(objective, problem);
+    return problem;
+  };
+  const complete = (objective: ObjectiveName): Pick<ManifestParts, 'budget' | 'significance'> => ({
+    budget: budgetOf(budget),
+    significance: summaryOf(significance, objective),
+  });
+  const tried = (objective: ObjectiveName): string => `candidate-${objective}`;
+  const observe = wholeObserver(parent, significance, split?.compared ?? options.tuning.dataSet, options);
+  const { components } = await problemOfName(options.objective);
+  const { objective, allocated, scores } = await chooseCandidate({
+    objectives,
+    allocate: async (name) =>
+      allocateWithin(
+        await problemOfName(name),
+        limits,
+        name === options.objective ? 'allocation' : `allocation-${name}`,
+        options,
+      ),
+    measure: (name, allocation) =>
+      checkpoints.once(`whole-${name}`, effectsSchema, async () => {
+        onProgress?.('comparing candidates', objectives.indexOf(name), objectives.length);
+        const { artifact } = await makeArtifact(parent, allocation, tried(name), mapped, complete(name));
+        const { divergence, objectness, box, others } = await (
+          await observe()
+        )(new Uint8Array(readFileSync(artifact.modelPath)));
+        // Where no object of a critical class was found nothing is said of them.
+        return { divergence: finite(divergence) ?? 0, objectness, box, others };
+      }),
+    prices: () => semanticPrices(significance, components),
+  });
+  const problem = await problemOfName(objective);
   const front = await checkpoints.once('front', frontSchema, () =>
     frontOf(problem, {
       ...(signal !== undefined && { signal }),
       onProgress: (done, all) => onProgress?.('drawing the front', done, all),
     }),
   );
-  const { artifact, made } = await makeArtifact(parent, allocated.allocation, 'candidate', options, {
-    budget: budgetOf(budget),
-    significance: summaryOf(significance, objective),
-  });
+  const isTried = scores.some(({ damage }) => damage !== null);
+  const { artifact, made } = await makeArtifact(
+    parent,
+    allocated.allocation,
+    'candidate',
+    mapped,
+    complete(objective),
+    isTried ? takeTried(tried(objective)) : roundWeights,
+  );
+  for (const name of objectives) rmSync(join(options.folder, tried(name)), { recursive: true, force: true });
   const evidence = await judgeCandidate(parent, artifact, significance, 'judgement', options);
   return {
     artifact:
       evidence.kind === 'labels' && baseline.id === parent.id ? judgedArtifact(artifact, evidence) : artifact,
     significance,
-    components: problem.components,
-    interactions,
+    components,
+    interactions: problem.interactions ?? [],
+    objective,
+    candidates: scores,
     allocated,
     front,
     made,
     evidence,
   };
 };
+
+/** What measures whole models on pictures, without labels; the FP32 model looks at them when it is first asked. */
+const wholeObserver = (
+  parent: Artifact,
+  { critical, temperature }: SignificanceMap,
+  dataSet: DataSet,
+  { tuning: { map }, signal }: AdaptOptions,
+): (() => ReturnType<typeof observeObjects>) => {
+  let observing: ReturnType<typeof observeObjects> | undefined;
+  return () =>
+    (observing ??= labelledPictures(dataSet, map, false).then((pictures) =>
+      observeObjects({
+        model: { path: parent.modelPath, detector: parent.manifest.detector },
+        space: { classes: map.classes, fromModel: map.fromModel },
+        pictures,
+        groups: critical.groups.map((group) => group.map((name) => map.classes.indexOf(name))),
+        temperature,
+        ...(signal !== undefined && { signal }),
+      }),
+    ));
+};
+
+/** Takes the artifact that was made in another step of the same folder. */
+const takeTried =
+  (step: string): MakeWeights =>
+  async (_parent, _allocation, { folder, checkpoints }) => {
+    const { modelPath, manifest } = await readArtifactFolder(join(folder, step));
+    const made = checkpoints.kept(step, madeSchema);
+    if (made === undefined) throw new BitlaneError('INTERNAL', `nothing is kept of ${step}`);
+    return { bytes: new Uint8Array(readFileSync(modelPath)), manifest, made };
+  };
 
 /** With what it is worth beside its parent in the manifest; an artifact's file itself is not changed any more. */
 const judgedArtifact = (

@@ -72,7 +72,32 @@ const significanceSection = ({ significance }: Adapted): string[] => {
   ];
 };
 
-const allocationSection = ({ allocated: met, components, front, artifact }: Adapted): string[] => {
+const candidateRows = ({ candidates }: Adapted): string[][] =>
+  candidates.map(({ objective, damage, effects, sameAs, isChosen }) => [
+    isChosen ? `${objective} (chosen)` : objective,
+    sameAs !== undefined
+      ? `the same as ${sameAs}`
+      : damage === null
+        ? 'not within the budget'
+        : figure(damage, 4),
+    ...(['divergence', 'objectness', 'box', 'others'] as const).map((name) => figure(effects?.[name], 5)),
+  ]);
+
+const candidateSection = (adapted: Adapted): string[] =>
+  adapted.candidates.some(({ damage }) => damage !== null)
+    ? [
+        paragraph(
+          'A sum over layers does not say all of what a whole model does: allocations by several objectives were rounded and held against the original on training pictures. The one with the least damage was kept.',
+        ),
+        table(
+          ['allocated by', 'damage of the whole', 'critical classes', 'objectness', 'boxes', 'other classes'],
+          candidateRows(adapted),
+        ),
+      ]
+    : [];
+
+const allocationSection = (adapted: Adapted): string[] => {
+  const { allocated: met, components, front, artifact } = adapted;
   const { manifest } = artifact;
   const shares = new Map<number, number>();
   for (const component of components) {
@@ -84,6 +109,7 @@ const allocationSection = ({ allocated: met, components, front, artifact }: Adap
   const weights = [...shares.values()].reduce((sum, count) => sum + count, 0);
   return [
     '<h2>3. Where the bits went</h2>',
+    ...candidateSection(adapted),
     table(
       ['bits', 'layers', 'share of the weights'],
       [...shares]

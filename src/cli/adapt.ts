@@ -45,6 +45,7 @@ interface Options extends PlaceOptions, BudgetOptions {
   readonly costs?: string;
   readonly map?: string;
   readonly objective: string;
+  readonly candidates?: string;
   readonly pairsAmong?: string;
   readonly calibration?: string;
   readonly processes?: string;
@@ -108,6 +109,8 @@ const documentOf = ({ artifact, active, adapted, notes }: Outcome) => {
     budget: artifact.manifest.budget,
     allocation: met.allocation,
     interactions: adapted.interactions,
+    objective: adapted.objective,
+    candidates: adapted.candidates,
     damage: met.damage,
     gap: met.gap,
     measured: met.measured,
@@ -143,6 +146,7 @@ const textOf = ({ artifact, active, adapted, notes }: Outcome, report: string | 
     `${manifest.name} is artifact ${artifact.id.slice(0, 12)}${active ? ', and active' : ''}`,
     `  ${artifact.modelPath}`,
     `  critical  ${significance.critical.pairs.map((pair) => pair.join(' / ')).join(', ')}; ${significance.critical.objects} objects`,
+    `  allocated by ${adapted.objective}${adapted.candidates.some(({ damage }) => damage !== null) ? `, the best of ${adapted.candidates.filter(({ damage }) => damage !== null).length} whole models` : ''}`,
     `  bytes     ${quantized.bytes}, ${three(quantized.bytesRatio)} of the parent's; ${quantized.averageBits.toFixed(2)} bits a weight`,
     `  one run   ${quantized.latency.ms.toFixed(1)} ms, ${three(quantized.latency.ratio.value)} of the parent's`,
     '',
@@ -206,6 +210,10 @@ export const addAdapt: AddCommand = (program, cli) => {
     .option('--map <map>', 'model-class=data-class,..., where names do not say it')
     .option('--objective <name>', `what counts as damage: ${OBJECTIVES.join(', ')}`, 'semantic')
     .option(
+      '--candidates <names>',
+      'objectives whose allocations are tried, too, the best as a whole model being kept, or none (default: semantic,taskAgnostic,relativeWeightError,uniform with --objective semantic)',
+    )
+    .option(
       '--pairs-among <n>',
       'measure the n costliest layers in pairs, too, and solve with what they cost together (default: none)',
     )
@@ -241,6 +249,12 @@ export const addAdapt: AddCommand = (program, cli) => {
         const [model, data] = [demanded('--model', options.model), demanded('--data', options.data)];
         const budget = budgetOf(options);
         const objective = choice('--objective', options.objective, OBJECTIVES);
+        const candidates =
+          options.candidates === undefined
+            ? undefined
+            : options.candidates === 'none'
+              ? []
+              : options.candidates.split(',').map((name) => choice('--candidates', name, OBJECTIVES));
         const pairsAmong = numberOption(
           '--pairs-among',
           options.pairsAmong,
@@ -276,6 +290,7 @@ export const addAdapt: AddCommand = (program, cli) => {
             ...(options.costs !== undefined && { costs: parseCosts(options.costs, classes) }),
             budget,
             objective,
+            ...(candidates !== undefined && { candidates }),
             ...(pairsAmong !== undefined && { pairsAmong }),
             ...(profile !== undefined && { profile }),
             measure: artifactMeasure(parent, { budget, profile, isRun: true, signal: cli.signal }),

@@ -29,6 +29,14 @@ t.test('a job from its snapshot to a candidate', async (t) => {
   t.equal(artifact.id, result.candidate.id);
   t.equal(artifact.manifest.parentId, fixture.id);
   t.ok(result.candidate.averageBits <= 4.0001);
+  const tried = (result.candidates ?? []).filter(({ damage }) => damage !== null);
+  t.ok(tried.length > 1, `${tried.length} candidates`);
+  const least = Math.min(...tried.map(({ damage }) => damage ?? Infinity));
+  t.same(
+    tried.filter(({ isChosen }) => isChosen).map(({ objective, damage }) => [objective, damage]),
+    [[result.objective, least]],
+    'the least damage was kept',
+  );
   t.equal(result.critical.objects > 0, true);
   t.same(result.critical.pairs, [
     ['bus', 'car'],
@@ -58,6 +66,7 @@ t.test('killed again and again, it ends with the same artifact', async (t) => {
     evidence.kind === 'labels' ? { ...evidence.comparison, data: '' } : evidence;
   t.same(figures(ended), whole === undefined ? undefined : figures(whole));
   t.same(ended.significant, whole?.significant);
+  t.same(ended.candidates, whole?.candidates);
 });
 
 t.test('it stands behind everything else, and nothing is left of it', async (t) => {

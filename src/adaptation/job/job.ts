@@ -72,6 +72,8 @@ export const jobSchema = z
     /** What of a frame's p95 is not the run of the model: p95 of a frame over the median of a run, as learned on this device. */
     frameOverRun: z.number().min(1).max(1_000).default(1),
     objective: z.enum(OBJECTIVES),
+    /** Objectives whose allocations are compared with that one's as whole models; those that `adaptModel` takes where it is left out. */
+    candidates: z.array(z.enum(OBJECTIVES)).max(OBJECTIVES.length).optional(),
     calibrationPictures: z.int().min(1).max(10_000),
     /** A device profile's file; measured where a limit needs one and there is none. */
     profile: path.optional(),

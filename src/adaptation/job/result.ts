@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { artifactIdSchema } from '../../registry/index.js';
 import { writeFileAtomic } from '../../system/index.js';
 import { evidenceSchema, measurementsSchema } from '../documents.js';
+import { candidateSchema } from '../portfolio.js';
 
 const pair = z.tuple([z.string(), z.string()]);
 
@@ -43,6 +44,9 @@ export const resultSchema = z.discriminatedUnion('outcome', [
     }),
     /** The components that tell the critical classes apart most, by what 4 bits do to them. */
     significant: z.array(z.strictObject({ component: z.string(), divergence: z.number() })),
+    /** By which the candidate was allocated, and what all that were tried did as whole models. */
+    objective: z.string().optional(),
+    candidates: z.array(candidateSchema).optional(),
     damage: z.number(),
     gap: z.number(),
     /** Milliseconds by step. */

@@ -85,6 +85,7 @@ const run = async (context: Context): Promise<JobResult> => {
     budget: job.budget,
     limits,
     objective: job.objective,
+    ...(job.candidates !== undefined && { candidates: job.candidates }),
     ...(profile !== undefined && { profile }),
     measure: artifactMeasure(parent, { budget: limits, profile, isRun: true, signal }),
     calibrationPictures: job.calibrationPictures,
@@ -97,7 +98,7 @@ const run = async (context: Context): Promise<JobResult> => {
   };
   const adapted = await adaptModel(parent, adapt);
   writeFileAtomic(join(folder, REPORT_FILE), adaptationReport(parent, adapted));
-  const rungs = await rungsBelow(parent, adapted, adapt, job);
+  const rungs = await rungsBelow(parent, adapted, { ...adapt, objective: adapted.objective }, job);
   const { accepted, reason } = judge(adapted.evidence, job.acceptance);
   const { critical, data } = adapted.significance;
   return {
@@ -114,6 +115,8 @@ const run = async (context: Context): Promise<JobResult> => {
       pictures: data.pictures,
     },
     significant: significantOf(adapted.significance),
+    objective: adapted.objective,
+    candidates: [...adapted.candidates],
     damage: adapted.allocated.damage,
     gap: adapted.allocated.gap,
     times: checkpoints.times,

@@ -1,0 +1,156 @@
+// Candidates within one budget: whole models, rounded as the artifact is, held against each other on training pictures without labels.
+import { z } from 'zod';
+import { type ObjectiveName, OBJECTIVES, type Prices } from '../allocation/index.js';
+import { BitlaneError } from '../errors.js';
+import type { DataSet } from '../evaluation/index.js';
+import type { Allocation } from '../quantization/index.js';
+import type { Effects } from '../significance/index.js';
+import type { Allocated } from './documents.js';
+
+/** Objectives whose allocations are tried beside the one that was asked for. */
+export const PORTFOLIO = [
+  'semantic',
+  'taskAgnostic',
+  'relativeWeightError',
+  'uniform',
+] as const satisfies readonly ObjectiveName[];
+
+/** Most pictures that whole models are measured on, and the fewest worth keeping from the map. */
+const MOST = 100;
+const FEWEST = 40;
+/** One picture in so many is kept from the map. */
+const EVERY = 4;
+
+export const effectsSchema = z.strictObject({
+  divergence: z.number(),
+  objectness: z.number(),
+  box: z.number(),
+  others: z.number(),
+});
+
+export const candidateSchema = z.strictObject({
+  objective: z.enum(OBJECTIVES),
+  /** In the unit of the semantic damage; null where nothing fitted the budget, or no other candidate was to be compared. */
+  damage: z.number().nullable(),
+  effects: effectsSchema.nullable(),
+  /** Of an earlier candidate: the same allocation. */
+  sameAs: z.enum(OBJECTIVES).optional(),
+  isChosen: z.boolean(),
+});
+export type CandidateScore = z.output<typeof candidateSchema>;
+
+const partOf = (dataSet: DataSet, indices: readonly number[]): DataSet => ({
+  ...dataSet,
+  images: indices.flatMap((index) => dataSet.images[index] ?? []),
+  load: (index) => dataSet.load(indices[index] ?? -1),
+});
+
+/**
+ * The pictures that significance is measured on, and those that whole candidates are compared on: others where there are enough of them,
+ * else the same, evenly spread.
+ */
+export const splitTuning = (
+  dataSet: DataSet,
+): { readonly map: DataSet; readonly compared: DataSet; readonly isHeldOut: boolean } => {
+  const all = dataSet.images.map((_, index) => index);
+  const own = all.filter((index) => index % EVERY === EVERY - 1);
+  const isHeldOut = own.length >= FEWEST;
+  const from = isHeldOut ? own : all;
+  const count = Math.min(MOST, from.length);
+  const compared = Array.from(
+    { length: count },
+    (_, index) => from[Math.floor((index * from.length) / count)] ?? 0,
+  );
+  const kept = new Set(isHeldOut ? compared : []);
+  return {
+    map: isHeldOut
+      ? partOf(
+          dataSet,
+          all.filter((index) => !kept.has(index)),
+        )
+      : dataSet,
+    compared: partOf(dataSet, compared),
+    isHeldOut,
+  };
+};
+
+/** Whose allocations are compared: those that were asked for, the main one first. */
+export const objectivesOf = (
+  objective: ObjectiveName,
+  candidates: readonly ObjectiveName[] = objective === 'semantic' ? PORTFOLIO : [],
+): ObjectiveName[] => [...new Set([objective, ...candidates])];
+
+/** What a whole model does, at the prices of the semantic damage at 4 bits. */
+export const wholeDamage = (prices: Prices, effects: Effects): number => {
+  const price = prices(4);
+  return (['divergence', 'objectness', 'box', 'others'] as const).reduce(
+    (sum, effect) => sum + price[effect] * effects[effect],
+    0,
+  );
+};
+
+export interface Candidate {
+  readonly objective: ObjectiveName;
+  readonly allocated: Allocated;
+}
+
+export interface PortfolioWork {
+  /** The asked one first: it wins where two do the same damage. */
+  readonly objectives: readonly ObjectiveName[];
+  /** @throws BitlaneError `BAD_USAGE` where nothing fits */
+  readonly allocate: (objective: ObjectiveName) => Promise<Allocated>;
+  /** Rounds the allocation as the artifact is, and measures the whole. */
+  readonly measure: (objective: ObjectiveName, allocation: Allocation) => Promise<Effects>;
+  readonly prices: () => Prices;
+}
+
+export interface Chosen extends Candidate {
+  readonly scores: readonly CandidateScore[];
+}
+
+/**
+ * The candidate whose whole model does the least damage. The first one must fit into the budget; others that do not are left out, and the
+ * same allocation is measured once.
+ */
+export const chooseCandidate = async ({
+  objectives,
+  allocate,
+  measure,
+  prices,
+}: PortfolioWork): Promise<Chosen> => {
+  const [asked, ...others] = objectives;
+  if (asked === undefined) throw new RangeError('no objective to allocate by');
+  const candidates: Candidate[] = [{ objective: asked, allocated: await allocate(asked) }];
+  const scores = new Map<ObjectiveName, Omit<CandidateScore, 'isChosen' | 'objective'>>();
+  for (const objective of others) {
+    let allocated: Allocated;
+    try {
+      allocated = await allocate(objective);
+    } catch (error) {
+      if (!(error instanceof BitlaneError) || error.code !== 'BAD_USAGE') throw error;
+      scores.set(objective, { damage: null, effects: null });
+      continue;
+    }
+    const text = JSON.stringify(allocated.allocation);
+    const same = candidates.find((each) => JSON.stringify(each.allocated.allocation) === text);
+    if (same === undefined) candidates.push({ objective, allocated });
+    else scores.set(objective, { damage: null, effects: null, sameAs: same.objective });
+  }
+  let best: { readonly candidate: Candidate; readonly damage: number } | undefined;
+  for (const candidate of candidates) {
+    if (candidates.length === 1) break;
+    const effects = await measure(candidate.objective, candidate.allocated.allocation);
+    const damage = wholeDamage(prices(), effects);
+    scores.set(candidate.objective, { damage, effects });
+    if (best === undefined || damage < best.damage) best = { candidate, damage };
+  }
+  const chosen = best?.candidate ?? candidates[0] ?? { objective: asked, allocated: await allocate(asked) };
+  return {
+    ...chosen,
+    scores: objectives.map((objective) => ({
+      objective,
+      ...(scores.get(objective) ?? { damage: null, effects: null }),
+      isChosen: objective === chosen.objective,
+    })),
+  };
+};

@@ -22,6 +22,7 @@ const measures = fc.record({
   others: size,
   outputError: size,
   weightError: size,
+  information: size,
 });
 const names = ['a', 'b', 'c'];
 const components = names.map((name, i) => component(name, 10 * (i + 1)));

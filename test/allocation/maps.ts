@@ -9,6 +9,8 @@ export interface Entry {
   readonly others: number;
   readonly outputError: number;
   readonly weightError: number;
+  /** Of both second-order baselines; a map without them where it is left out. */
+  readonly information?: number;
 }
 
 export interface MapEntry {
@@ -59,7 +61,19 @@ export const mapOf = (
             Object.entries(weights).flatMap(([width, entry]) =>
               entry === undefined
                 ? []
-                : [[width, { ...measures(entry), relativeWeightError: entry.weightError }]],
+                : [
+                    [
+                      width,
+                      {
+                        ...measures(entry),
+                        ...(entry.information !== undefined && {
+                          fisher: entry.information,
+                          hawq: entry.information,
+                        }),
+                        relativeWeightError: entry.weightError,
+                      },
+                    ],
+                  ],
             ),
           ),
           activations: activations

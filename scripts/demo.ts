@@ -259,6 +259,7 @@ const prepare = async (state: string, model: string, watchS: number, port: numbe
       lines: [{ name: 'middle', from: [0, 0.55], to: [1, 0.55], forward: 'away', backward: 'towards' }],
       counting: { intervals: [10] },
       examples: { flushSeconds: 2, reserveMb: 0 },
+      confusions: { publishSeconds: 5 },
       adaptation: {
         budget: { modelBytes: Math.round(BYTES_RATIO * manifest.modelBytes) },
         data: { path: join(state, 'road'), tuning: 'train', validation: 'val' },

@@ -1,5 +1,5 @@
 // Rows of adaptations: one each, from its start to what became of it. What a body means is the business of its owner.
-import { type Sqlite, storeError } from './database.js';
+import { inStore, type Sqlite } from './database.js';
 
 export interface AdaptationRow {
   readonly id: string;
@@ -33,36 +33,20 @@ export class AdaptationRows {
 
   /** Adds a row, or gives the one of this id another body. */
   put({ id, startedMs, body }: AdaptationRow): void {
-    try {
-      this.#sql.put.run(id, startedMs, body);
-    } catch (error) {
-      throw storeError('storing an adaptation', error);
-    }
+    inStore('storing an adaptation', () => this.#sql.put.run(id, startedMs, body));
   }
 
   get(id: string): AdaptationRow | undefined {
-    try {
-      return this.#sql.get.get(id);
-    } catch (error) {
-      throw storeError('reading an adaptation', error);
-    }
+    return inStore('reading an adaptation', () => this.#sql.get.get(id));
   }
 
   /** Newest first. */
   list(most: number): AdaptationRow[] {
-    try {
-      return this.#sql.list.all(most);
-    } catch (error) {
-      throw storeError('reading the adaptations', error);
-    }
+    return inStore('reading the adaptations', () => this.#sql.list.all(most));
   }
 
   /** Removes all but the newest. @returns the ids of those that went */
   trim(most: number): string[] {
-    try {
-      return this.#sql.trim.all(most).map(({ id }) => id);
-    } catch (error) {
-      throw storeError('removing adaptations', error);
-    }
+    return inStore('removing adaptations', () => this.#sql.trim.all(most).map(({ id }) => id));
   }
 }

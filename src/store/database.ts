@@ -49,6 +49,20 @@ export const storeError = (what: string, error: unknown): BitlaneError => {
 };
 
 /**
+ * Works on the database.
+ *
+ * @param what is done, for the sentence where it fails
+ * @throws BitlaneError `STORE_FAILED`
+ */
+export const inStore = <T>(what: string, work: () => T): T => {
+  try {
+    return work();
+  } catch (error) {
+    throw storeError(what, error);
+  }
+};
+
+/**
  * Opens the file with the pragmas of this product.
  *
  * `synchronous = NORMAL`: in WAL mode a commit then writes without waiting for the medium, so it costs microseconds and the

@@ -1,5 +1,5 @@
 // Rows of hard examples, and how many candidates each pair of classes had. What a row means is the business of its owner.
-import { type Sqlite, storeError } from './database.js';
+import { inStore, type Sqlite } from './database.js';
 
 export interface ExampleRow {
   readonly id: string;
@@ -70,17 +70,9 @@ export class ExampleRows {
     this.#sql = statements(db);
   }
 
-  #do<T>(what: string, work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      throw storeError(what, error);
-    }
-  }
-
   /** Adds rows and sets pairs in one transaction: once this returns they survive a SIGKILL. */
   add(rows: readonly Omit<ExampleRow, 'label'>[], pairs: readonly PairRow[]): void {
-    this.#do('storing examples', () =>
+    inStore('storing examples', () =>
       this.#db.transaction(() => {
         for (const { id, takenMs, pair, bytes, body } of rows)
           this.#sql.insert.run(id, takenMs, pair, bytes, body);
@@ -90,13 +82,13 @@ export class ExampleRows {
   }
 
   get(id: string): ExampleRow | undefined {
-    return this.#do('reading an example', () => this.#sql.get.get(id));
+    return inStore('reading an example', () => this.#sql.get.get(id));
   }
 
   /** Newest first. */
   list({ pair, labelled, before, limit }: ExampleFilter): ExampleRow[] {
     const isLabelled = labelled === undefined ? null : Number(labelled);
-    return this.#do('reading the examples', () =>
+    return inStore('reading the examples', () =>
       this.#sql.list.all(
         pair ?? null,
         pair ?? null,
@@ -111,19 +103,19 @@ export class ExampleRows {
 
   /** All, oldest first. */
   stubs(): ExampleStub[] {
-    return this.#do('reading the examples', () =>
+    return inStore('reading the examples', () =>
       this.#sql.stubs.all().map((row) => ({ ...row, labelled: row.labelled === 1 })),
     );
   }
 
   /** @param label JSON text; `null` takes it away */
   setLabel(id: string, label: string | null): void {
-    this.#do('storing a label', () => this.#sql.label.run(label, id));
+    inStore('storing a label', () => this.#sql.label.run(label, id));
   }
 
   remove(ids: readonly string[]): void {
     if (ids.length === 0) return;
-    this.#do('removing examples', () =>
+    inStore('removing examples', () =>
       this.#db.transaction(() => {
         for (const id of ids) this.#sql.remove.run(id);
       })(),
@@ -131,6 +123,6 @@ export class ExampleRows {
   }
 
   pairs(): PairRow[] {
-    return this.#do('reading the pairs of examples', () => this.#sql.pairs.all());
+    return inStore('reading the pairs of examples', () => this.#sql.pairs.all());
   }
 }

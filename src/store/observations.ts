@@ -1,5 +1,5 @@
 // Rows of observed confusions: what was predicted, what it presumably was, and who says so.
-import { type Sqlite, storeError } from './database.js';
+import { inStore, type Sqlite } from './database.js';
 
 export interface ObservationRow {
   /** UTC, milliseconds since the epoch. */
@@ -54,21 +54,13 @@ export class ObservationRows {
     this.#sql = statements(db);
   }
 
-  #do<T>(what: string, work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      throw storeError(what, error);
-    }
-  }
-
   /**
    * Adds rows in one transaction.
    * @param instead of what is known about these things so far
    */
   add(rows: readonly ObservationRow[], instead: readonly string[] = []): void {
     if (rows.length === 0 && instead.length === 0) return;
-    this.#do('storing observations', () =>
+    inStore('storing observations', () =>
       this.#db.transaction(() => {
         for (const about of instead) this.#sql.forget.run(about);
         for (const { seenMs, source, predicted, presumed, weight, model, about } of rows)
@@ -79,7 +71,7 @@ export class ObservationRows {
 
   /** Oldest first. */
   since(seenMs: number): ObservationRow[] {
-    return this.#do('reading the observations', () => this.#sql.since.all(seenMs));
+    return inStore('reading the observations', () => this.#sql.since.all(seenMs));
   }
 
   /**
@@ -87,10 +79,10 @@ export class ObservationRows {
    * @param bucketMs what lies nearer together than this is one sum
    */
   *sums(seenMs: number, bucketMs: number): Generator<readonly ObservationSum[]> {
-    const { first, last } = this.#do('reading the observations', () => this.#sql.range.get()) ?? {};
+    const { first, last } = inStore('reading the observations', () => this.#sql.range.get()) ?? {};
     if (typeof first !== 'number' || typeof last !== 'number') return;
     for (let from = first; from <= last; from += CHUNK) {
-      yield this.#do('reading the observations', () =>
+      yield inStore('reading the observations', () =>
         this.#sql.sums.all(from, from + CHUNK - 1, seenMs, bucketMs),
       );
     }
@@ -98,7 +90,7 @@ export class ObservationRows {
 
   /** Removes what is older than `beforeMs`, and of the rest all but the latest `most` (or a few less). */
   prune(beforeMs: number, most: number): void {
-    this.#do('removing observations', () =>
+    inStore('removing observations', () =>
       this.#db.transaction(() => {
         this.#sql.prune.run(beforeMs);
         this.#sql.trim.run(most);

@@ -108,15 +108,12 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     this.#pump();
   }
 
-  /**
-   * Starts `candidate`, lets it see the frames that the serving generation gets, and moves the feed to it between two frames.
-   * Resolves once it serves and the old one is gone; on any failure the old one goes on and `SWAP_FAILED` is thrown.
-   *
-   * `commit` runs when the canary has passed, while the old one still serves: it may take its time (a registry syncs to disk)
-   * without a gap in the results. If it throws, the swap is rolled back. `undo` runs where the swap is rolled back after
-   * `commit`: the candidate died on its last few metres.
-   */
-  async swap(candidate: Generation, rules: CanaryRules, hooks: SwapHooks = {}): Promise<void> {
+  /** What both ways to swap begin with: one at a time, from a generation that serves; `aborted` rejects when the swap has to end. */
+  #beginSwap(candidate: Generation): {
+    readonly old: Generation;
+    readonly tell: (step: SwapStep, reason?: string) => void;
+    readonly aborted: Promise<never>;
+  } {
     const old = this.#serving;
     if (this.#swapping) throw new BitlaneError('BUSY', 'a swap is running: wait until it has ended');
     if (old === undefined)
@@ -133,6 +130,19 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       this.#abortSwap = (reason) => reject(new BitlaneError('SWAP_FAILED', reason));
     });
     aborted.catch(() => undefined);
+    return { old, tell, aborted };
+  }
+
+  /**
+   * Starts `candidate`, lets it see the frames that the serving generation gets, and moves the feed to it between two frames.
+   * Resolves once it serves and the old one is gone; on any failure the old one goes on and `SWAP_FAILED` is thrown.
+   *
+   * `commit` runs when the canary has passed, while the old one still serves: it may take its time (a registry syncs to disk)
+   * without a gap in the results. If it throws, the swap is rolled back. `undo` runs where the swap is rolled back after
+   * `commit`: the candidate died on its last few metres.
+   */
+  async swap(candidate: Generation, rules: CanaryRules, hooks: SwapHooks = {}): Promise<void> {
+    const { old, tell, aborted } = this.#beginSwap(candidate);
     let committed = false;
     try {
       tell('starting');
@@ -181,22 +191,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     rules: CanaryRules,
     hooks: SwapHooks = {},
   ): Promise<void> {
-    const old = this.#serving;
-    if (this.#swapping) throw new BitlaneError('BUSY', 'a swap is running: wait until it has ended');
-    if (old === undefined)
-      throw new BitlaneError('SWAP_FAILED', 'no generation serves: there is nothing to swap');
-    this.#swapping = true;
-    const tell = (step: SwapStep, reason?: string): void =>
-      this.emit('swap', {
-        step,
-        from: old.artifactId,
-        to: candidate.artifactId,
-        ...(reason === undefined ? {} : { reason }),
-      });
-    const aborted = new Promise<never>((_, reject) => {
-      this.#abortSwap = (reason) => reject(new BitlaneError('SWAP_FAILED', reason));
-    });
-    aborted.catch(() => undefined);
+    const { old, tell, aborted } = this.#beginSwap(candidate);
     tell('starting');
     this.#paused = true;
     this.#exchanging = true;

@@ -26,9 +26,11 @@ import {
   addTrainingOptions,
   keepHistory,
   RunBar,
+  runOptions,
   summaryOf,
   type TrainingFlags,
   trainingNumbers,
+  validationRhythm,
 } from './training-options.js';
 import { listOption, numberOption } from './values.js';
 
@@ -186,7 +188,7 @@ export const addFinetune = (program: Command, cli: Cli): void => {
           allocation === undefined ? undefined : { allocation, reduceRange: await integersSaturate() };
         const parentModel = readModel(parent.modelPath);
         const model = weights === undefined ? parentModel : prepareModel(parentModel);
-        const { threads, seed, batch, steps, learningRate, weightDecay, work } = numbers;
+        const { threads, steps, work } = numbers;
         const judged = { threads, overrides, signal: cli.signal };
         const before =
           validation === undefined
@@ -214,21 +216,10 @@ export const addFinetune = (program: Command, cli: Cli): void => {
               validation: {
                 dataSet: validation,
                 overrides,
-                every: numbers.validateEvery,
-                ...(numbers.patience !== undefined && { patience: numbers.patience }),
+                ...validationRhythm(numbers),
               },
             }),
-            folder: work,
-            steps,
-            batch,
-            learningRate,
-            weightDecay,
-            seed,
-            threads,
-            ...(numbers.memoryCeiling !== undefined && { memoryCeiling: numbers.memoryCeiling }),
-            signal: cli.signal,
-            onStep: bar.onStep,
-            onValidation: bar.onValidation,
+            ...runOptions(cli, numbers, bar),
           });
           bar.stop();
           const name = options.name ?? `${parent.manifest.name.slice(0, 100)}-tuned`;

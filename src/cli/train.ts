@@ -23,10 +23,12 @@ import {
   addTrainingOptions,
   keepHistory,
   RunBar,
+  runOptions,
   summaryOf,
   type TrainingFlags,
   type TrainingNumbers,
   trainingNumbers,
+  validationRhythm,
 } from './training-options.js';
 import { listOption, numberOption } from './values.js';
 
@@ -144,7 +146,7 @@ export const addTrain = (program: Command, cli: Cli): void => {
         const { classes, labelled, validation } = await dataOf(cli, options, network, numbers);
         const detector = detectorOf(network, classes);
         const bar = new RunBar(cli, numbers.steps);
-        const { threads, seed, batch, steps, learningRate, weightDecay, work } = numbers;
+        const { seed, work } = numbers;
         try {
           const trained = await trainDetector({
             model: buildNetwork(network, classes, seed),
@@ -154,20 +156,9 @@ export const addTrain = (program: Command, cli: Cli): void => {
             augmentation: { ...SCRATCH_AUGMENTATION, mosaic },
             validation: {
               dataSet: validation,
-              every: numbers.validateEvery,
-              ...(numbers.patience !== undefined && { patience: numbers.patience }),
+              ...validationRhythm(numbers),
             },
-            folder: work,
-            steps,
-            batch,
-            learningRate,
-            weightDecay,
-            seed,
-            threads,
-            ...(numbers.memoryCeiling !== undefined && { memoryCeiling: numbers.memoryCeiling }),
-            signal: cli.signal,
-            onStep: bar.onStep,
-            onValidation: bar.onValidation,
+            ...runOptions(cli, numbers, bar),
           });
           bar.stop();
           const bytes = writeModel(trained.model);

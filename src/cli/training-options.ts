@@ -47,6 +47,31 @@ export interface TrainingNumbers {
   readonly work: string;
 }
 
+/** The numbers as `trainDetector` takes them, and who hears of the run. */
+export const runOptions = (
+  cli: Cli,
+  { steps, batch, learningRate, weightDecay, seed, threads, memoryCeiling, work }: TrainingNumbers,
+  { onStep, onValidation }: RunBar,
+) => ({
+  folder: work,
+  steps,
+  batch,
+  learningRate,
+  weightDecay,
+  seed,
+  threads,
+  ...(memoryCeiling !== undefined && { memoryCeiling }),
+  signal: cli.signal,
+  onStep,
+  onValidation,
+});
+
+/** How often a run is validated, and for how long without a better result. */
+export const validationRhythm = ({ validateEvery, patience }: TrainingNumbers) => ({
+  every: validateEvery,
+  ...(patience !== undefined && { patience }),
+});
+
 export interface Usual {
   readonly steps: number;
   readonly batch: number;

@@ -5,7 +5,7 @@ import { type Allocation, allocationBytes, checkAllocation } from './allocation.
 import { balanceInputs } from './balance.js';
 import type { Range } from './calibration.js';
 import { type ChannelRanges, channelSites, measureChannelRanges } from './channels.js';
-import { componentsOf } from './components.js';
+import { type Component, componentsOf } from './components.js';
 import type { ChannelGrid } from './grid.js';
 import type { WeightCodes } from './packing.js';
 import { prepareFor } from './prepare.js';
@@ -68,22 +68,12 @@ export const quantizeModel = async (model: Model, options: QuantizeOptions): Pro
   const { allocation, feeds } = options;
   const prepared = prepareFor(model, allocation);
   if (options.equalize === true) equalizeLayers(prepared);
-  const isDynamic = options.activations === 'dynamic';
   const components = componentsOf(prepared);
   checkAllocation(allocation, components);
-  const channelRanges = isDynamic ? new Map<string, Range[]>() : await channelRangesOf(prepared, options);
-  const sites = channelSites(findRegions(prepared, allocation, options.floatFunctions));
-  const balanced =
-    options.channels === true && !isDynamic
-      ? balanceInputs(prepared, sites.inputs, channelRanges)
-      : new Map<string, Range>();
-  const known = new Map([...(options.ranges ?? []), ...balanced]);
-  const missing = isDynamic
-    ? []
-    : rangesNeeded(prepared, allocation, options.floatFunctions).filter((name) => !known.has(name));
-  const measured =
-    missing.length === 0 ? new Map<string, Range>() : await measureRanges(prepared, missing, feeds, options);
-  const ranges = new Map([...known, ...withoutFlats(components, measured)]);
+  const { ranges, channelRanges } =
+    options.activations === 'dynamic'
+      ? { ranges: new Map(options.ranges ?? []), channelRanges: new Map<string, Range[]>() }
+      : await measureStatic(prepared, components, options);
   const rounded =
     options.weights === undefined
       ? await roundWeights(prepared, allocation, feeds, options)
@@ -106,6 +96,30 @@ export const quantizeModel = async (model: Model, options: QuantizeOptions): Pro
     weights: rounded.weights,
     impliedBytes: allocationBytes(components, allocation),
   };
+};
+
+/** What grids that are known beforehand are made from; what was measured before among it. */
+const measureStatic = async (
+  prepared: Model,
+  components: readonly Component[],
+  options: QuantizeOptions,
+): Promise<Pick<Quantized, 'ranges' | 'channelRanges'>> => {
+  const { allocation, feeds, floatFunctions } = options;
+  const channelRanges = await channelRangesOf(prepared, options);
+  const balanced =
+    options.channels === true
+      ? balanceInputs(
+          prepared,
+          channelSites(findRegions(prepared, allocation, floatFunctions)).inputs,
+          channelRanges,
+        )
+      : new Map<string, Range>();
+  const known = new Map([...(options.ranges ?? []), ...balanced]);
+  // What is balanced is a value of its own: what has to be measured is known after that only.
+  const missing = rangesNeeded(prepared, allocation, floatFunctions).filter((name) => !known.has(name));
+  const measured =
+    missing.length === 0 ? new Map<string, Range>() : await measureRanges(prepared, missing, feeds, options);
+  return { ranges: new Map([...known, ...withoutFlats(components, measured)]), channelRanges };
 };
 
 /** Ranges by channel of all places that can use them; those given among them. */

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { stringify } from 'yaml';
+import { z } from 'zod';
 import { asBitlaneError, BitlaneError, messageOf } from '../src/errors.js';
 import { type Manifest, Registry } from '../src/registry/index.js';
 import { hasExited, packageRoot, runBounded, stopChild, writeFileAtomic } from '../src/system/index.js';
@@ -111,6 +112,9 @@ const follow = async (listener: Listener, daemon: ChildProcess, limitS: number):
   }
 };
 
+/** What `bitlane adapt history ID --json` says of the file that was made. */
+const recordSchema = z.looseObject({ modelBytes: z.number().nullable() });
+
 interface Story {
   readonly firstDetectionS: number;
   readonly tracks: number;
@@ -120,7 +124,8 @@ interface Story {
   readonly outcome: string;
   readonly reason: string;
   readonly swapS: number | null;
-  readonly modelBytes: readonly [before: number, after: number];
+  /** Of the candidate `null` where none was made. */
+  readonly modelBytes: readonly [before: number, after: number | null];
   readonly frames: {
     readonly received: number;
     readonly detected: number;
@@ -195,7 +200,7 @@ const play = async (listener: Listener, daemon: ChildProcess, place: Place): Pro
     60_000,
   );
   const seen = listener.health?.frames ?? { received: 0, detected: 0, skipped: 0, bad: 0 };
-  const after = /"model_?[bB]ytes":\s*(\d+)/.exec(history)?.[1];
+  const { modelBytes } = recordSchema.parse(JSON.parse(history));
   return {
     firstDetectionS,
     tracks: listener.tracks,
@@ -205,7 +210,7 @@ const play = async (listener: Listener, daemon: ChildProcess, place: Place): Pro
     outcome: last?.outcome ?? 'unknown',
     reason: last?.reason ?? '',
     swapS,
-    modelBytes: [parentBytes, Number(after ?? parentBytes)],
+    modelBytes: [parentBytes, modelBytes],
     frames: {
       received: seen.received,
       detected: seen.detected,
@@ -313,7 +318,8 @@ const main = async (): Promise<number> => {
     const problems = missing(story);
     const { frames, modelBytes, report } = story;
     tell(`${story.outcome}: ${story.reason}`);
-    tell(`the model takes ${modelBytes[1]} bytes, ${per(modelBytes[1] / modelBytes[0])} of before`);
+    const [before, after] = modelBytes;
+    if (after !== null) tell(`the model takes ${after} bytes, ${per(after / before)} of before`);
     tell(
       `${frames.received} frames: ${frames.detected} detected, ${frames.skipped} skipped for newer ones, ${frames.lost} lost`,
     );

@@ -16,7 +16,6 @@ const topics = {
   counts: z.looseObject({
     lines: z.array(z.looseObject({ class: z.string(), direction: z.string(), count: z.number() })),
   }),
-  'event/track': z.looseObject({}),
   'event/example': z.looseObject({ reason: z.string(), class: z.string(), rival: z.string().optional() }),
   'event/model': z.looseObject({
     step: z.string(),
@@ -43,7 +42,6 @@ const topics = {
       bad: z.number(),
     }),
   }),
-  'model/state': z.looseObject({}),
 } as const;
 
 export type Pair = z.infer<typeof pairSchema>;

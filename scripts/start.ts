@@ -1,4 +1,4 @@
-// The first run: fetches a model, imports it, writes a configuration and starts the daemon on pictures or a video.
+// The first run: the daemon on a simulated road with the model that ships; or on pictures or a video, with a model that is fetched.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { extname, join, resolve } from 'node:path';
@@ -7,16 +7,18 @@ import { SingleBar } from 'cli-progress';
 import { stringify } from 'yaml';
 import { asBitlaneError, BitlaneError, messageOf } from '../src/errors.js';
 import { packageRoot, runBounded, writeFileAtomic } from '../src/system/index.js';
-import { sharedData } from './test-data.js';
+import { runDemo } from './demo/demo.js';
+import { shippedModel } from './demo/place.js';
 import { COCO_CLASSES, fetchFile, isThere, localCopy, YOLOX_NANO } from './yolox-nano.js';
 
 const USAGE = `Usage: bash scripts/start.sh [--mqtt URL | --port N] [--state DIR] [--once] [FOLDER|VIDEO]
 
-Runs bitlane on a folder of .jpg pictures or a video of a road, with YOLOX-nano.
+Runs bitlane on a simulated road with the model that ships, and tells its story: what it confuses, how it adapts, the swap.
+With a folder of .jpg pictures or a video of a road: on that, with YOLOX-nano.
   --mqtt URL   publish to this broker (mqtt://localhost:1883); without it a broker of its own runs, for this machine only
   --port N     port of that broker (default: 1883)
   --state DIR  where model, store and configuration go (default: state/ in this folder)
-  --once       stop at the end instead of beginning again`;
+  --once       stop at the end of the story, the pictures or the video, instead of going on`;
 
 const cliScript = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -80,14 +82,7 @@ const importModel = async (model: string, state: string): Promise<void> => {
 const isFolderOfPictures = (path: string): boolean =>
   statSync(path).isDirectory() && readdirSync(path).some((name) => /\.jpe?g$/i.test(name));
 
-const cameraFor = async (frames: string | undefined, loop: boolean): Promise<Record<string, unknown>> => {
-  const path = frames ?? sharedData('junction-frames');
-  if (path === undefined) {
-    throw new BitlaneError(
-      'BAD_USAGE',
-      'say what to watch: bash scripts/start.sh FOLDER (of .jpg pictures) or VIDEO (needs ffmpeg)',
-    );
-  }
+const cameraFor = async (path: string, loop: boolean): Promise<Record<string, unknown>> => {
   if (!existsSync(path)) throw new BitlaneError('BAD_USAGE', `${path} does not exist`);
   const full = resolve(path);
   if (statSync(full).isDirectory()) {
@@ -119,6 +114,17 @@ const parse: typeof parseArgs = (config) => {
   }
 };
 
+/** How long the road is watched before the story goes on. */
+const WATCH_S = 60;
+
+const portOf = (text: string): number => {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+    throw new BitlaneError('BAD_USAGE', `--port takes a number from 1 to 65535, not ${text}`);
+  }
+  return port;
+};
+
 const main = async (): Promise<number> => {
   const { values, positionals } = parse({
     allowPositionals: true,
@@ -136,7 +142,20 @@ const main = async (): Promise<number> => {
   }
   if (positionals.length > 1) throw new BitlaneError('BAD_USAGE', 'one folder or video at a time');
   const state = resolve(values.state ?? join(packageRoot, 'state'));
-  const camera = await cameraFor(positionals[0], !values.once);
+  const port = portOf(values.port);
+  const [path] = positionals;
+  if (path === undefined) {
+    await runDemo({
+      state: join(state, 'demo'),
+      model: shippedModel(),
+      watchS: WATCH_S,
+      mqtt: values.mqtt,
+      port,
+      goOn: !values.once,
+    });
+    return 0;
+  }
+  const camera = await cameraFor(path, !values.once);
   mkdirSync(state, { recursive: true });
   await importModel(await getModel(join(state, 'downloads')), state);
   const config = join(state, 'bitlane.yaml');
@@ -151,7 +170,7 @@ const main = async (): Promise<number> => {
       camera,
       lines: [{ name: 'middle', from: [0, 0.55], to: [1, 0.55], forward: 'away', backward: 'towards' }],
       counting: { intervals: [10, 60] },
-      mqtt: values.mqtt === undefined ? { embeddedPort: Number(values.port) } : { url: values.mqtt },
+      mqtt: values.mqtt === undefined ? { embeddedPort: port } : { url: values.mqtt },
     }),
   );
   say(`Configuration: ${config}. Ctrl-C stops.`);

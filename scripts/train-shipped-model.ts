@@ -103,12 +103,7 @@ const main = async (): Promise<void> => {
     seed,
     pictures,
   }));
-  const { width, height } = recipe.NETWORK;
-  const ratio = Math.min(width / recipe.FRAME.width, height / recipe.FRAME.height);
-  const sides = {
-    width: Math.floor(recipe.FRAME.width * ratio + 1e-6),
-    height: Math.floor(recipe.FRAME.height * ratio + 1e-6),
-  };
+  const sides = recipe.FRAME;
   for (const { folder, seed, pictures } of sets) {
     await render(folder, seed, pictures, 'train');
     await packPictures({ folder, ...sides });
@@ -118,12 +113,13 @@ const main = async (): Promise<void> => {
   await render(heldOut, recipe.HELD_OUT.seed, recipe.HELD_OUT.pictures, 'test');
   log('the pictures are ready');
 
-  const detector = detectorOf(recipe.NETWORK, recipe.CLASSES);
   const model = buildNetwork(recipe.NETWORK, recipe.CLASSES, recipe.SEED);
-  const graph = buildTraining(model, {
+  const detector = detectorOf(recipe.NETWORK, recipe.CLASSES);
+  const trained = detectorOf(recipe.TRAINED, recipe.CLASSES);
+  const graph = buildTraining(buildNetwork(recipe.TRAINED, recipe.CLASSES, recipe.SEED), {
     batch: sets.length * recipe.SHARE,
     normalization: 'batch',
-    loss: detectionLoss({ detector, objects: recipe.OBJECTS, weights: recipe.LOSS_PARTS }),
+    loss: detectionLoss({ detector: trained, objects: recipe.OBJECTS, weights: recipe.LOSS_PARTS }),
   });
   const { steps } = recipe.SCHEDULE;
   const latest = join(work, 'latest');
@@ -134,17 +130,16 @@ const main = async (): Promise<void> => {
     steps,
     sources,
     batches: {
-      detector,
+      detector: trained,
       objects: recipe.OBJECTS,
       seed: recipe.SEED,
       augmentation: recipe.AUGMENTATION,
-      mosaicFrom: recipe.MOSAIC.from,
-      mosaicUntil: recipe.MOSAIC.until,
+      mosaicUntil: recipe.MOSAIC_UNTIL,
     },
     threads,
     checkpoint: { file: join(work, 'checkpoint.bin'), run: NAME, every: 50 },
     validation: {
-      every: 600,
+      every: 500,
       judge: (learned) => {
         const bytes = finished(model, learned);
         writeArtifact(latest, bytes);

@@ -79,7 +79,7 @@ export const makeMixed = async (parent: Artifact, options: MixedOptions): Promis
       detector,
       objects: recipe.OBJECTS,
       seed: recipe.SEED + 1,
-      augmentation: { ...recipe.AUGMENTATION, mosaic: 0 },
+      augmentation: { ...recipe.AUGMENTATION, mosaic: 0, crops: false, scale: [0.85, 1.2] },
     },
     threads: options.threads,
     checkpoint: { file: options.checkpoint, run: `mixed ${parent.id}`, every: 50 },

@@ -15,6 +15,13 @@ export interface Augmentation {
    * and sky, twice the objects are seen for the same work (default: whole pictures that meet at a point).
    */
   readonly tiles?: boolean;
+  /**
+   * Whether a single picture is such a tile too, as large as the input: a network sees pictures larger than its input at their own
+   * size, or at what `scale` makes of the size that fits (default: it sees them whole).
+   */
+  readonly crops?: boolean;
+  /** Of an object that is cut, the share that must be left to learn it (default 0.25). */
+  readonly leastShare?: number;
   /** Share that are mirrored. */
   readonly flip: number;
   /** Factors between which a picture is scaled. */
@@ -74,7 +81,12 @@ const colourOf = ({ hue, saturation, brightness }: Augmentation, random: Random)
 };
 
 /** Objects of a sample where they came to lie, and what of them is not worth learning. */
-const placed = ({ objects, ignored }: Sample, lie: Lie, { width, height }: InputSpec): Targets => {
+const placed = (
+  { objects, ignored }: Sample,
+  lie: Lie,
+  { width, height }: InputSpec,
+  leastShare: number,
+): Targets => {
   const rest: Box[] = ignored.map((box) => placeBox(box, lie, width));
   const kept: Target[] = [];
   for (const object of objects) {
@@ -82,7 +94,7 @@ const placed = ({ objects, ignored }: Sample, lie: Lie, { width, height }: Input
     const seen = clipBox(placeBox(object, lie, width), width, height);
     const share = boxArea(seen) / Math.max(1e-9, boxArea(whole));
     const isLarge = seen.x2 - seen.x1 >= LEAST_SIDE && seen.y2 - seen.y1 >= LEAST_SIDE;
-    if (isLarge && share >= LEAST_SHARE) kept.push({ ...object, ...seen });
+    if (isLarge && share >= leastShare) kept.push({ ...object, ...seen });
     else if (boxArea(seen) > 0) rest.push(seen);
   }
   return { objects: kept, ignored: rest };
@@ -130,7 +142,7 @@ const mosaicLies = (
 /** How far from its tile's middle an object lies at most, in shares of the tile's sides. */
 const ASIDE = 0.3;
 
-/** The four lies of a mosaic of tiles: an object of each picture, and what is around it. Pictures without one give any part. */
+/** The lies of one tile or four: an object of each picture, and what is around it. Pictures without one give any part. */
 const tileLies = (
   samples: readonly Sample[],
   input: InputSpec,
@@ -138,7 +150,10 @@ const tileLies = (
   random: Random,
 ): Lie[] => {
   const { width, height } = input;
-  const [cx, cy] = [width * random.between(0.35, 0.65), height * random.between(0.35, 0.65)];
+  const [cx, cy] =
+    samples.length === 1
+      ? [width, height]
+      : [width * random.between(0.35, 0.65), height * random.between(0.35, 0.65)];
   const mirrored = random.chance(options.flip);
   return samples.map(({ image, objects }, i) => {
     const [isRight, isLow] = [i % 2 === 1, i >= 2];
@@ -212,14 +227,14 @@ export const compose = (
   clear(input, tensor);
   const [first] = samples;
   const lies =
-    samples.length === 1 && first !== undefined
+    samples.length === 1 && first !== undefined && options.crops !== true
       ? [singleLie(first, input, options, random)]
-      : (options.tiles === true ? tileLies : mosaicLies)(samples, input, options, random);
+      : (options.tiles === true || samples.length === 1 ? tileLies : mosaicLies)(samples, input, options, random);
   const shown = samples.map((sample, i) => {
     const lie = lies[i];
     if (lie === undefined) return { objects: [], ignored: [] };
     draw(sample.image, lie, input, tensor);
-    return placed(sample, lie, input);
+    return placed(sample, lie, input, options.leastShare ?? LEAST_SHARE);
   });
   return {
     objects: shown.flatMap(({ objects }) => objects),

@@ -143,6 +143,24 @@ t.test('boxes stay around what they stood around', (t) => keepsBoxes(t, {}));
 
 t.test('in mosaics of tiles too', (t) => keepsBoxes(t, { tiles: true }));
 
+t.test('in parts of single pictures too', (t) =>
+  keepsBoxes(t, { tiles: true, crops: true, mosaic: 0.5, scale: [0.9, 1.8] }),
+);
+
+t.test('of an object that is cut, as much must be left as was asked for', (t) => {
+  const input = inputOf(100, 60);
+  const options = { ...NO_AUGMENTATION, crops: true, scale: [2, 2] as const };
+  const box = { x1: 0, y1: 0, x2: 200, y2: 120 };
+  const sample = marked(200, 120, box);
+  const learnt = (leastShare: number): number =>
+    compose([sample], input, { ...options, leastShare }, new Random(3, 1), new Float32Array(3 * 100 * 60))
+      .objects.length;
+  // A quarter of the only object is in the picture.
+  t.equal(learnt(0.24), 1);
+  t.equal(learnt(0.26), 0);
+  t.end();
+});
+
 t.test('every tile is filled, and shows an object of its picture', (t) => {
   const input = inputOf(160, 96);
   const options = { ...SCRATCH_AUGMENTATION, tiles: true, mosaic: 1, scale: [1, 1] as const, brightness: 0 };

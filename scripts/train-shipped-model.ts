@@ -4,13 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../src/errors.js';
 import { openDataSet } from '../src/evaluation/index.js';
-import {
-  foldBatchNorm,
-  type Model,
-  removeUnusedInitializers,
-  runPasses,
-  writeModel,
-} from '../src/onnx/index.js';
+import { type Model, writeModel } from '../src/onnx/index.js';
 import {
   createManifest,
   type Manifest,
@@ -55,12 +49,11 @@ const render = async (
   await writeDataSet({ folder, pictures, seed, ...recipe.FRAME, shares });
 };
 
-/** The model with what was learned, normalizations folded into its convolutions. */
-const finished = (model: Model, values: Values): Uint8Array => {
-  const copy = withLearned(model, values);
-  runPasses(copy, [foldBatchNorm, removeUnusedInitializers]);
-  return writeModel(copy);
-};
+/**
+ * The model with what was learned. Its normalizations stay in the file: onnxruntime folds them when it loads, training goes on from
+ * them, and methods without data read their statistics.
+ */
+const finished = (model: Model, values: Values): Uint8Array => writeModel(withLearned(model, values));
 
 const writeArtifact = (folder: string, bytes: Uint8Array, given?: Manifest): void => {
   mkdirSync(folder, { recursive: true });

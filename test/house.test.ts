@@ -7,8 +7,9 @@ import { packageRoot } from '../src/system/index.js';
 const ROOMS = [
   'cli',
   'daemon',
-  'adaptation',
+  // It compares what the loop makes with everything else.
   'experiment',
+  'adaptation',
   'web',
   'telemetry',
   'detector',

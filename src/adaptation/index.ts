@@ -20,6 +20,7 @@ export {
 export type { Evidence } from './documents.js';
 export { artifactMeasure, type MeasureWith } from './measure-artifact.js';
 export { adaptationReport } from './report.js';
+export { chooseCandidate, objectivesOf } from './portfolio.js';
 export { type Agreement, teacherAgreement } from './teacher.js';
 export { Adapter, type AdapterOptions } from './job/adapter.js';
 export { type Job, readJob, type Trigger, TRIGGERS, writeJob } from './job/job.js';

@@ -40,6 +40,42 @@ export const quantile = (sorted: ArrayLike<number>, share: number): number => {
   return low + (high - low) * (at - Math.floor(at));
 };
 
+/** Pictures drawn at random with replacement, as many as there are: how often each was drawn. One array, filled anew for every round. */
+function* drawings(pictures: number, { rounds = 1000, seed = 1 }: BootstrapOptions): Generator<Int32Array> {
+  const bits = randomBits(seed);
+  const weights = new Int32Array(pictures);
+  for (let round = 0; round < rounds; round += 1) {
+    weights.fill(0);
+    for (let i = 0; i < pictures; i += 1) {
+      const drawn = Math.floor((bits() / 2 ** 32) * pictures);
+      weights[drawn] = (weights[drawn] ?? 0) + 1;
+    }
+    yield weights;
+  }
+}
+
+/** The interval that the values of a figure over resampled pictures leave; those without meaning (NaN) are left out. */
+export const intervalOf = (value: number, resampled: readonly number[]): Interval => {
+  const sorted = Float64Array.from(resampled.filter((each) => !Number.isNaN(each))).sort();
+  return { value, low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) };
+};
+
+/**
+ * A figure over resampled pictures, round by round: equal `pictures`, rounds and seed draw equal pictures, so that differences of two
+ * figures' rounds are paired, wherever and whenever each was taken.
+ *
+ * @param pictures number of pictures
+ */
+export const resample = (
+  pictures: number,
+  figure: WeightedFigure,
+  options: BootstrapOptions = {},
+): { readonly value: number; readonly rounds: readonly number[] } => {
+  const rounds: number[] = [];
+  for (const weights of drawings(pictures, options)) rounds.push(figure(weights));
+  return { value: figure(new Int32Array(pictures).fill(1)), rounds };
+};
+
 /**
  * Percentile interval of a figure over resampled pictures.
  * @param pictures number of pictures
@@ -47,22 +83,10 @@ export const quantile = (sorted: ArrayLike<number>, share: number): number => {
 export const bootstrap = (
   pictures: number,
   figure: WeightedFigure,
-  { rounds = 1000, seed = 1 }: BootstrapOptions = {},
+  options: BootstrapOptions = {},
 ): Interval => {
-  const bits = randomBits(seed);
-  const weights = new Int32Array(pictures);
-  const values: number[] = [];
-  for (let round = 0; round < rounds; round += 1) {
-    weights.fill(0);
-    for (let i = 0; i < pictures; i += 1) {
-      const drawn = Math.floor((bits() / 2 ** 32) * pictures);
-      weights[drawn] = (weights[drawn] ?? 0) + 1;
-    }
-    const value = figure(weights);
-    if (!Number.isNaN(value)) values.push(value);
-  }
-  const sorted = Float64Array.from(values).sort();
-  return { value: figure(weights.fill(1)), low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) };
+  const { value, rounds } = resample(pictures, figure, options);
+  return intervalOf(value, rounds);
 };
 
 /**

@@ -4,9 +4,11 @@ export {
   bootstrap,
   medianInterval,
   type BootstrapOptions,
+  intervalOf,
   type Interval,
   pairedBootstrap,
   quantile,
+  resample,
   type WeightedFigure,
 } from './bootstrap.js';
 export { type ClassMap, type ClassOverride, mapClasses, parseClassOverrides } from './class-map.js';

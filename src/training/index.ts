@@ -46,6 +46,7 @@ export { type ActivationQuantization, trainedGrids } from './quantize/activation
 export { withLearned, trainedCodes } from './quantize/codes.js';
 export { stepSizeName, type WeightQuantization } from './quantize/place.js';
 export type { WeightMethod } from './quantize/weights.js';
+export { setBatch } from './step/batch.js';
 export { buildTraining, type TrainingOptions } from './step/graph.js';
 export { rateAt, type Schedule } from './step/schedule.js';
 export { type Group, type OptimizerOptions, startState, type TrainingState } from './step/state.js';

@@ -1,0 +1,128 @@
+// What a model is worth: figures on the validation pictures, and the same over resampled pictures, so that rows can be compared in pairs.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  type ClassMap,
+  classesOf,
+  criticalAccuracyFigure,
+  type DataSet,
+  evaluate,
+  type Evaluation,
+  predict,
+  resample,
+  type WeightedFigure,
+} from '../evaluation/index.js';
+import { type Artifact, createManifest, MANIFEST_FILE, MODEL_FILE, readArtifactFolder } from '../registry/index.js';
+import { writeFileAtomic } from '../system/index.js';
+import type { ClassPair } from './setting.js';
+
+export const FIGURES = ['map50', 'map5095', 'criticalAccuracy', 'nearConfusion'] as const;
+export type FigureName = (typeof FIGURES)[number];
+
+const figureSchema = z.strictObject({
+  value: z.number().nullable(),
+  /** Over resampled pictures, the same ones for all rows of an experiment. */
+  rounds: z.array(z.number().nullable()),
+});
+
+export const judgedSchema = z.strictObject({
+  figures: z.record(z.enum(FIGURES), figureSchema),
+  /** Matched objects of critical classes that were taken for one of them. */
+  criticalObjects: z.int().nonnegative(),
+  confusion: z.strictObject({ classes: z.array(z.string()), counts: z.array(z.array(z.int())) }),
+});
+export type JudgedRow = z.output<typeof judgedSchema>;
+
+/** Digits that count: four figures of some hundred rounds each, for some dozen rows. */
+const DIGITS = 5;
+const short = (value: number): number | null =>
+  Number.isFinite(value) ? Number(value.toFixed(DIGITS)) : null;
+
+/** Hands a model to `work` as an artifact like its parent. */
+export const asArtifact = async <T>(
+  { manifest: { name, detector } }: Artifact,
+  bytes: Uint8Array,
+  work: (artifact: Artifact) => Promise<T>,
+): Promise<T> => {
+  const folder = mkdtempSync(join(tmpdir(), 'bitlane-experiment-'));
+  try {
+    writeFileAtomic(join(folder, MODEL_FILE), bytes);
+    writeFileAtomic(join(folder, MANIFEST_FILE), JSON.stringify(createManifest(bytes, { name, detector })));
+    return await work(await readArtifactFolder(folder));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+/** A model on labelled pictures. Blocks the thread while it runs. */
+export const judgeOn = (
+  parent: Artifact,
+  bytes: Uint8Array,
+  dataSet: DataSet,
+  map: ClassMap,
+  signal?: AbortSignal,
+  pairs?: readonly ClassPair[],
+): Promise<Evaluation> =>
+  asArtifact(parent, bytes, async (artifact) => {
+    const { results } = await predict(artifact, dataSet, map, {}, undefined, signal);
+    return evaluate(results, map, {
+      rounds: 0,
+      ...(pairs !== undefined && { pairs: pairs.map(([a, b]) => ({ a, b })) }),
+    });
+  });
+
+/**
+ * Share of the objects of critical classes, found or not, that were taken for the other class of a pair. What a model does not find it
+ * does not confuse: read it beside mAP.
+ */
+const nearConfusionFigure = ({ judged }: Evaluation, pairs: readonly ClassPair[]): WeightedFigure => {
+  const isNear = (truth: number, predicted: number): boolean =>
+    pairs.some(([a, b]) => (truth === a && predicted === b) || (truth === b && predicted === a));
+  const critical = new Set(pairs.flat());
+  const counts = judged.map((verdicts) => ({
+    confused: verdicts.filter(({ truth, predicted }) => isNear(truth, predicted)).length,
+    all: verdicts.filter(({ truth }) => critical.has(truth)).length,
+  }));
+  return (weights) => {
+    let [confused, all] = [0, 0];
+    counts.forEach((count, picture) => {
+      const weight = weights[picture] ?? 0;
+      confused += weight * count.confused;
+      all += weight * count.all;
+    });
+    return all === 0 ? Number.NaN : confused / all;
+  };
+};
+
+/** The figures of an evaluation, with their resampled rounds. */
+export const judgedOf = (
+  evaluation: Evaluation,
+  pictures: number,
+  pairs: readonly ClassPair[],
+  rounds: number,
+): JudgedRow => {
+  const classes = classesOf(pairs.map(([a, b]) => ({ a, b })));
+  const { table, judged, confusion, criticalAccuracy } = evaluation;
+  const byName: Readonly<Record<FigureName, WeightedFigure>> = {
+    map50: (weights) => table.map50(weights),
+    map5095: (weights) => table.map5095(weights),
+    criticalAccuracy: criticalAccuracyFigure(judged, classes),
+    nearConfusion: nearConfusionFigure(evaluation, pairs),
+  };
+  const figures = Object.fromEntries(
+    FIGURES.map((name) => {
+      const { value, rounds: values } = resample(pictures, byName[name], { rounds });
+      return [name, { value: short(value), rounds: values.map(short) }];
+    }),
+  ) as JudgedRow['figures'];
+  return {
+    figures,
+    criticalObjects: criticalAccuracy.support,
+    confusion: {
+      classes: [...confusion.classes],
+      counts: confusion.counts.map((row) => [...row]),
+    },
+  };
+};

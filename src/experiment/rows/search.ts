@@ -1,0 +1,320 @@
+// Searches for a bit-width for every layer or filter, all within the bytes of the same uniform model, and what each took.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { artifactMeasure, type Checkpoints, chooseCandidate, objectivesOf } from '../../adaptation/index.js';
+import {
+  allocateFilters,
+  artifactBytes,
+  type Budget,
+  meetBudget,
+  type ObjectiveName,
+  type Problem,
+  problemOf,
+  semanticPrices,
+  usageOf,
+} from '../../allocation/index.js';
+import { BitlaneError } from '../../errors.js';
+import { judgeOn } from '../judge.js';
+import { type Model, readModel, writeModel } from '../../onnx/index.js';
+import {
+  allocate,
+  type Allocation,
+  allocationSchema,
+  type BitWidth,
+  type Component,
+  prepareModel,
+  quantizeModel,
+} from '../../quantization/index.js';
+import {
+  calibrationOf,
+  filterMapSchema,
+  labelledPictures,
+  measureFilterMap,
+  measureSignificance,
+  type MeasuredSignificance,
+  observeObjects,
+  type SignificanceOptions,
+  significanceSchema,
+} from '../../significance/index.js';
+import { Random } from '../../system/index.js';
+import { withLearned } from '../../training/index.js';
+import { haqLayers } from '../search/haq-layers.js';
+import { searchBits } from '../search/haq.js';
+import type { Setting } from '../setting.js';
+import { headOf } from './pictures.js';
+import type { Search } from './row.js';
+import { uniformBits } from './uniform.js';
+
+const WIDTHS = [2, 4, 8] as const;
+type Width = (typeof WIDTHS)[number];
+/** What is not proved after so many nodes is taken with its gap; seconds would make it a matter of the machine. */
+const SOLVER = { nodes: 4_000, seconds: 600 } as const;
+
+const foundSchema = z.strictObject({
+  allocation: allocationSchema,
+  /** Of the search alone, what it was given by others included. */
+  seconds: z.number().nonnegative(),
+});
+export type Found = z.output<typeof foundSchema>;
+
+const mapSchema = z.strictObject({
+  map: significanceSchema,
+  /** By step. */
+  seconds: z.record(z.string(), z.number()),
+});
+type Mapped = z.output<typeof mapSchema>;
+
+const filtersSchema = z.strictObject({ map: filterMapSchema, seconds: z.number() });
+
+const OBJECTIVE_OF: Readonly<Partial<Record<Search, ObjectiveName>>> = {
+  relativeWeightError: 'relativeWeightError',
+  hawq: 'hawq',
+  fisher: 'fisher',
+  paperLayers: 'paperPure',
+};
+
+/** Steps of measuring a map that an objective has a use for. */
+const STEPS_OF: Readonly<Partial<Record<Search, readonly string[]>>> = {
+  relativeWeightError: ['rounding'],
+  hawq: ['rounding', 'information'],
+  fisher: ['rounding', 'information'],
+  paperLayers: ['finding objects', 'rounding', 'measuring'],
+};
+
+const now = (): number => performance.now() / 1000;
+
+/** All searches of a setting; what one of them measured serves the others. */
+export class Searches {
+  readonly #setting: Setting;
+  readonly #kept: Checkpoints;
+  readonly #source: Model;
+  readonly #onStep: (step: string, done: number, all: number) => void;
+  #measured: MeasuredSignificance | undefined;
+
+  /** @param kept keyed by all that the setting says */
+  constructor(
+    setting: Setting,
+    kept: Checkpoints,
+    onStep: (step: string, done: number, all: number) => void = () => undefined,
+  ) {
+    this.#setting = setting;
+    this.#kept = kept;
+    this.#source = readModel(setting.parent.modelPath);
+    this.#onStep = onStep;
+  }
+
+  /** Bytes that every search stays within: those of a uniform model of 4 bits. */
+  async budget(): Promise<Budget> {
+    const { execution } = this.#setting;
+    const allocation = uniformBits(prepareModel(this.#source), 4, execution);
+    return { modelBytes: await artifactBytes(this.#source, allocation) };
+  }
+
+  /** The map by layer, with what its steps took. */
+  map(): Promise<Mapped> {
+    return this.#kept.once('map', mapSchema, async () => {
+      const seconds: Record<string, number> = {};
+      let [step, since] = ['', now()];
+      const turn = (next: string): void => {
+        if (next === step) return;
+        if (step !== '') seconds[step] = (seconds[step] ?? 0) + now() - since;
+        [step, since] = [next, now()];
+      };
+      this.#measured = await measureSignificance({
+        ...(await this.#options()),
+        baselines: true,
+        onProgress: (at, done, all) => {
+          turn(at);
+          this.#onStep(at, done, all);
+        },
+      });
+      turn('end');
+      return { map: this.#measured.map, seconds };
+    });
+  }
+
+  /** An allocation, and the seconds that it took to find. */
+  async find(search: Search, seed: number): Promise<Found> {
+    const step = search === 'haq' ? `search-haq-${seed}` : `search-${search}`;
+    return this.#kept.once(step, foundSchema, async () => {
+      const [before, since] = [await this.#given(search), now()];
+      const allocation = await this.#search(search, seed);
+      return { allocation, seconds: before + now() - since };
+    });
+  }
+
+  /** Seconds of what a search takes from the map. */
+  async #given(search: Search): Promise<number> {
+    if (search === 'uniform') return 0;
+    const { seconds } = await this.map();
+    const steps = STEPS_OF[search] ?? (search === 'haq' ? ['rounding'] : ['finding objects', 'rounding', 'measuring']);
+    // Channels are measured from gradients, in a map of their own.
+    if (search === 'paperFilters') return 0;
+    return steps.reduce((sum, name) => sum + (seconds[name] ?? 0), 0);
+  }
+
+  async #search(search: Search, seed: number): Promise<Allocation> {
+    const { execution } = this.#setting;
+    switch (search) {
+      case 'uniform':
+        return uniformBits(prepareModel(this.#source), 4, execution);
+      case 'haq':
+        return this.#byTrial(seed);
+      case 'paperFilters':
+        return this.#byFilter();
+      case 'product':
+        return this.#product();
+      case 'relativeWeightError':
+      case 'hawq':
+      case 'fisher':
+      case 'paperLayers':
+        return this.#byLayer(OBJECTIVE_OF[search] ?? 'uniform');
+    }
+  }
+
+  async #options(): Promise<SignificanceOptions> {
+    const { parent, tuning, map, pairs, scale, reduceRange, folder, processes, signal } = this.#setting;
+    const pictures = headOf(tuning, scale.searchPictures);
+    const cache = join(folder, 'significance');
+    mkdirSync(cache, { recursive: true });
+    return {
+      model: { id: parent.id, path: parent.modelPath, detector: parent.manifest.detector },
+      data: { name: tuning.path, split: tuning.split },
+      pictures: await labelledPictures(pictures, map),
+      space: { classes: map.classes, fromModel: map.fromModel },
+      pairs,
+      bits: WIDTHS,
+      rounding: 'gptq',
+      reduceRange,
+      calibration: calibrationOf(tuning, parent.manifest.detector.input, scale.calibrationPictures),
+      cache,
+      processes,
+      ...(signal !== undefined && { signal }),
+    };
+  }
+
+  async #problem(objective: ObjectiveName): Promise<Problem> {
+    const { map } = await this.map();
+    return problemOf(this.#source, { objective, map, execution: this.#setting.execution, widths: WIDTHS });
+  }
+
+  async #byLayer(objective: ObjectiveName): Promise<Allocation> {
+    const { parent, signal } = this.#setting;
+    const budget = await this.budget();
+    const { allocation } = await meetBudget(await this.#problem(objective), budget, {
+      measure: artifactMeasure(parent, { budget, profile: undefined, isRun: false, signal }),
+      ...SOLVER,
+      ...(signal !== undefined && { signal }),
+    });
+    return allocation;
+  }
+
+  async #byFilter(): Promise<Allocation> {
+    const { execution, signal } = this.#setting;
+    const { map } = await this.#kept.once('filters', filtersSchema, async () => {
+      const since = now();
+      const measured = await measureFilterMap({ ...(await this.#options()), onProgress: this.#onStep });
+      return { map: measured.map, seconds: now() - since };
+    });
+    const found = await allocateFilters(this.#source, {
+      map,
+      objective: 'paperPure',
+      execution,
+      budget: await this.budget(),
+      ...(signal !== undefined && { signal }),
+    });
+    return found.allocation;
+  }
+
+  /** As `bitlane adapt` does: allocations by a few objectives, rounded, held against each other as whole models. */
+  async #product(): Promise<Allocation> {
+    const { parent, tuning, map: classes, scale, signal } = this.#setting;
+    const { map } = await this.map();
+    const observe = await observeObjects({
+      model: { path: parent.modelPath, detector: parent.manifest.detector },
+      space: { classes: classes.classes, fromModel: classes.fromModel },
+      pictures: await labelledPictures(headOf(tuning, scale.trialPictures), classes, false),
+      groups: map.critical.groups.map((group) => group.map((name) => classes.classes.indexOf(name))),
+      temperature: map.temperature,
+      ...(signal !== undefined && { signal }),
+    });
+    const problem = await this.#problem('semantic');
+    const { allocated } = await chooseCandidate({
+      objectives: objectivesOf('semantic'),
+      allocate: async (objective) => {
+        const budget = await this.budget();
+        const met = await meetBudget(await this.#problem(objective), budget, {
+          measure: artifactMeasure(parent, { budget, profile: undefined, isRun: false, signal }),
+          ...SOLVER,
+          ...(signal !== undefined && { signal }),
+        });
+        return { ...met, rounds: met.rounds.length };
+      },
+      measure: async (_objective, allocation) => {
+        const { divergence, objectness, box, others } = await observe(await this.#rounded(allocation));
+        return { divergence: Number.isFinite(divergence) ? divergence : 0, objectness, box, others };
+      },
+      prices: () => semanticPrices(map, problem.components),
+    });
+    return allocated.allocation;
+  }
+
+  async #rounded(allocation: Allocation): Promise<Uint8Array> {
+    const { parent, tuning, scale, reduceRange, signal } = this.#setting;
+    const { feeds } = calibrationOf(tuning, parent.manifest.detector.input, scale.calibrationPictures);
+    const made = await quantizeModel(this.#source, {
+      allocation,
+      feeds,
+      rounding: 'gptq',
+      reduceRange,
+      ...(signal !== undefined && { signal }),
+    });
+    return writeModel(made.model);
+  }
+
+  /** Rewarded by the mAP50 of labelled pictures; layers are those that the map rounded, each alone. */
+  async #byTrial(seed: number): Promise<Allocation> {
+    const { parent, tuning, map, scale, execution, signal } = this.#setting;
+    const problem = await this.#problem('uniform');
+    const { modelBytes = 0 } = await this.budget();
+    const { perturbations } = await this.#rememberedMap();
+    const prepared = prepareModel(this.#source);
+    const trial = headOf(tuning, scale.trialPictures);
+    const random = new Random(seed, 71);
+    const allocationOf = (bits: readonly BitWidth[]): Allocation =>
+      allocate(problem.components, ({ name }) => ({
+        bits: bits[problem.components.findIndex((each) => each.name === name)] ?? 8,
+        execution,
+      }));
+    const rounded = ({ name, weight, bias }: Component, width: Width): [string, Float32Array][] => {
+      const layer = perturbations.weights.get(name)?.get(width);
+      if (layer === undefined) throw new BitlaneError('INTERNAL', `${name} was not rounded to ${width} bits`);
+      return [
+        [weight, layer.weights],
+        ...(bias === undefined || layer.bias === undefined ? [] : ([[bias, layer.bias]] as [string, Float32Array][])),
+      ];
+    };
+    const { bits } = await searchBits<Width>({
+      layers: haqLayers(prepared, problem.components),
+      choices: WIDTHS,
+      cost: (each) => (usageOf(problem, allocationOf(each)).modelBytes ?? Infinity) / modelBytes,
+      evaluate: async (each) => {
+        const weights = problem.components.flatMap((component, i) => rounded(component, each[i] ?? 8));
+        const bytes = writeModel(withLearned(prepared, new Map(weights)));
+        return (await judgeOn(parent, bytes, trial, map, signal)).precision.map50;
+      },
+      episodes: scale.episodes,
+      random: () => random.next(),
+      ...(signal !== undefined && { signal }),
+      onEpisode: (done, all) => this.#onStep('HAQ', done, all),
+    });
+    return allocationOf(bits);
+  }
+
+  /** What was measured, from its cache where a run before this one measured it. */
+  async #rememberedMap(): Promise<MeasuredSignificance> {
+    await this.map();
+    return (this.#measured ??= await measureSignificance(await this.#options()));
+  }
+}

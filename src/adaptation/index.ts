@@ -1,12 +1,6 @@
 // The loop: from what a model confuses to an artifact that spends its bits there.
-export {
-  type Adapted,
-  adaptModel,
-  type AdaptOptions,
-  type AdaptStep,
-  type JudgedBy,
-  type Labelled,
-} from './adapt.js';
+export { adaptModel } from './adapt.js';
+export type { Adapted, AdaptOptions, AdaptStep, JudgedBy, Labelled } from './options.js';
 export { type AcceptanceRules, judge, type Verdict } from './acceptance.js';
 export { drawAllocation, drawConfusion } from './charts.js';
 export { Checkpoints } from './checkpoints.js';

@@ -3,7 +3,7 @@ import { plotFront } from '../allocation/index.js';
 import { describeDevice, type Interval } from '../evaluation/index.js';
 import type { Artifact } from '../registry/index.js';
 import { drawMap } from '../significance/index.js';
-import type { Adapted } from './adapt.js';
+import type { Adapted } from './options.js';
 import { escapeText } from '../system/index.js';
 import { drawAllocation, drawConfusion } from './charts.js';
 import type { Evidence } from './documents.js';

@@ -7,9 +7,10 @@ import { foldName, readArtifactFolder } from '../../registry/index.js';
 import { type Pair, parsePairs, type SignificanceMap } from '../../significance/index.js';
 import { writeFileAtomic } from '../../system/index.js';
 import { judge } from '../acceptance.js';
-import { adaptModel, type AdaptOptions, type JudgedBy } from '../adapt.js';
+import { adaptModel } from '../adapt.js';
 import { Checkpoints } from '../checkpoints.js';
 import { artifactMeasure } from '../measure-artifact.js';
+import type { AdaptOptions, JudgedBy } from '../options.js';
 import { adaptationReport } from '../report.js';
 import {
   calibrationFor,

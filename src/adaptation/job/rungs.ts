@@ -3,16 +3,13 @@ import { join } from 'node:path';
 import { leastUsage } from '../../allocation/index.js';
 import { BitlaneError } from '../../errors.js';
 import type { Artifact } from '../../registry/index.js';
-import {
-  type Adapted,
-  type AdaptOptions,
-  allocateWithin,
-  judgeCandidate,
-  makeArtifact,
-  problemFor,
-} from '../adapt.js';
 import type { Allocated } from '../documents.js';
+import { judgeCandidate } from '../judgement.js';
+import { allocateWithin } from '../limits.js';
 import { artifactMeasure } from '../measure-artifact.js';
+import type { Adapted, AdaptOptions } from '../options.js';
+import { problemFor } from '../significance.js';
+import { makeArtifact } from '../weights.js';
 import type { Job } from './job.js';
 import { madeArtifact } from './made.js';
 import type { JobResult } from './result.js';

@@ -1,0 +1,90 @@
+// What an adaptation is asked for, and what it comes to.
+import type {
+  Budget,
+  FrontPoint,
+  Interaction,
+  MeasureArtifact,
+  ObjectiveName,
+  Profile,
+} from '../allocation/index.js';
+import type { ClassMap, DataSet } from '../evaluation/index.js';
+import type { Component, Step } from '../quantization/index.js';
+import type { Artifact } from '../registry/index.js';
+import type { SignificanceMap, SignificanceOptions, SignificanceStep } from '../significance/index.js';
+import type { Checkpoints } from './checkpoints.js';
+import type { Allocated, Evidence, Made } from './documents.js';
+import type { CandidateScore } from './portfolio.js';
+
+/** What is being done, for a progress bar. */
+export type AdaptStep =
+  SignificanceStep | 'measuring pairs' | 'solving' | 'comparing candidates' | 'drawing the front' | Step;
+
+/** Pictures and how their classes meet the model's. */
+export interface Labelled {
+  readonly dataSet: DataSet;
+  readonly map: ClassMap;
+  /** False: labels are not looked at (default true). */
+  readonly isLabelled?: boolean;
+}
+
+/** What a candidate is judged by; nothing is tuned on it. */
+export type JudgedBy =
+  | { readonly kind: 'labels'; readonly validation: Labelled }
+  /** Paths of pictures, on which the FP32 model is the teacher. */
+  | { readonly kind: 'teacher'; readonly frames: readonly string[] };
+
+export interface AdaptOptions {
+  /** Where the candidate is put, and what the steps came to. */
+  readonly folder: string;
+  readonly checkpoints: Checkpoints;
+  /** What is looked at to find confusions and significance, and to round by. */
+  readonly tuning: Labelled;
+  /** What weights and ranges are fitted on (default: pictures of `tuning`). */
+  readonly calibration?: DataSet;
+  readonly judgedBy: JudgedBy;
+  /** What the candidate is held against (default: the parent). */
+  readonly baseline?: Artifact;
+  /** Critical pairs by index, or what to make of those that the tuning pictures show; exactly these where it is left out. */
+  readonly pairs?: NonNullable<SignificanceOptions['pairs']>;
+  readonly costs?: SignificanceOptions['costs'];
+  /** What the manifest says it had to stay within. */
+  readonly budget: Budget;
+  /** What the solver keeps to where that is not the budget: a run is not all of a frame. */
+  readonly limits?: Budget;
+  readonly objective: ObjectiveName;
+  /**
+   * Objectives whose allocations are tried, too; the whole model that does the least damage is kept (default: a few with the semantic
+   * objective, else none).
+   */
+  readonly candidates?: readonly ObjectiveName[];
+  /** Layers whose pairs are measured, the costliest first (default 0: none); with the semantic objective. */
+  readonly pairsAmong?: number;
+  readonly profile?: Profile;
+  /** Measures the artifact of an allocation, for the budget. */
+  readonly measure: MeasureArtifact;
+  readonly calibrationPictures: number;
+  /** Folder in which what was measured is kept: a run that was ended goes on from there. */
+  readonly cache: string;
+  readonly processes: number;
+  readonly reduceRange: boolean;
+  readonly name?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (step: AdaptStep, done: number, all: number) => void;
+}
+
+export interface Adapted {
+  /** In the folder `candidate`. */
+  readonly artifact: Artifact;
+  readonly significance: SignificanceMap;
+  readonly components: readonly Component[];
+  /** What pairs of layers cost together, where that was asked for. */
+  readonly interactions: readonly Interaction[];
+  /** Of the allocation that was chosen. */
+  readonly objective: ObjectiveName;
+  /** What each candidate did as a whole. */
+  readonly candidates: readonly CandidateScore[];
+  readonly allocated: Allocated;
+  readonly front: readonly FrontPoint[];
+  readonly made: Made;
+  readonly evidence: Evidence;
+}

@@ -4,30 +4,20 @@ import { describeDevice, type Interval } from '../evaluation/index.js';
 import type { Artifact } from '../registry/index.js';
 import { drawMap } from '../significance/index.js';
 import type { Adapted } from './options.js';
-import { escapeText } from '../system/index.js';
+import {
+  page,
+  pageHeading as heading,
+  pageParagraph as paragraph,
+  pagePicture as picture,
+  pageTable as table,
+} from '../system/index.js';
 import { drawAllocation, drawConfusion } from './charts.js';
 import type { Evidence } from './documents.js';
-
-const STYLE = `
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 1320px; margin: 2em auto; padding: 0 1em; color: #222; }
-h1 { font-size: 1.6em; } h2 { margin-top: 2em; border-bottom: 1px solid #ddd; }
-table { border-collapse: collapse; margin: 1em 0; } th, td { padding: .3em 1em .3em 0; text-align: left; border-bottom: 1px solid #eee; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; } figure { margin: 1em 0; overflow-x: auto; } svg { max-width: 100%; height: auto; }
-.pair { display: flex; flex-wrap: wrap; gap: 2em; } .note { color: #555; }
-`;
 
 const figure = (value: number | null | undefined, digits = 3): string =>
   value === null || value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
 const interval = ({ value, low, high }: Interval): string =>
   `${figure(value)} (${figure(low)} to ${figure(high)})`;
-
-const row = (cells: readonly string[], tag: 'td' | 'th' = 'td'): string =>
-  `<tr>${cells.map((cell, i) => `<${tag}${i > 0 && tag === 'td' ? ' class="n"' : ''}>${escapeText(cell)}</${tag}>`).join('')}</tr>`;
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  `<table>${row(head, 'th')}${rows.map((cells) => row(cells)).join('')}</table>`;
-const picture = (svg: string): string => `<figure>${svg}</figure>`;
-const paragraph = (text: string, kind = ''): string =>
-  `<p${kind === '' ? '' : ` class="${kind}"`}>${escapeText(text)}</p>`;
 
 /** Whether a change is more than chance, in words. */
 const verdict = ({ value, low, high }: Interval): string =>
@@ -43,11 +33,11 @@ const confusedSection = ({ significance, evidence }: Adapted): string[] => {
   const { critical, data } = significance;
   const measured = `Critical pairs: ${critical.pairs.map((pair) => pair.join(' and ')).join(', ')}. Significance was measured on ${critical.objects} objects of these classes in ${data.pictures} pictures of ${data.split}`;
   if (evidence.kind === 'teacher') {
-    return ['<h2>1. What the model confuses</h2>', paragraph(`${measured}.`)];
+    return [heading('1. What the model confuses'), paragraph(`${measured}.`)];
   }
   const { before, after, pictures, split } = evidence.comparison;
   return [
-    '<h2>1. What the model confuses</h2>',
+    heading('1. What the model confuses'),
     paragraph(
       `${measured}; the matrices are those of ${pictures} pictures of ${split}, which nothing was tuned on.`,
     ),
@@ -64,7 +54,7 @@ const significanceSection = ({ significance }: Adapted): string[] => {
     return value === undefined || value === null ? [] : [`${value.toFixed(2)} at ${bits} bits`];
   });
   return [
-    '<h2>2. Which layers tell them apart</h2>',
+    heading('2. Which layers tell them apart'),
     paragraph(
       `Each layer alone is rounded, everything else left as it was; the bars say how far that moves the model's word on the critical classes. The order of layers repeats itself on the other half of the objects to ${trust.join(', ')} (1: exactly).`,
     ),
@@ -108,7 +98,7 @@ const allocationSection = (adapted: Adapted): string[] => {
   }
   const weights = [...shares.values()].reduce((sum, count) => sum + count, 0);
   return [
-    '<h2>3. Where the bits went</h2>',
+    heading('3. Where the bits went'),
     ...candidateSection(adapted),
     table(
       ['bits', 'layers', 'share of the weights'],
@@ -183,7 +173,7 @@ const outcomeSection = (
       : [['peak memory, MB', figure(budget.memoryMb, 0), figure(met.measured.memoryMb, 0)]]),
   ];
   return [
-    '<h2>4. What came of it</h2>',
+    heading('4. What came of it'),
     table(
       ['', 'before', 'after', 'change (95 %)', ''],
       [
@@ -212,10 +202,7 @@ const outcomeSection = (
 export const adaptationReport = (parent: Artifact, adapted: Adapted): string => {
   const { manifest } = adapted.artifact;
   const title = `${parent.manifest.name}, adapted to what it confuses`;
-  return [
-    '<!doctype html>',
-    `<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeText(title)}</title><style>${STYLE}</style></head><body>`,
-    `<h1>${escapeText(title)}</h1>`,
+  return page(title, [
     paragraph(
       `${manifest.name} (${manifest.id.slice(0, 12)}) from ${parent.manifest.name} (${parent.id.slice(0, 12)}), ${manifest.createdAt}, on ${describeDevice().name}.`,
       'note',
@@ -224,7 +211,5 @@ export const adaptationReport = (parent: Artifact, adapted: Adapted): string => 
     ...significanceSection(adapted),
     ...allocationSection(adapted),
     ...outcomeSection(parent, adapted),
-    '</body></html>',
-    '',
-  ].join('\n');
+  ]);
 };

@@ -6,6 +6,7 @@ import { addAllocate } from './allocate.js';
 import { addDoctor } from './doctor.js';
 import { addEval } from './eval.js';
 import { addExamples } from './examples.js';
+import { addExperiment } from './experiment.js';
 import { addFinetune } from './finetune.js';
 import { addModels } from './models.js';
 import { addProfile } from './profile.js';
@@ -31,5 +32,6 @@ export const COMMANDS: readonly AddCommand[] = [
   addTrain,
   addAdapt,
   addExamples,
+  addExperiment,
   addScene,
 ];

@@ -23,7 +23,9 @@ export interface Figure {
 
 /** A figure of a row; undefined where nothing was measured. */
 export const figureOf = (row: ResultRow, name: FigureName): Figure | undefined => {
-  const figures = measuredRuns(row).flatMap(({ figures: { [name]: own } }) => (own === undefined ? [] : [own]));
+  const figures = measuredRuns(row).flatMap(({ figures: { [name]: own } }) =>
+    own === undefined ? [] : [own],
+  );
   const [first] = figures;
   if (first === undefined) return undefined;
   return {

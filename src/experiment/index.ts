@@ -1,2 +1,26 @@
-// The paper's experiment: what allocations are compared with.
+// The paper's experiment: every way to give bits, held against each other on the same pictures.
 export { type HaqLayer, type HaqOptions, type HaqResult, searchBits } from './search/haq.js';
+export { type ClassPair, QUICK_SCALE, type Scale, type Setting, USUAL_SCALE } from './setting.js';
+export { FAMILIES, type Family, type Row, ROWS, type Search, SEARCHES } from './rows/row.js';
+export { chosenRows, runExperiment, type RunOptions } from './run.js';
+export {
+  type ExperimentResult,
+  type MeasuredRow,
+  resultSchema,
+  type RowResult,
+  rowResultSchema,
+} from './result.js';
+export {
+  type Difference,
+  differenceOf,
+  figureOf,
+  hypothesesOf,
+  type Hypothesis,
+  intervalOfRow,
+  type ResultRow,
+  verdictOf,
+} from './compare.js';
+export { distilledPictures, noisePictures } from './rows/distilled.js';
+export { experimentPage, type ReportParts } from './report/page.js';
+export { cellsOf, conclusions, HEAD, notesOf } from './report/words.js';
+export { type FigureName, FIGURES } from './judge.js';

@@ -14,7 +14,13 @@ import {
   resample,
   type WeightedFigure,
 } from '../evaluation/index.js';
-import { type Artifact, createManifest, MANIFEST_FILE, MODEL_FILE, readArtifactFolder } from '../registry/index.js';
+import {
+  type Artifact,
+  createManifest,
+  MANIFEST_FILE,
+  MODEL_FILE,
+  readArtifactFolder,
+} from '../registry/index.js';
 import { writeFileAtomic } from '../system/index.js';
 import type { ClassPair } from './setting.js';
 

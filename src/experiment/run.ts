@@ -68,7 +68,8 @@ const measure = async (
     averageBits: built.averageBits,
     latencyRatio: latencyRatio(first, second),
     memoryMb: await detectorMemory(built.bytes, parent.manifest, threads),
-    searchPasses: built.searchSeconds === null ? null : Math.round((1000 * built.searchSeconds) / median(first)),
+    searchPasses:
+      built.searchSeconds === null ? null : Math.round((1000 * built.searchSeconds) / median(first)),
     trainedPictures: row.training === undefined ? 0 : scale.steps * scale.batch,
     seconds: (performance.now() - since) / 1000,
     allocation: built.allocation ?? null,
@@ -130,8 +131,8 @@ export const runExperiment = async (
     version: 1,
     model: { id: parent.id, name: parent.manifest.name, modelBytes: parent.manifest.modelBytes },
     data: {
-      tuning: { name: `${tuning.path} (${tuning.split})`, pictures: tuning.images.length },
-      validation: { name: `${validation.path} (${validation.split})`, pictures: validation.images.length },
+      tuning: { name: `${tuning.name}, ${tuning.split}`, pictures: tuning.images.length },
+      validation: { name: `${validation.name}, ${validation.split}`, pictures: validation.images.length },
     },
     pairs: pairs.map(classNames),
     execution: setting.execution,

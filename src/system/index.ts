@@ -18,4 +18,5 @@ export { notify, watchdogIntervalMs } from './notify.js';
 export { type ProcessHealth, readProcesses } from './processes.js';
 export { Random } from './random.js';
 export { runBounded, type RunOptions, type RunResult } from './run.js';
+export { page, pageHeading, pageParagraph, pagePicture, pageTable } from './page.js';
 export { escapeText, fixed, textAt, ticks } from './svg.js';

@@ -107,7 +107,8 @@ export const buildRow = async (
       ? await searches.find(row.bits.search, seed)
       : { allocation: uniformBits(prepared, row.bits.uniform, execution), seconds: null };
   const { allocation } = found;
-  const trained = row.training === undefined ? undefined : await train(setting, row, allocation, seed, onStep);
+  const trained =
+    row.training === undefined ? undefined : await train(setting, row, allocation, seed, onStep);
   const made = await quantizeModel(trained?.model ?? source, {
     allocation,
     feeds: await feedsFor(setting, row.calibration ?? 'pictures', seed),

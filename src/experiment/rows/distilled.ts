@@ -50,8 +50,7 @@ const noise = (input: InputSpec, random: Random): Float32Array => {
   const bounds = boundsOf(input);
   return Float32Array.from({ length: 3 * plane }, (_, i) => {
     const [low, high] = bounds[Math.floor(i / plane)] ?? [0, 1];
-    const gaussian =
-      Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
+    const gaussian = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
     return Math.min(high, Math.max(low, (low + high) / 2 + (gaussian * (high - low)) / 6));
   });
 };

@@ -21,7 +21,15 @@ export type UniformBits = (typeof UNIFORM_BITS)[number];
 /** What calibration looks at. */
 export type Calibration = 'pictures' | 'noise' | 'distilled';
 
-export const FAMILIES = ['reference', 'rounded to 8 bits', 'without data', 'rounded', 'trained', 'mixed', 'mixed and trained'] as const;
+export const FAMILIES = [
+  'reference',
+  'rounded to 8 bits',
+  'without data',
+  'rounded',
+  'trained',
+  'mixed',
+  'mixed and trained',
+] as const;
 export type Family = (typeof FAMILIES)[number];
 
 export interface Row {
@@ -93,7 +101,9 @@ export const ROWS: readonly Row[] = [
     calibration: 'noise',
     dataFree: true,
   }),
-  withoutData('dfq8-distilled', '8 bits, ranges from distilled pictures (ZeroQ)', { calibration: 'distilled' }),
+  withoutData('dfq8-distilled', '8 bits, ranges from distilled pictures (ZeroQ)', {
+    calibration: 'distilled',
+  }),
   {
     id: 'ptq4-nearest',
     family: 'rounded',
@@ -111,35 +121,29 @@ export const ROWS: readonly Row[] = [
     isRandom: false,
   },
   ...UNIFORM_BITS.flatMap((bits) =>
-    METHODS.map(
-      ([training, name]): Row => ({
-        id: `qat${bits}-${training}`,
-        family: 'trained',
-        label: `${bits} bits, ${name}`,
-        bits: { uniform: bits },
-        training,
-        isRandom: true,
-      }),
-    ),
-  ),
-  ...SEARCHES.filter((search) => search !== 'uniform').map(
-    (search): Row => ({
-      id: `mixed-${search}`,
-      family: 'mixed',
-      label: SEARCH_LABELS[search],
-      bits: { search },
-      rounding: 'gptq',
-      isRandom: search === 'haq',
-    }),
-  ),
-  ...SEARCHES.filter((search) => search !== 'uniform').map(
-    (search): Row => ({
-      id: `trained-${search}`,
-      family: 'mixed and trained',
-      label: `${SEARCH_LABELS[search]}, LSQ`,
-      bits: { search },
-      training: 'lsq',
+    METHODS.map(([training, name]): Row => ({
+      id: `qat${bits}-${training}`,
+      family: 'trained',
+      label: `${bits} bits, ${name}`,
+      bits: { uniform: bits },
+      training,
       isRandom: true,
-    }),
+    })),
   ),
+  ...SEARCHES.filter((search) => search !== 'uniform').map((search): Row => ({
+    id: `mixed-${search}`,
+    family: 'mixed',
+    label: SEARCH_LABELS[search],
+    bits: { search },
+    rounding: 'gptq',
+    isRandom: search === 'haq',
+  })),
+  ...SEARCHES.filter((search) => search !== 'uniform').map((search): Row => ({
+    id: `trained-${search}`,
+    family: 'mixed and trained',
+    label: `${SEARCH_LABELS[search]}, LSQ`,
+    bits: { search },
+    training: 'lsq',
+    isRandom: true,
+  })),
 ];

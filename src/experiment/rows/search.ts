@@ -148,7 +148,8 @@ export class Searches {
   async #given(search: Search): Promise<number> {
     if (search === 'uniform') return 0;
     const { seconds } = await this.map();
-    const steps = STEPS_OF[search] ?? (search === 'haq' ? ['rounding'] : ['finding objects', 'rounding', 'measuring']);
+    const steps =
+      STEPS_OF[search] ?? (search === 'haq' ? ['rounding'] : ['finding objects', 'rounding', 'measuring']);
     // Channels are measured from gradients, in a map of their own.
     if (search === 'paperFilters') return 0;
     return steps.reduce((sum, name) => sum + (seconds[name] ?? 0), 0);
@@ -292,7 +293,9 @@ export class Searches {
       if (layer === undefined) throw new BitlaneError('INTERNAL', `${name} was not rounded to ${width} bits`);
       return [
         [weight, layer.weights],
-        ...(bias === undefined || layer.bias === undefined ? [] : ([[bias, layer.bias]] as [string, Float32Array][])),
+        ...(bias === undefined || layer.bias === undefined
+          ? []
+          : ([[bias, layer.bias]] as [string, Float32Array][])),
       ];
     };
     const { bits } = await searchBits<Width>({

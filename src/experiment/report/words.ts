@@ -1,0 +1,98 @@
+// Numbers and verdicts of an experiment, in words.
+import type { Interval } from '../../evaluation/index.js';
+import { type Hypothesis, hypothesesOf, intervalOfRow, measuredRuns, type ResultRow } from '../compare.js';
+import { FIGURES } from '../judge.js';
+import type { ExperimentResult } from '../result.js';
+
+export const number = (value: number | null | undefined, digits = 3): string =>
+  value === null || value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
+
+export const interval = (value: Interval | undefined): string =>
+  value === undefined ? '-' : `${number(value.value)} (${number(value.low)} to ${number(value.high)})`;
+
+const mean = (values: readonly number[]): number =>
+  values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0) / values.length;
+
+export const HEAD = [
+  'row',
+  'mAP50',
+  'mAP50-95',
+  'critical accuracy',
+  'near confusion',
+  'bytes',
+  'bits a weight',
+  'time to FP32',
+  'peak, MB',
+  'search, passes',
+  'runs',
+] as const;
+
+/** The cells of a row; one that could not be made says why. */
+export const cellsOf = (row: ResultRow): string[] => {
+  const runs = measuredRuns(row);
+  if (runs.length === 0) {
+    return [row.label, 'not possible', ...HEAD.slice(2).map(() => '')];
+  }
+  const passes = runs.flatMap(({ searchPasses }) => (searchPasses === null ? [] : [searchPasses]));
+  const memory = runs.flatMap(({ memoryMb }) => (memoryMb === null ? [] : [memoryMb]));
+  return [
+    row.label,
+    ...FIGURES.map((name) => interval(intervalOfRow(row, name))),
+    String(Math.round(mean(runs.map(({ modelBytes }) => modelBytes)))),
+    number(mean(runs.map(({ averageBits }) => averageBits)), 2),
+    number(mean(runs.map(({ latencyRatio }) => latencyRatio.value)), 2),
+    number(mean(memory), 0),
+    passes.length === 0 ? '-' : String(Math.round(mean(passes))),
+    String(runs.length),
+  ];
+};
+
+/** Why rows are missing. */
+export const notesOf = ({ rows }: ExperimentResult): string[] =>
+  rows.flatMap(({ label, runs }) => {
+    const [reason] = runs.flatMap(({ result }) => (result.status === 'impossible' ? [result.reason] : []));
+    return reason === undefined ? [] : [`${label}: ${reason}.`];
+  });
+
+const labelOf = ({ rows }: ExperimentResult, id: string): string =>
+  rows.find((row) => row.id === id)?.label ?? id;
+
+/** One comparison as a sentence. */
+export const sentenceOf = (
+  result: ExperimentResult,
+  { ours, against, difference, verdict }: Hypothesis,
+): string =>
+  `${labelOf(result, ours)} against ${labelOf(result, against)}: ${number(difference.value)} (${number(difference.low)} to ${number(difference.high)}), p = ${number(difference.p)}: ${verdict}.`;
+
+/** What holds, what does not, and how sure that is. */
+export const conclusions = (result: ExperimentResult): string[] => {
+  const all = hypothesesOf(result, 'criticalAccuracy');
+  if (all.length === 0) {
+    return ['The rows that the hypothesis compares were not all measured: nothing can be said of it yet.'];
+  }
+  const of = (ours: string): Hypothesis[] => all.filter((each) => each.ours === ours);
+  return [
+    'trained-product',
+    'trained-paperLayers',
+    'trained-paperFilters',
+    'mixed-product',
+    'mixed-paperLayers',
+    'mixed-paperFilters',
+  ].flatMap((ours) => {
+    const own = of(ours);
+    if (own.length === 0) return [];
+    const count = (verdict: Hypothesis['verdict']): number =>
+      own.filter((each) => each.verdict === verdict).length;
+    const [better, worse] = [count('better'), count('worse')];
+    const verdict =
+      worse > 0
+        ? 'the hypothesis does not hold for it'
+        : better === own.length
+          ? 'the hypothesis holds for it'
+          : 'the hypothesis is not refuted, and not shown';
+    const training = ours.startsWith('trained') ? 'with training' : 'rounded only';
+    return [
+      `${labelOf(result, ours).replace(/, LSQ$/, '')}, ${training}: critical accuracy is better than that of ${better} of ${own.length} others at equal bytes outside the 95 % interval, worse than that of ${worse}; ${verdict}.`,
+    ];
+  });
+};

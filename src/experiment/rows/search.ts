@@ -40,7 +40,7 @@ import {
 import { Random } from '../../system/index.js';
 import { withLearned } from '../../training/index.js';
 import { haqLayers } from '../search/haq-layers.js';
-import { searchBits } from '../search/haq.js';
+import { searchBits, withinBudget } from '../search/haq.js';
 import type { Setting } from '../setting.js';
 import { headOf } from './pictures.js';
 import type { Search } from './row.js';
@@ -312,7 +312,30 @@ export class Searches {
       ...(signal !== undefined && { signal }),
       onEpisode: (done, all) => this.#onStep('HAQ', done, all),
     });
-    return allocationOf(bits);
+    return this.#withinBytes(bits, (each, limit) => {
+      const allocation = allocationOf(each);
+      return { allocation, isWithin: (usageOf(problem, allocation).modelBytes ?? Infinity) <= limit };
+    });
+  }
+
+  /** What a problem says of bytes is off by a little: the real file has to fit. */
+  async #withinBytes(
+    bits: readonly Width[],
+    look: (
+      bits: readonly Width[],
+      limit: number,
+    ) => { readonly allocation: Allocation; readonly isWithin: boolean },
+  ): Promise<Allocation> {
+    const { modelBytes = 0 } = await this.budget();
+    let chosen = bits.map((width) => WIDTHS.indexOf(width));
+    const widths = (indices: readonly number[]): Width[] => indices.map((index) => WIDTHS[index] ?? 2);
+    for (let limit = modelBytes; ;) {
+      const { allocation } = look(widths(chosen), limit);
+      const over = (await artifactBytes(this.#source, allocation)) - modelBytes;
+      if (over <= 0 || chosen.every((index) => index === 0)) return allocation;
+      limit -= over;
+      chosen = withinBudget(chosen, (each) => look(widths(each), limit).isWithin);
+    }
   }
 
   /** What was measured, from its cache where a run before this one measured it. */

@@ -1,0 +1,93 @@
+// `bitlane experiment`: every kind of row on a tiny detector, a report, and a second run that measures nothing again.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { ExperimentResult } from '../../src/experiment/index.js';
+import { smallNetwork, writeBoxes } from '../training/boxes-data.js';
+import { type Printed, runMany } from './lines.js';
+
+const folder = t.testdir();
+const at = (name: string): string => join(folder, name);
+
+const ROWS = [
+  'fp32',
+  'ptq8-percentile',
+  'dfq8-equalized',
+  'dfq8-distilled',
+  'ptq4-gptq',
+  'qat3-lsq',
+  'mixed-hawq',
+  'mixed-haq',
+  'mixed-paperFilters',
+  'mixed-product',
+  'trained-product',
+];
+
+const parsed = ({ code, stdout, stderr }: Printed): ExperimentResult => {
+  if (code !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as ExperimentResult;
+};
+
+t.test('rows of every kind', async (t) => {
+  const data = at('data');
+  mkdirSync(data);
+  await writeBoxes(data);
+  writeFileSync(at('small.json'), JSON.stringify(smallNetwork));
+  const experiment = [
+    ...['experiment', '--model', at('fresh'), '--data', data, '--out', at('work'), '--quick', '--json'],
+    ...['--pairs', 'red:blue', '--seeds', '1,2'],
+  ];
+  const results = await runMany(folder, [
+    [
+      ...['train', '--definition', at('small.json'), '--data', data, '--out', at('fresh'), '--steps', '60'],
+      ...['--batch', '4', '--learning-rate', '0.01', '--mosaic', '0', '--json'],
+    ],
+    [...experiment, '--rows', ROWS.join()],
+    [...experiment, '--rows', 'fp32,mixed-haq'],
+  ]);
+  const [, first, second] = results;
+  if (first === undefined || second === undefined) throw new Error('no results');
+  const result = parsed(first);
+  t.same(
+    result.rows.map(({ id }) => id),
+    ROWS,
+  );
+  const bytesOf = new Map<string, number>();
+  for (const { id, runs } of result.rows) {
+    t.equal(runs.length, /haq|qat|trained/.test(id) ? 2 : 1, `${id} is repeated where it is random`);
+    for (const { result: run } of runs) {
+      if (run.status === 'impossible') {
+        t.equal(id, 'dfq8-distilled', run.reason);
+        continue;
+      }
+      t.equal(run.figures.map50?.rounds.length, 100);
+      bytesOf.set(id, run.modelBytes);
+    }
+  }
+  for (const id of ROWS.filter((name) => name.startsWith('mixed') || name.startsWith('trained'))) {
+    const bytes = bytesOf.get(id) ?? Infinity;
+    t.ok(bytes <= result.budget.modelBytes, `${id}: ${bytes} of ${result.budget.modelBytes} bytes`);
+  }
+  const page = readFileSync(join(at('work'), 'experiment.html'), 'utf8');
+  t.match(page, /What holds, and what does not/);
+  t.notMatch(page, /<script|https?:\/\/(?!www\.w3\.org)/, 'nothing is fetched');
+  const again = parsed(second);
+  const of = (from: ExperimentResult, id: string) => from.rows.find((row) => row.id === id)?.runs;
+  for (const id of ['fp32', 'mixed-haq'])
+    t.same(of(again, id), of(result, id), `${id} is not measured again`);
+});
+
+t.test('plain errors', async (t) => {
+  const given = ['experiment', '--model', at('fresh'), '--data', at('data'), '--out', at('x')];
+  const refused = await runMany(folder, [
+    ['experiment', '--model', at('fresh')],
+    [...given, '--rows', 'fp33', '--pairs', 'red:blue'],
+    [...given, '--seeds', 'one'],
+    [...given, '--pairs', 'red:green'],
+  ]);
+  const rules = [/needs --model, --data and --out/, /no row "fp33"/, /--seeds takes whole numbers/, /green/];
+  for (const [i, { code, stderr }] of refused.entries()) {
+    t.equal(code, 2, stderr);
+    t.match(stderr, rules[i] ?? /^$/);
+  }
+});

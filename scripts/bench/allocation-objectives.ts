@@ -1,18 +1,27 @@
-// Allocations by different objectives at the same size, rounded the same way: what is left of mAP and of critical accuracy, and what each does to pictures that nothing was measured on.
+// Allocations by different objectives at the same size, rounded the same way: what is left of mAP and of critical accuracy, and what each does to training pictures that the map did not see.
+import {
+  chooseCandidate,
+  comparable,
+  objectivesOf,
+  picturesBeside,
+  wholeDamage,
+  wholeMeter,
+} from '../../src/adaptation/index.js';
 import {
   damageOf,
   type ObjectiveName,
   objectiveOf,
   OBJECTIVES,
+  type Prices,
   type Problem,
   problemOf,
+  semanticPrices,
   solveLayers,
 } from '../../src/allocation/index.js';
 import { BitlaneError } from '../../src/errors.js';
 import {
   bootstrap,
   criticalAccuracyFigure,
-  type DataSet,
   evaluate,
   type Evaluation,
   pairedBootstrap,
@@ -28,20 +37,19 @@ import {
   type Component,
   quantizeModel,
 } from '../../src/quantization/index.js';
-import {
-  labelledPictures,
-  observeObjects,
-  type SignificanceMap,
-  type WholeEffects,
-} from '../../src/significance/index.js';
+import type { SignificanceMap, WholeEffects } from '../../src/significance/index.js';
 import { type AllocationBench, type AllocationPart, needed } from './allocation-lib.js';
 import { census, type Figure } from './lib.js';
 import { map50Drop, type QuantizeBench, withArtifact } from './quantize-lib.js';
 
 /** A solution need not be proved to the last digit here. */
 const SOLVER = { gap: 1e-5, seconds: 20 };
-/** Training pictures behind those of the map: what allocations do is measured on them. */
-const HELD_OUT = 150;
+/** The product's default: few objectives' allocations, the best as a whole model on training pictures. */
+const PORTFOLIO_ROW = 'portfolio';
+type Row = ObjectiveName | typeof PORTFOLIO_ROW;
+export const ROWS: readonly Row[] = [PORTFOLIO_ROW, ...OBJECTIVES];
+/** What is held against every other row. */
+const OURS = [PORTFOLIO_ROW, 'semantic'] as const satisfies readonly Row[];
 
 /** The same mixture of channels in every layer, spread evenly: what uniform means between two bit-widths. */
 const uniformMixture = (components: readonly Component[], average: number): Allocation => {
@@ -71,10 +79,11 @@ const mixtureDamage = ({ damage }: Problem, { components }: Allocation): number 
 interface Allocated {
   readonly allocation: Allocation;
   /** The objective's own damage over that of the uniform allocation; undefined for that one itself. */
-  readonly overUniform: number | undefined;
+  readonly overUniform?: number;
 }
 
-const allocationFor = async (
+/** Layers as the solver gives them bits, at no more than the uniform mixture takes, which whole channels put above the round number. */
+const solved = async (
   { bench, map }: AllocationBench,
   name: ObjectiveName,
   bits: number,
@@ -87,17 +96,15 @@ const allocationFor = async (
     widths: [2, 4, 8],
   });
   const uniform = uniformMixture(problem.components, bits);
-  if (name === 'uniform') return { allocation: uniform, overUniform: undefined };
-  // No more than what uniform takes, which whole channels put above the round number.
   const most = Math.min(bits, averageBits(problem.components, uniform));
-  const solved = await solveLayers(problem, { averageBits: most }, SOLVER);
-  if (solved === undefined) throw new BitlaneError('BAD_USAGE', `${bits} bits a weight are not possible`);
+  const solution = await solveLayers(problem, { averageBits: most }, SOLVER);
+  if (solution === undefined) throw new BitlaneError('BAD_USAGE', `${bits} bits a weight are not possible`);
   process.stderr.write(
-    `${name} at ${bits}: ${averageBits(problem.components, solved.allocation).toFixed(3)} bits, gap ${solved.gap.toExponential(1)}\n`,
+    `${name} at ${bits}: ${averageBits(problem.components, solution.allocation).toFixed(3)} bits, gap ${solution.gap.toExponential(1)}\n`,
   );
   return {
-    allocation: solved.allocation,
-    overUniform: damageOf(problem, solved.allocation) / mixtureDamage(problem, uniform),
+    allocation: solution.allocation,
+    overUniform: damageOf(problem, solution.allocation) / mixtureDamage(problem, uniform),
   };
 };
 
@@ -107,26 +114,50 @@ interface Seen {
   readonly effects: WholeEffects | null;
 }
 
-/** What measures models on training pictures that the map did not see. */
-const observer = async ({ parent, train, map: classes }: QuantizeBench, map: SignificanceMap) => {
-  const from = map.data.pictures;
-  const heldOut: DataSet = {
-    ...train,
-    images: train.images.slice(from, from + HELD_OUT),
-    load: (index) => train.load(index + from),
+/** Measures models: on the validation pictures, and as wholes on training pictures that the map did not see. */
+const looker = ({ bench, map }: AllocationBench): ((allocation: Allocation) => Promise<Seen>) => {
+  const meter =
+    map &&
+    wholeMeter(bench.parent, map, { dataSet: picturesBeside(bench.train, map).compared, map: bench.map });
+  return async (allocation) => {
+    const made = await quantizeModel(bench.model, { allocation, feeds: bench.feeds, rounding: 'gptq' });
+    const bytes = writeModel(made.model);
+    const { results } = await withArtifact(bench.parent, bytes, (artifact) =>
+      predict(artifact, bench.valid, bench.map),
+    );
+    return { bytes: bytes.length, results, effects: (await meter?.(bytes)) ?? null };
   };
-  return observeObjects({
-    model: { path: parent.modelPath, detector: parent.manifest.detector },
-    space: { classes: classes.classes, fromModel: classes.fromModel },
-    pictures: await labelledPictures(heldOut, classes),
-    groups: map.critical.groups.map((group) => group.map((name) => classes.classes.indexOf(name))),
-    temperature: map.temperature,
+};
+
+/** What the portfolio keeps at a size; validation pictures have no part in it. */
+const portfolioFor = async (
+  given: AllocationBench,
+  bits: number,
+  prices: Prices,
+  seenOf: (allocation: Allocation) => Promise<Seen>,
+): Promise<Allocated> => {
+  const { objective, allocated } = await chooseCandidate({
+    objectives: objectivesOf('semantic'),
+    allocate: (name) => solved(given, name, bits),
+    measure: async (_, allocation) => {
+      const { effects } = await seenOf(allocation);
+      if (effects === null) throw new BitlaneError('INTERNAL', 'a whole model was not measured');
+      return comparable(effects);
+    },
+    prices: () => prices,
   });
+  process.stderr.write(`${PORTFOLIO_ROW} at ${bits}: ${objective}\n`);
+  return { allocation: allocated.allocation };
+};
+
+const pricesOf = async ({ model }: QuantizeBench, map: SignificanceMap): Promise<Prices> => {
+  const { components } = await problemOf(model, { objective: 'semantic', map });
+  return semanticPrices(map, components);
 };
 
 export const objectiveFigures: AllocationPart = async (given) => {
   const { bench, map, bits, objectives, limit, store } = given;
-  const names = OBJECTIVES.filter((name) => objectives.includes(name));
+  const names = ROWS.filter((name) => objectives.includes(name));
   const key = [bench.parent.id, bench.pictures, limit ?? null, bench.train.path];
   const fp32Seen = await store.kept('fp32', key, async () => ({
     bytes: bench.parent.manifest.modelBytes,
@@ -140,25 +171,30 @@ export const objectiveFigures: AllocationPart = async (given) => {
   const classes = ids.length > 0 ? ids : fp32.criticalClasses;
   const pictures = bench.valid.images.length;
   const accuracy = ({ judged }: Evaluation) => criticalAccuracyFigure(judged, classes);
-  let observe: Awaited<ReturnType<typeof observer>> | undefined;
-  const look = async (allocation: Allocation): Promise<Seen> => {
-    const made = await quantizeModel(bench.model, { allocation, feeds: bench.feeds, rounding: 'gptq' });
-    const bytes = writeModel(made.model);
-    const { results } = await withArtifact(bench.parent, bytes, (artifact) =>
-      predict(artifact, bench.valid, bench.map),
-    );
-    if (map !== undefined) observe ??= await observer(bench, map);
-    return { bytes: bytes.length, results, effects: (await observe?.(bytes)) ?? null };
+  const look = looker(given);
+  const seenOf = (allocation: Allocation): Promise<Seen> =>
+    store.kept('objective', [key, map?.data.fingerprint ?? null, allocation], () => look(allocation));
+  const prices = map && (await pricesOf(bench, map));
+  const allocationOf = async (name: Row, width: number): Promise<Allocated> => {
+    if (name === PORTFOLIO_ROW) {
+      const weighed = needed(prices, '--significance', 'bitlane significance');
+      return portfolioFor(given, width, weighed, seenOf);
+    }
+    if (name !== 'uniform') return solved(given, name, width);
+    const { components } = await problemOf(bench.model, { objective: 'uniform' });
+    return { allocation: uniformMixture(components, width) };
   };
   const figures: Figure[] = [
     { name: 'critical.fp32', unit: 'accuracy', ...bootstrap(pictures, accuracy(fp32)), runs: pictures },
   ];
   for (const width of bits) {
-    const evaluations = new Map<ObjectiveName, Evaluation>();
+    const evaluations = new Map<Row, Evaluation>();
+    const wholeOf = ({ effects }: Seen): number | undefined =>
+      prices === undefined || effects === null ? undefined : wholeDamage(prices, comparable(effects));
+    const uniform = wholeOf(await seenOf((await allocationOf('uniform', width)).allocation));
     for (const name of names) {
-      const { allocation, overUniform } = await allocationFor(given, name, width);
-      const about = [key, map?.data.fingerprint ?? null, allocation];
-      const seen = await store.kept('objective', about, () => look(allocation));
+      const { allocation, overUniform } = await allocationOf(name, width);
+      const seen = await seenOf(allocation);
       const evaluation = judge(seen);
       evaluations.set(name, evaluation);
       figures.push(
@@ -174,6 +210,11 @@ export const objectiveFigures: AllocationPart = async (given) => {
       if (overUniform !== undefined) {
         figures.push(census(`alloc${width}.${name}.ownDamageOverUniform`, 'ratio', overUniform, 1));
       }
+      const whole = wholeOf(seen);
+      if (whole !== undefined && uniform !== undefined) {
+        const runs = seen.effects?.objects ?? 0;
+        figures.push(census(`alloc${width}.${name}.wholeDamageOverUniform`, 'ratio', whole / uniform, runs));
+      }
       if (seen.effects !== null) {
         const { kl, objects } = seen.effects;
         const value = { value: kl.mean, low: kl.low, high: kl.high };
@@ -185,19 +226,21 @@ export const objectiveFigures: AllocationPart = async (given) => {
         });
       }
     }
-    const ours = evaluations.get('semantic');
-    if (ours === undefined) continue;
-    for (const [name, evaluation] of evaluations) {
-      if (name === 'semantic') continue;
-      figures.push(
-        {
-          name: `critical.${width}.semantic-${name}`,
-          unit: 'difference',
-          ...pairedBootstrap(pictures, accuracy(evaluation), accuracy(ours)),
-          runs: pictures,
-        },
-        map50Drop(`alloc${width}.semantic-${name}.map50Gain`, ours, evaluation, pictures),
-      );
+    for (const our of OURS) {
+      const ours = evaluations.get(our);
+      if (ours === undefined) continue;
+      for (const [name, evaluation] of evaluations) {
+        if (name === our) continue;
+        figures.push(
+          {
+            name: `critical.${width}.${our}-${name}`,
+            unit: 'difference',
+            ...pairedBootstrap(pictures, accuracy(evaluation), accuracy(ours)),
+            runs: pictures,
+          },
+          map50Drop(`alloc${width}.${our}-${name}.map50Gain`, ours, evaluation, pictures),
+        );
+      }
     }
   }
   return figures;

@@ -38,7 +38,6 @@ import {
   type MeasuredSignificance,
   measurePairs,
   measureSignificance,
-  observeObjects,
   type SignificanceMap,
   type SignificanceOptions,
   significanceSchema,
@@ -66,6 +65,7 @@ import {
   splitTuning,
 } from './portfolio.js';
 import { teacherAgreement } from './teacher.js';
+import { comparable, wholeMeter } from './whole.js';
 
 /** What is being done, for a progress bar. */
 export type AdaptStep =
@@ -402,7 +402,11 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
     significance: summaryOf(significance, objective),
   });
   const tried = (objective: ObjectiveName): string => `candidate-${objective}`;
-  const observe = wholeObserver(parent, significance, split?.compared ?? options.tuning.dataSet, options);
+  const meter = wholeMeter(parent, significance, {
+    dataSet: split?.compared ?? options.tuning.dataSet,
+    map: options.tuning.map,
+    ...(signal !== undefined && { signal }),
+  });
   const { components } = await problemOfName(options.objective);
   const { objective, allocated, scores } = await chooseCandidate({
     objectives,
@@ -417,11 +421,7 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
       checkpoints.once(`whole-${name}`, effectsSchema, async () => {
         onProgress?.('comparing candidates', objectives.indexOf(name), objectives.length);
         const { artifact } = await makeArtifact(parent, allocation, tried(name), mapped, complete(name));
-        const { divergence, objectness, box, others } = await (
-          await observe()
-        )(new Uint8Array(readFileSync(artifact.modelPath)));
-        // Where no object of a critical class was found nothing is said of them.
-        return { divergence: finite(divergence) ?? 0, objectness, box, others };
+        return comparable(await meter(new Uint8Array(readFileSync(artifact.modelPath))));
       }),
     prices: () => semanticPrices(significance, components),
   });
@@ -456,27 +456,6 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
     made,
     evidence,
   };
-};
-
-/** What measures whole models on pictures, without labels; the FP32 model looks at them when it is first asked. */
-const wholeObserver = (
-  parent: Artifact,
-  { critical, temperature }: SignificanceMap,
-  dataSet: DataSet,
-  { tuning: { map }, signal }: AdaptOptions,
-): (() => ReturnType<typeof observeObjects>) => {
-  let observing: ReturnType<typeof observeObjects> | undefined;
-  return () =>
-    (observing ??= labelledPictures(dataSet, map, false).then((pictures) =>
-      observeObjects({
-        model: { path: parent.modelPath, detector: parent.manifest.detector },
-        space: { classes: map.classes, fromModel: map.fromModel },
-        pictures,
-        groups: critical.groups.map((group) => group.map((name) => map.classes.indexOf(name))),
-        temperature,
-        ...(signal !== undefined && { signal }),
-      }),
-    ));
 };
 
 /** Takes the artifact that was made in another step of the same folder. */

@@ -7,6 +7,7 @@ import {
   type CandidateScore,
   chooseCandidate,
   objectivesOf,
+  picturesBeside,
   splitTuning,
   wholeDamage,
 } from '../../src/adaptation/portfolio.js';
@@ -109,25 +110,25 @@ t.test('what is tried', (t) => {
   t.end();
 });
 
+const pictures = (count: number): DataSet => ({
+  name: 'd',
+  path: 'd',
+  split: 'train',
+  classes: [],
+  notes: [],
+  images: Array.from({ length: count }, (_, index) => ({ id: `${index}`, path: `${index}` })),
+  load: (index) => Promise.reject(new Error(`read ${index}`)),
+});
+
 t.test('pictures: none of those compared on is in the map where there are enough', (t) => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 1_000 }), (count) => {
-      const images = Array.from({ length: count }, (_, index) => ({ id: `${index}`, path: `${index}` }));
-      const dataSet = {
-        name: 'd',
-        path: 'd',
-        split: 'train',
-        classes: [],
-        notes: [],
-        images,
-        load: () => Promise.reject(new Error('unread')),
-      } satisfies DataSet;
-      const { map, compared, isHeldOut } = splitTuning(dataSet);
+      const { map, compared, isHeldOut } = splitTuning(pictures(count));
       const used = new Set(map.images.map(({ id }) => id));
       const own = compared.images.map(({ id }) => id);
       return (
         own.length >= Math.min(count, 40) &&
-        own.length <= 100 &&
+        own.length <= 150 &&
         new Set(own).size === own.length &&
         isHeldOut === count >= 160 &&
         (isHeldOut
@@ -137,4 +138,30 @@ t.test('pictures: none of those compared on is in the map where there are enough
     }),
   );
   t.end();
+});
+
+t.test('pictures beside a given map: those behind its own where there are enough of them', async (t) => {
+  const mapOf = (name: string, split: string, count: number) => ({
+    data: { name, split, pictures: count, fingerprint: '0'.repeat(64) },
+  });
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 600 }), fc.nat({ max: 600 }), (count, seen) => {
+      const { compared, isHeldOut } = picturesBeside(pictures(count), mapOf('d', 'train', seen));
+      const own = compared.images.map(({ id }) => Number(id));
+      return (
+        own.length > 0 &&
+        own.length <= 150 &&
+        new Set(own).size === own.length &&
+        isHeldOut === count - seen >= 40 &&
+        (!isHeldOut || own.every((id) => id >= seen))
+      );
+    }),
+  );
+  for (const map of [mapOf('other', 'train', 9), mapOf('d', 'val', 9)]) {
+    const { compared, isHeldOut } = picturesBeside(pictures(9), map);
+    t.equal(compared.images.length, 9, 'all, where the map is of others');
+    t.equal(isHeldOut, true);
+  }
+  const { compared } = picturesBeside(pictures(200), mapOf('d', 'train', 150));
+  await t.rejects(compared.load(0), /read 150/, 'labels stay with their pictures');
 });

@@ -108,24 +108,47 @@ const solved = async (
   };
 };
 
-interface Seen {
-  readonly bytes: number;
-  readonly results: readonly PictureResult[];
-  readonly effects: WholeEffects | null;
+/** What models of allocations were seen to be; rounded when something is not known from an earlier run. */
+interface Looks {
+  /** What it makes of the validation pictures. */
+  readonly judged: (
+    allocation: Allocation,
+  ) => Promise<{ readonly bytes: number; readonly results: readonly PictureResult[] }>;
+  /** What the whole does to training pictures that the map did not see; undefined without a map. */
+  readonly whole: ((allocation: Allocation) => Promise<WholeEffects>) | undefined;
 }
 
-/** Measures models: on the validation pictures, and as wholes on training pictures that the map did not see. */
-const looker = ({ bench, map }: AllocationBench): ((allocation: Allocation) => Promise<Seen>) => {
+const looksBy = ({ bench, map, store }: AllocationBench, key: unknown): Looks => {
+  const rounded = new Map<string, Promise<Uint8Array>>();
+  const round = async (allocation: Allocation): Promise<Uint8Array> => {
+    const made = await quantizeModel(bench.model, { allocation, feeds: bench.feeds, rounding: 'gptq' });
+    return writeModel(made.model);
+  };
+  const bytesOf = (allocation: Allocation): Promise<Uint8Array> => {
+    const text = JSON.stringify(allocation);
+    const known = rounded.get(text) ?? round(allocation);
+    rounded.set(text, known);
+    return known;
+  };
   const meter =
     map &&
     wholeMeter(bench.parent, map, { dataSet: picturesBeside(bench.train, map).compared, map: bench.map });
-  return async (allocation) => {
-    const made = await quantizeModel(bench.model, { allocation, feeds: bench.feeds, rounding: 'gptq' });
-    const bytes = writeModel(made.model);
-    const { results } = await withArtifact(bench.parent, bytes, (artifact) =>
-      predict(artifact, bench.valid, bench.map),
-    );
-    return { bytes: bytes.length, results, effects: (await meter?.(bytes)) ?? null };
+  return {
+    judged: (allocation) =>
+      store.kept('judged', [key, allocation], async () => {
+        const bytes = await bytesOf(allocation);
+        const { results } = await withArtifact(bench.parent, bytes, (artifact) =>
+          predict(artifact, bench.valid, bench.map),
+        );
+        return { bytes: bytes.length, results };
+      }),
+    whole:
+      map &&
+      meter &&
+      ((allocation) =>
+        store.kept('whole', [key, map.data.fingerprint, allocation], async () =>
+          meter(await bytesOf(allocation)),
+        )),
   };
 };
 
@@ -134,19 +157,16 @@ const portfolioFor = async (
   given: AllocationBench,
   bits: number,
   prices: Prices,
-  seenOf: (allocation: Allocation) => Promise<Seen>,
+  whole: NonNullable<Looks['whole']>,
 ): Promise<Allocated> => {
-  const { objective, allocated } = await chooseCandidate({
+  const { objective, allocated, scores } = await chooseCandidate({
     objectives: objectivesOf('semantic'),
     allocate: (name) => solved(given, name, bits),
-    measure: async (_, allocation) => {
-      const { effects } = await seenOf(allocation);
-      if (effects === null) throw new BitlaneError('INTERNAL', 'a whole model was not measured');
-      return comparable(effects);
-    },
+    measure: async (_, allocation) => comparable(await whole(allocation)),
     prices: () => prices,
   });
-  process.stderr.write(`${PORTFOLIO_ROW} at ${bits}: ${objective}\n`);
+  const said = scores.map(({ objective: name, damage }) => `${name} ${damage?.toPrecision(4) ?? '-'}`);
+  process.stderr.write(`${PORTFOLIO_ROW} at ${bits}: ${objective} (${said.join(', ')})\n`);
   return { allocation: allocated.allocation };
 };
 
@@ -159,26 +179,25 @@ export const objectiveFigures: AllocationPart = async (given) => {
   const { bench, map, bits, objectives, limit, store } = given;
   const names = ROWS.filter((name) => objectives.includes(name));
   const key = [bench.parent.id, bench.pictures, limit ?? null, bench.train.path];
-  const fp32Seen = await store.kept('fp32', key, async () => ({
-    bytes: bench.parent.manifest.modelBytes,
-    results: (await predict(bench.parent, bench.valid, bench.map)).results,
-    effects: null,
-  }));
+  const { judged, whole } = looksBy(given, key);
+  const fp32Results = await store.kept(
+    'fp32',
+    key,
+    async () => (await predict(bench.parent, bench.valid, bench.map)).results,
+  );
   const critical = new Set(map?.critical.classes ?? []);
-  const judge = ({ results }: Seen): Evaluation => evaluate(results, bench.map, { rounds: 0 });
-  const fp32 = judge(fp32Seen);
+  const judge = (results: readonly PictureResult[]): Evaluation =>
+    evaluate(results, bench.map, { rounds: 0 });
+  const fp32 = judge(fp32Results);
   const ids = bench.map.classes.flatMap((name, index) => (critical.has(name) ? [index] : []));
   const classes = ids.length > 0 ? ids : fp32.criticalClasses;
   const pictures = bench.valid.images.length;
-  const accuracy = ({ judged }: Evaluation) => criticalAccuracyFigure(judged, classes);
-  const look = looker(given);
-  const seenOf = (allocation: Allocation): Promise<Seen> =>
-    store.kept('objective', [key, map?.data.fingerprint ?? null, allocation], () => look(allocation));
+  const accuracy = (evaluation: Evaluation) => criticalAccuracyFigure(evaluation.judged, classes);
   const prices = map && (await pricesOf(bench, map));
   const allocationOf = async (name: Row, width: number): Promise<Allocated> => {
     if (name === PORTFOLIO_ROW) {
-      const weighed = needed(prices, '--significance', 'bitlane significance');
-      return portfolioFor(given, width, weighed, seenOf);
+      const [option, command] = ['--significance', 'bitlane significance'];
+      return portfolioFor(given, width, needed(prices, option, command), needed(whole, option, command));
     }
     if (name !== 'uniform') return solved(given, name, width);
     const { components } = await problemOf(bench.model, { objective: 'uniform' });
@@ -189,17 +208,18 @@ export const objectiveFigures: AllocationPart = async (given) => {
   ];
   for (const width of bits) {
     const evaluations = new Map<Row, Evaluation>();
-    const wholeOf = ({ effects }: Seen): number | undefined =>
-      prices === undefined || effects === null ? undefined : wholeDamage(prices, comparable(effects));
-    const uniform = wholeOf(await seenOf((await allocationOf('uniform', width)).allocation));
+    const damageOfWhole = (effects: WholeEffects | undefined): number =>
+      prices === undefined || effects === undefined ? NaN : wholeDamage(prices, comparable(effects));
+    const uniform = damageOfWhole(await whole?.((await allocationOf('uniform', width)).allocation));
     for (const name of names) {
       const { allocation, overUniform } = await allocationOf(name, width);
-      const seen = await seenOf(allocation);
-      const evaluation = judge(seen);
+      const { bytes, results } = await judged(allocation);
+      const effects = await whole?.(allocation);
+      const evaluation = judge(results);
       evaluations.set(name, evaluation);
       figures.push(
         map50Drop(`alloc${width}.${name}.map50Drop`, fp32, evaluation, pictures),
-        census(`alloc${width}.${name}.bytes`, 'bytes', seen.bytes, 1),
+        census(`alloc${width}.${name}.bytes`, 'bytes', bytes, 1),
         {
           name: `critical.${width}.${name}`,
           unit: 'accuracy',
@@ -210,13 +230,10 @@ export const objectiveFigures: AllocationPart = async (given) => {
       if (overUniform !== undefined) {
         figures.push(census(`alloc${width}.${name}.ownDamageOverUniform`, 'ratio', overUniform, 1));
       }
-      const whole = wholeOf(seen);
-      if (whole !== undefined && uniform !== undefined) {
-        const runs = seen.effects?.objects ?? 0;
-        figures.push(census(`alloc${width}.${name}.wholeDamageOverUniform`, 'ratio', whole / uniform, runs));
-      }
-      if (seen.effects !== null) {
-        const { kl, objects } = seen.effects;
+      if (effects !== undefined) {
+        const { kl, objects } = effects;
+        const ratio = damageOfWhole(effects) / uniform;
+        figures.push(census(`alloc${width}.${name}.wholeDamageOverUniform`, 'ratio', ratio, objects));
         const value = { value: kl.mean, low: kl.low, high: kl.high };
         figures.push({
           name: `alloc${width}.${name}.heldOutDivergence`,

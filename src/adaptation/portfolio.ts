@@ -5,10 +5,13 @@ import { BitlaneError } from '../errors.js';
 import type { DataSet } from '../evaluation/index.js';
 import type { Allocation } from '../quantization/index.js';
 import type { Effects, SignificanceMap } from '../significance/index.js';
+import { figure } from './documents.js';
 
 /** Objectives whose allocations are tried beside the one that was asked for. */
 export const PORTFOLIO = [
   'semantic',
+  'semanticGuarded',
+  'semanticLean',
   'taskAgnostic',
   'relativeWeightError',
   'uniform',
@@ -21,7 +24,8 @@ const FEWEST = 40;
 const EVERY = 4;
 
 export const effectsSchema = z.strictObject({
-  divergence: z.number(),
+  /** Mean divergence of the critical classes; of no number where no such object was found. */
+  divergence: figure,
   objectness: z.number(),
   box: z.number(),
   others: z.number(),
@@ -29,7 +33,7 @@ export const effectsSchema = z.strictObject({
 
 export const candidateSchema = z.strictObject({
   objective: z.enum(OBJECTIVES),
-  /** In the unit of the semantic damage; null where nothing fitted the budget, or no other candidate was to be compared. */
+  /** Of the whole model, by {@link wholeDamage}; null where nothing fitted the budget, or no other candidate was to be compared. */
   damage: z.number().nullable(),
   effects: effectsSchema.nullable(),
   /** Of an earlier candidate: the same allocation. */
@@ -100,13 +104,24 @@ export const objectivesOf = (
   candidates: readonly ObjectiveName[] = objective === 'semantic' ? PORTFOLIO : [],
 ): ObjectiveName[] => [...new Set([objective, ...candidates])];
 
-/** What a whole model does, at the prices of the semantic damage at 4 bits. */
+/** How far the divergence counts beside the guards. */
+const DIVERGENCE_SHARE = 0.75;
+
+/**
+ * What a whole model does: the divergence of the critical classes to the power of 3/4 by what guards say (at the prices of the semantic
+ * damage, 4 bits) to that of 1/4. A model that does more of both is always the worse one; whatever the units of the two, a third more
+ * divergence weighs as much as guards that are more than doubled. Guards alone where no critical object was found.
+ */
 export const wholeDamage = (prices: Prices, effects: Effects): number => {
   const price = prices(4);
-  return (['divergence', 'objectness', 'box', 'others'] as const).reduce(
+  const guards = (['objectness', 'box', 'others'] as const).reduce(
     (sum, effect) => sum + price[effect] * effects[effect],
     0,
   );
+  const { divergence } = effects;
+  return Number.isFinite(divergence)
+    ? divergence ** DIVERGENCE_SHARE * guards ** (1 - DIVERGENCE_SHARE)
+    : guards;
 };
 
 export interface PortfolioWork<T extends { readonly allocation: Allocation }> {
@@ -159,7 +174,7 @@ export const chooseCandidate = async <T extends { readonly allocation: Allocatio
     if (candidates.length === 1) break;
     const effects = await measure(candidate.objective, candidate.allocated.allocation);
     const damage = wholeDamage(prices(), effects);
-    scores.set(candidate.objective, { damage, effects });
+    scores.set(candidate.objective, { damage: Number.isFinite(damage) ? damage : null, effects });
     if (damage < best.damage) best = { candidate, damage };
   }
   const { objective: kept, allocated } = best.candidate;

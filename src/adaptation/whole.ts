@@ -49,9 +49,9 @@ const indexOf = (name: string, { classes }: ClassMap, { path }: DataSet): number
   );
 };
 
-/** What is compared. Where no object of a critical class was found nothing is said of them. */
-export const comparable = ({ divergence, objectness, box, others }: Effects): Effects => ({
-  divergence: Number.isFinite(divergence) ? divergence : 0,
+/** What is compared: the mean divergence itself. Robust forms are for sums over layers, whose effects are of few objects. */
+export const comparable = ({ kl, objectness, box, others }: WholeEffects): Effects => ({
+  divergence: kl.mean,
   objectness,
   box,
   others,

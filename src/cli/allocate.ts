@@ -71,7 +71,7 @@ const notesOf = (map: SignificanceMap | undefined, objective: ObjectiveName, pro
     ...(hasActivations || problem.execution === 'fp32'
       ? []
       : ['the map has no activations: integer kernels count as if they cost nothing']),
-    ...(objective === 'semantic' && (robust ?? 0) < 0.5
+    ...(objective.startsWith('semantic') && (robust ?? 0) < 0.5
       ? [
           `the map's split-half correlation is ${robust?.toFixed(2) ?? 'unknown'}: it counts for little against how layers' outputs change`,
         ]

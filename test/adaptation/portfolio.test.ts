@@ -15,7 +15,7 @@ import type { Allocated } from '../../src/adaptation/documents.js';
 import type { DataSet } from '../../src/evaluation/index.js';
 
 const prices = () => ({ divergence: 1, objectness: 2, box: 3, others: 4 });
-const effects = (divergence: number) => ({ divergence, objectness: 0, box: 0, others: 0 });
+const effects = (divergence: number) => ({ divergence, objectness: 1, box: 0, others: 0 });
 const allocated = (bits: 2 | 4 | 8): Allocated => ({
   allocation: {
     format: 'bitlane-allocation',
@@ -55,7 +55,7 @@ t.test('the least damage of the whole is kept, each allocation measured once', a
   t.equal(chosen.objective, 'taskAgnostic');
   t.equal(chosen.allocated, allocations.taskAgnostic);
   const by = new Map(chosen.scores.map((score): [string, CandidateScore] => [score.objective, score]));
-  t.match(by.get('taskAgnostic'), { damage: 1, isChosen: true });
+  t.match(by.get('taskAgnostic'), { damage: 2 ** 0.25, isChosen: true });
   t.match(by.get('outputError'), { damage: null, sameAs: 'taskAgnostic', isChosen: false });
   t.match(by.get('relativeWeightError'), { damage: null, effects: null, isChosen: false });
 });
@@ -92,7 +92,7 @@ t.test('one that stands alone is not measured; the asked one must fit', async (t
   );
 });
 
-t.test('equal damage leaves the asked one; guards count', async (t) => {
+t.test('equal damage leaves the asked one', async (t) => {
   const { objective } = await chooseCandidate({
     objectives: ['uniform', 'semantic'],
     allocate,
@@ -100,11 +100,35 @@ t.test('equal damage leaves the asked one; guards count', async (t) => {
     prices: () => prices,
   });
   t.equal(objective, 'uniform');
-  t.equal(wholeDamage(prices, { divergence: 1, objectness: 1, box: 1, others: 1 }), 10);
+});
+
+t.test('damage of a whole: more of anything is worse, divergence weighs more, units do not matter', (t) => {
+  const value = fc.double({ min: 1e-6, max: 1e3, noNaN: true });
+  const given = fc.record({ divergence: value, objectness: value, box: value, others: value });
+  const grown = fc.constantFrom('divergence', 'objectness', 'box', 'others');
+  fc.assert(
+    fc.property(given, given, grown, (a, b, which) => {
+      const of = (each: typeof a): number => wholeDamage(prices, each);
+      const more = of({ ...a, [which]: 2 * a[which] });
+      const critical = of({ ...a, divergence: 2 * a.divergence });
+      const scaled = (each: typeof a) => of({ ...each, divergence: 7 * each.divergence }) / of(each);
+      return more > of(a) && more <= critical && Math.abs(scaled(a) - scaled(b)) < 1e-9;
+    }),
+  );
+  const none = { divergence: Number.NaN, objectness: 1, box: 1, others: 1 };
+  t.equal(wholeDamage(prices, none), 9, 'guards alone where there is no critical object');
+  t.end();
 });
 
 t.test('what is tried', (t) => {
-  t.same(objectivesOf('semantic'), ['semantic', 'taskAgnostic', 'relativeWeightError', 'uniform']);
+  t.same(objectivesOf('semantic'), [
+    'semantic',
+    'semanticGuarded',
+    'semanticLean',
+    'taskAgnostic',
+    'relativeWeightError',
+    'uniform',
+  ]);
   t.same(objectivesOf('uniform'), ['uniform']);
   t.same(objectivesOf('uniform', ['semantic', 'uniform']), ['uniform', 'semantic']);
   t.end();

@@ -48,7 +48,7 @@ t.test('the best whole model is kept, by default and among those that are named'
   const found = json(all?.stdout ?? '') as unknown as Document;
   t.same(
     found.candidates.map(({ objective }) => objective),
-    ['semantic', 'taskAgnostic', 'relativeWeightError', 'uniform'],
+    ['semantic', 'semanticGuarded', 'semanticLean', 'taskAgnostic', 'relativeWeightError', 'uniform'],
   );
   const measured = found.candidates.flatMap(({ objective, damage }) =>
     damage === null ? [] : [{ objective, damage }],

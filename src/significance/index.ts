@@ -36,3 +36,4 @@ export {
   type RankedMeasure,
   rankOf,
 } from './gradient/compare-filters.js';
+export { rankInterval } from './statistics.js';

@@ -1,12 +1,12 @@
 // `npm run bench:allocation`: how fast and exact solvers are, whether budgets are met, and what objectives are worth.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { OBJECTIVES, parseProfile } from '../../src/allocation/index.js';
+import { parseProfile } from '../../src/allocation/index.js';
 import { BitlaneError } from '../../src/errors.js';
 import { readSignificance } from '../../src/significance/index.js';
 import { budgetFigures } from './allocation-budgets.js';
 import { type AllocationPart, Store } from './allocation-lib.js';
-import { objectiveFigures } from './allocation-objectives.js';
+import { objectiveFigures, ROWS } from './allocation-objectives.js';
 import { solverFigures } from './allocation-solver.js';
 import { countOption, dataPath, type Figure, printReport, runBench } from './lib.js';
 import { nanoArtifact } from './nano.js';
@@ -30,7 +30,10 @@ await runBench(async () => {
       limit: { type: 'string' },
       parts: { type: 'string', default: Object.keys(PARTS).join(',') },
       bits: { type: 'string', default: '3,3.5,4,5' },
-      objectives: { type: 'string', default: 'semantic,relativeWeightError,taskAgnostic,paperPure,uniform' },
+      objectives: {
+        type: 'string',
+        default: 'portfolio,semantic,relativeWeightError,taskAgnostic,paperPure,uniform',
+      },
       budgets: { type: 'string', default: '30' },
       keep: { type: 'string' },
     },
@@ -45,7 +48,7 @@ await runBench(async () => {
     if (width >= 2 && width <= 8) return width;
     throw new BitlaneError('BAD_USAGE', `--bits takes numbers from 2 to 8, not ${text}`);
   });
-  const known: readonly string[] = OBJECTIVES;
+  const known: readonly string[] = ROWS;
   const objectives = values.objectives.split(',');
   const strange = objectives.find((name) => !known.includes(name));
   if (strange !== undefined) {

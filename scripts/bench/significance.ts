@@ -1,14 +1,15 @@
-// `npm run bench:significance`: layers measured exactly, filters estimated from gradients.
+// `npm run bench:significance`: layers measured exactly, filters estimated from gradients, forms of significance beside each other.
 import { parseArgs } from 'node:util';
 import { BitlaneError } from '../../src/errors.js';
 import { hashFile } from '../../src/registry/index.js';
 import { countOption, dataPath, type Figure, printReport, runBench } from './lib.js';
 import { nanoArtifact } from './nano.js';
+import { agreementFigures } from './significance-agreement.js';
 import { filterFigures } from './significance-filters.js';
 import { layerFigures } from './significance-layers.js';
 
 const PAIRS = 'car:truck,bus:car,bus:truck';
-const PARTS = ['layers', 'filters'] as const;
+const PARTS = ['layers', 'filters', 'agreement'] as const;
 
 await runBench(async () => {
   const { values } = parseArgs({
@@ -16,7 +17,8 @@ await runBench(async () => {
       json: { type: 'boolean', default: false },
       model: { type: 'string' },
       data: { type: 'string' },
-      parts: { type: 'string', default: PARTS.join(',') },
+      parts: { type: 'string', default: 'layers,filters' },
+      maps: { type: 'string' },
       pictures: { type: 'string', default: '300' },
       chunk: { type: 'string', default: '32' },
       layers: { type: 'string', default: '8' },
@@ -31,7 +33,7 @@ await runBench(async () => {
     values.parts.split(',').map((name) => {
       const part = PARTS.find((known) => known === name);
       if (part !== undefined) return part;
-      throw new BitlaneError('BAD_USAGE', `--parts takes ${PARTS.join(' and ')}, not ${name}`);
+      throw new BitlaneError('BAD_USAGE', `--parts takes ${PARTS.join(', ')}, not ${name}`);
     }),
   );
   const path = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
@@ -63,6 +65,17 @@ await runBench(async () => {
       });
       figures.push(...found.figures);
       about['filters'] = found.about;
+    }
+    if (parts.has('agreement')) {
+      if (values.maps === undefined) {
+        throw new BitlaneError(
+          'BAD_USAGE',
+          'the part agreement needs --maps with files from `bitlane significance`, separated by commas',
+        );
+      }
+      const found = agreementFigures(values.maps.split(','));
+      figures.push(...found.figures);
+      about['agreement'] = found.about;
     }
     const model = { id: await hashFile(path), name: 'yolox-nano' };
     printReport({ bench: 'significance', model, data: about, figures }, values.json);

@@ -16,10 +16,9 @@ import { judgeCandidate, judgedArtifact } from './judgement.js';
 import { allocateWithin } from './limits.js';
 import type { Adapted, AdaptOptions } from './options.js';
 import { chooseCandidate, effectsSchema, objectivesOf, splitTuning } from './portfolio.js';
-import { interactionsOf, measureMap, problemFor, summaryOf, wholeObserver } from './significance.js';
+import { interactionsOf, measureMap, problemFor, summaryOf } from './significance.js';
 import { makeArtifact, roundWeights, takeTried } from './weights.js';
-
-const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+import { comparable, wholeMeter } from './whole.js';
 
 /**
  * Adapts a model to the confusions on some pictures, within a budget. Blocks the thread while models run. The same parent, pictures,
@@ -66,7 +65,11 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
     significance: summaryOf(significance, objective),
   });
   const tried = (objective: ObjectiveName): string => `candidate-${objective}`;
-  const observe = wholeObserver(parent, significance, split?.compared ?? options.tuning.dataSet, options);
+  const meter = wholeMeter(parent, significance, {
+    dataSet: split?.compared ?? options.tuning.dataSet,
+    map: options.tuning.map,
+    ...(signal !== undefined && { signal }),
+  });
   const { components } = await problemOfName(options.objective);
   const { objective, allocated, scores } = await chooseCandidate({
     objectives,
@@ -81,11 +84,7 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
       checkpoints.once(`whole-${name}`, effectsSchema, async () => {
         onProgress?.('comparing candidates', objectives.indexOf(name), objectives.length);
         const { artifact } = await makeArtifact(parent, allocation, tried(name), mapped, complete(name));
-        const { divergence, objectness, box, others } = await (
-          await observe()
-        )(new Uint8Array(readFileSync(artifact.modelPath)));
-        // Where no object of a critical class was found nothing is said of them.
-        return { divergence: finite(divergence) ?? 0, objectness, box, others };
+        return comparable(await meter(new Uint8Array(readFileSync(artifact.modelPath))));
       }),
     prices: () => semanticPrices(significance, components),
   });

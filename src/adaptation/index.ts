@@ -13,9 +13,17 @@ export {
 } from './compare.js';
 export type { Evidence } from './documents.js';
 export { artifactMeasure, type MeasureWith } from './measure-artifact.js';
+export {
+  type CandidateScore,
+  chooseCandidate,
+  objectivesOf,
+  picturesBeside,
+  PORTFOLIO,
+  wholeDamage,
+} from './portfolio.js';
 export { adaptationReport } from './report.js';
-export { chooseCandidate, objectivesOf } from './portfolio.js';
 export { type Agreement, teacherAgreement } from './teacher.js';
+export { comparable, wholeMeter } from './whole.js';
 export { Adapter, type AdapterOptions } from './job/adapter.js';
 export { type Job, readJob, type Trigger, TRIGGERS, writeJob } from './job/job.js';
 export { type JobResult, type MadeArtifact, readResult } from './job/result.js';

@@ -1,28 +1,31 @@
-// Candidates within one budget: whole models, rounded as the artifact is, held against each other on training pictures without labels.
+// Candidates within one budget: whole models, rounded as the artifact is, held against each other on training pictures.
 import { z } from 'zod';
 import { type ObjectiveName, OBJECTIVES, type Prices } from '../allocation/index.js';
 import { BitlaneError } from '../errors.js';
 import type { DataSet } from '../evaluation/index.js';
 import type { Allocation } from '../quantization/index.js';
-import type { Effects } from '../significance/index.js';
-import type { Allocated } from './documents.js';
+import type { Effects, SignificanceMap } from '../significance/index.js';
+import { figure } from './documents.js';
 
 /** Objectives whose allocations are tried beside the one that was asked for. */
 export const PORTFOLIO = [
   'semantic',
+  'semanticGuarded',
+  'semanticLean',
   'taskAgnostic',
   'relativeWeightError',
   'uniform',
 ] as const satisfies readonly ObjectiveName[];
 
 /** Most pictures that whole models are measured on, and the fewest worth keeping from the map. */
-const MOST = 100;
+const MOST = 150;
 const FEWEST = 40;
 /** One picture in so many is kept from the map. */
 const EVERY = 4;
 
 export const effectsSchema = z.strictObject({
-  divergence: z.number(),
+  /** Mean divergence of the critical classes; of no number where no such object was found. */
+  divergence: figure,
   objectness: z.number(),
   box: z.number(),
   others: z.number(),
@@ -30,7 +33,7 @@ export const effectsSchema = z.strictObject({
 
 export const candidateSchema = z.strictObject({
   objective: z.enum(OBJECTIVES),
-  /** In the unit of the semantic damage; null where nothing fitted the budget, or no other candidate was to be compared. */
+  /** Of the whole model, by {@link wholeDamage}; null where nothing fitted the budget, or no other candidate was to be compared. */
   damage: z.number().nullable(),
   effects: effectsSchema.nullable(),
   /** Of an earlier candidate: the same allocation. */
@@ -45,6 +48,15 @@ const partOf = (dataSet: DataSet, indices: readonly number[]): DataSet => ({
   load: (index) => dataSet.load(indices[index] ?? -1),
 });
 
+/** At most {@link MOST} of them, evenly spread. */
+const spread = (indices: readonly number[]): number[] => {
+  const count = Math.min(MOST, indices.length);
+  return Array.from(
+    { length: count },
+    (_, index) => indices[Math.floor((index * indices.length) / count)] ?? 0,
+  );
+};
+
 /**
  * The pictures that significance is measured on, and those that whole candidates are compared on: others where there are enough of them,
  * else the same, evenly spread.
@@ -55,12 +67,7 @@ export const splitTuning = (
   const all = dataSet.images.map((_, index) => index);
   const own = all.filter((index) => index % EVERY === EVERY - 1);
   const isHeldOut = own.length >= FEWEST;
-  const from = isHeldOut ? own : all;
-  const count = Math.min(MOST, from.length);
-  const compared = Array.from(
-    { length: count },
-    (_, index) => from[Math.floor((index * from.length) / count)] ?? 0,
-  );
+  const compared = spread(isHeldOut ? own : all);
   const kept = new Set(isHeldOut ? compared : []);
   return {
     map: isHeldOut
@@ -74,37 +81,62 @@ export const splitTuning = (
   };
 };
 
+/**
+ * The pictures that whole candidates are compared on where the map is given: those behind the ones that it was measured on, the first of
+ * the split, where there are enough of them; else all.
+ */
+export const picturesBeside = (
+  dataSet: DataSet,
+  { data }: Pick<SignificanceMap, 'data'>,
+): { readonly compared: DataSet; readonly isHeldOut: boolean } => {
+  const all = dataSet.images.map((_, index) => index);
+  if (data.name !== dataSet.path || data.split !== dataSet.split) {
+    return { compared: partOf(dataSet, spread(all)), isHeldOut: true };
+  }
+  const unseen = all.slice(data.pictures);
+  const isHeldOut = unseen.length >= FEWEST;
+  return { compared: partOf(dataSet, isHeldOut ? unseen.slice(0, MOST) : spread(all)), isHeldOut };
+};
+
 /** Whose allocations are compared: those that were asked for, the main one first. */
 export const objectivesOf = (
   objective: ObjectiveName,
   candidates: readonly ObjectiveName[] = objective === 'semantic' ? PORTFOLIO : [],
 ): ObjectiveName[] => [...new Set([objective, ...candidates])];
 
-/** What a whole model does, at the prices of the semantic damage at 4 bits. */
+/** How far the divergence counts beside the guards. */
+const DIVERGENCE_SHARE = 0.75;
+
+/**
+ * What a whole model does: the divergence of the critical classes to the power of 3/4 by what guards say (at the prices of the semantic
+ * damage, 4 bits) to that of 1/4. A model that does more of both is always the worse one; whatever the units of the two, a third more
+ * divergence weighs as much as guards that are more than doubled. Guards alone where no critical object was found.
+ */
 export const wholeDamage = (prices: Prices, effects: Effects): number => {
   const price = prices(4);
-  return (['divergence', 'objectness', 'box', 'others'] as const).reduce(
+  const guards = (['objectness', 'box', 'others'] as const).reduce(
     (sum, effect) => sum + price[effect] * effects[effect],
     0,
   );
+  const { divergence } = effects;
+  return Number.isFinite(divergence)
+    ? divergence ** DIVERGENCE_SHARE * guards ** (1 - DIVERGENCE_SHARE)
+    : guards;
 };
 
-export interface Candidate {
-  readonly objective: ObjectiveName;
-  readonly allocated: Allocated;
-}
-
-export interface PortfolioWork {
+export interface PortfolioWork<T extends { readonly allocation: Allocation }> {
   /** The asked one first: it wins where two do the same damage. */
   readonly objectives: readonly ObjectiveName[];
   /** @throws BitlaneError `BAD_USAGE` where nothing fits */
-  readonly allocate: (objective: ObjectiveName) => Promise<Allocated>;
+  readonly allocate: (objective: ObjectiveName) => Promise<T>;
   /** Rounds the allocation as the artifact is, and measures the whole. */
   readonly measure: (objective: ObjectiveName, allocation: Allocation) => Promise<Effects>;
   readonly prices: () => Prices;
 }
 
-export interface Chosen extends Candidate {
+export interface Chosen<T> {
+  readonly objective: ObjectiveName;
+  readonly allocated: T;
   readonly scores: readonly CandidateScore[];
 }
 
@@ -112,18 +144,19 @@ export interface Chosen extends Candidate {
  * The candidate whose whole model does the least damage. The first one must fit into the budget; others that do not are left out, and the
  * same allocation is measured once.
  */
-export const chooseCandidate = async ({
+export const chooseCandidate = async <T extends { readonly allocation: Allocation }>({
   objectives,
   allocate,
   measure,
   prices,
-}: PortfolioWork): Promise<Chosen> => {
+}: PortfolioWork<T>): Promise<Chosen<T>> => {
   const [asked, ...others] = objectives;
   if (asked === undefined) throw new RangeError('no objective to allocate by');
-  const candidates: Candidate[] = [{ objective: asked, allocated: await allocate(asked) }];
+  const first = { objective: asked, allocated: await allocate(asked) };
+  const candidates = [first];
   const scores = new Map<ObjectiveName, Omit<CandidateScore, 'isChosen' | 'objective'>>();
   for (const objective of others) {
-    let allocated: Allocated;
+    let allocated: T;
     try {
       allocated = await allocate(objective);
     } catch (error) {
@@ -136,21 +169,22 @@ export const chooseCandidate = async ({
     if (same === undefined) candidates.push({ objective, allocated });
     else scores.set(objective, { damage: null, effects: null, sameAs: same.objective });
   }
-  let best: { readonly candidate: Candidate; readonly damage: number } | undefined;
+  let best = { candidate: first, damage: Infinity };
   for (const candidate of candidates) {
     if (candidates.length === 1) break;
     const effects = await measure(candidate.objective, candidate.allocated.allocation);
     const damage = wholeDamage(prices(), effects);
-    scores.set(candidate.objective, { damage, effects });
-    if (best === undefined || damage < best.damage) best = { candidate, damage };
+    scores.set(candidate.objective, { damage: Number.isFinite(damage) ? damage : null, effects });
+    if (damage < best.damage) best = { candidate, damage };
   }
-  const chosen = best?.candidate ?? candidates[0] ?? { objective: asked, allocated: await allocate(asked) };
+  const { objective: kept, allocated } = best.candidate;
   return {
-    ...chosen,
+    objective: kept,
+    allocated,
     scores: objectives.map((objective) => ({
       objective,
       ...(scores.get(objective) ?? { damage: null, effects: null }),
-      isChosen: objective === chosen.objective,
+      isChosen: objective === kept,
     })),
   };
 };

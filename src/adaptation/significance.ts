@@ -7,7 +7,6 @@ import {
   repairInteractions,
   semanticPrices,
 } from '../allocation/index.js';
-import type { DataSet } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
 import type { Artifact, Manifest } from '../registry/index.js';
 import {
@@ -16,7 +15,6 @@ import {
   type MeasuredSignificance,
   measurePairs,
   measureSignificance,
-  observeObjects,
   type SignificanceMap,
 } from '../significance/index.js';
 import { interactionsSchema } from './documents.js';
@@ -97,27 +95,6 @@ export const problemFor = (
   significance: SignificanceMap,
   { objective, profile }: Pick<AdaptOptions, 'objective' | 'profile'>,
 ): Promise<Problem> => problemOf(readModel(parent.modelPath), { objective, map: significance, profile });
-
-/** What measures whole models on pictures, without labels; the FP32 model looks at them when it is first asked. */
-export const wholeObserver = (
-  parent: Artifact,
-  { critical, temperature }: SignificanceMap,
-  dataSet: DataSet,
-  { tuning: { map }, signal }: AdaptOptions,
-): (() => ReturnType<typeof observeObjects>) => {
-  let observing: ReturnType<typeof observeObjects> | undefined;
-  return () =>
-    (observing ??= labelledPictures(dataSet, map, false).then((pictures) =>
-      observeObjects({
-        model: { path: parent.modelPath, detector: parent.manifest.detector },
-        space: { classes: map.classes, fromModel: map.fromModel },
-        pictures,
-        groups: critical.groups.map((group) => group.map((name) => map.classes.indexOf(name))),
-        temperature,
-        ...(signal !== undefined && { signal }),
-      }),
-    ));
-};
 
 /** What of a map goes into the manifest: the robust divergence of each layer's weights, and how far it can be trusted. */
 export const summaryOf = (

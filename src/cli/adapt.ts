@@ -28,6 +28,7 @@ import { parseCosts, parsePairs, usualProcesses } from '../significance/index.js
 import { writeFileAtomic } from '../system/index.js';
 import { addAdaptLoop } from './adapt-loop.js';
 import { type BudgetOptions, budgetOf, profileFor, withBudget } from './budget-options.js';
+import { candidatesOf, withCandidates } from './candidates-option.js';
 import type { AddCommand } from './commands.js';
 import { install } from './install.js';
 import { findPlace, type PlaceOptions } from './place.js';
@@ -201,7 +202,7 @@ export const addAdapt: AddCommand = (program, cli) => {
       'an FP32 model: an artifact folder, an .onnx file with its manifest, or an installed id',
     )
     .option('--data <data>', 'labelled pictures: a data.yaml, a COCO .json, or a folder that holds one');
-  withBudget(command)
+  withCandidates(withBudget(command))
     .option('--split <split>', 'what it is tuned on: train, val or test', 'train')
     .option('--validate-split <split>', 'what it is judged on', 'val')
     .option('--limit <n>', 'take the first n pictures of the tuning split only')
@@ -209,10 +210,6 @@ export const addAdapt: AddCommand = (program, cli) => {
     .option('--costs <costs>', 'what confusions cost, truth:predicted=cost,... (default 1 each)')
     .option('--map <map>', 'model-class=data-class,..., where names do not say it')
     .option('--objective <name>', `what counts as damage: ${OBJECTIVES.join(', ')}`, 'semantic')
-    .option(
-      '--candidates <names>',
-      'objectives whose allocations are tried, too, the best as a whole model being kept, or none (default: semantic,taskAgnostic,relativeWeightError,uniform with --objective semantic)',
-    )
     .option(
       '--pairs-among <n>',
       'measure the n costliest layers in pairs, too, and solve with what they cost together (default: none)',
@@ -249,12 +246,7 @@ export const addAdapt: AddCommand = (program, cli) => {
         const [model, data] = [demanded('--model', options.model), demanded('--data', options.data)];
         const budget = budgetOf(options);
         const objective = choice('--objective', options.objective, OBJECTIVES);
-        const candidates =
-          options.candidates === undefined
-            ? undefined
-            : options.candidates === 'none'
-              ? []
-              : options.candidates.split(',').map((name) => choice('--candidates', name, OBJECTIVES));
+        const candidates = candidatesOf(options.candidates);
         const pairsAmong = numberOption(
           '--pairs-among',
           options.pairsAmong,

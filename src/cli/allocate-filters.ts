@@ -25,6 +25,8 @@ export interface ByFilter {
     readonly out?: string;
     readonly front?: string;
     readonly profile?: string;
+    readonly candidates?: string;
+    readonly data?: string;
   };
 }
 
@@ -37,12 +39,14 @@ const refuse = ({ execution, budget, options }: ByFilter): void => {
     ['--budget-memory', budget.memoryMb],
     ['--profile', options.profile],
     ['--front', options.front],
+    ['--candidates', options.candidates === 'none' ? undefined : options.candidates],
+    ['--data', options.data],
   ] as const;
   const stranger = strangers.find(([, value]) => value !== undefined)?.[0];
   if (stranger !== undefined) {
     throw new BitlaneError(
       'BAD_USAGE',
-      `${stranger} is not for a map by channel, which gives bits to filters and leaves time as it is: take a map by layer`,
+      `${stranger} is not for a map by channel, which gives bits to filters by their sum and leaves time as it is: take a map by layer`,
     );
   }
   if (execution === 'free') {

@@ -1,5 +1,7 @@
 // What people read of an allocation: where the bits went, what it costs, the front as a table.
+import type { CandidateScore } from '../adaptation/index.js';
 import type { Budget, Dimension, FrontPoint, Met, Problem } from '../allocation/index.js';
+import { candidateLines } from './candidates-option.js';
 import { alignColumns } from './values.js';
 
 export interface AllocationText {
@@ -9,6 +11,8 @@ export interface AllocationText {
   readonly points: readonly FrontPoint[] | undefined;
   readonly notes: readonly string[];
   readonly title: string;
+  /** What whole candidates did, where they were compared. */
+  readonly scores: readonly CandidateScore[];
 }
 
 const SHOWN: readonly (readonly [Dimension, string, (value: number) => string])[] = [
@@ -71,7 +75,8 @@ const front = (points: readonly FrontPoint[]): string[][] => {
 
 /** The whole text. */
 export const allocationText = (given: AllocationText): string => {
-  const { met, points, notes, title } = given;
+  const { met, points, notes, title, scores } = given;
+  const compared = candidateLines(scores);
   const proof =
     met.gap === 0 ? 'proved to be the least' : `at most ${(100 * met.gap).toFixed(2)} % above the least`;
   return [
@@ -84,6 +89,7 @@ export const allocationText = (given: AllocationText): string => {
     ...alignColumns([['', 'model', 'artifact', 'budget'], ...usage(given)]),
     '',
     `expected damage ${met.damage.toPrecision(4)}, ${proof} by the models; ${met.rounds.length} ${met.rounds.length === 1 ? 'artifact' : 'artifacts'} measured`,
+    ...(compared.length === 0 ? [] : ['', ...compared]),
     ...(met.allocation.foldSlices === true ? ['slices in front of fp32 layers are folded into them'] : []),
     ...(points === undefined
       ? []

@@ -16,8 +16,10 @@ import { BitlaneError } from '../errors.js';
 import { readModel } from '../onnx/index.js';
 import { type Artifact, resolveModel } from '../registry/index.js';
 import { type FilterMap, readAnySignificance, type SignificanceMap } from '../significance/index.js';
+import { type CandidateOptions, keepBest, type Solved, triedOf } from './allocate-candidates.js';
 import { workByFilter } from './allocate-filters.js';
 import { allocationText } from './allocate-text.js';
+import { withCandidates } from './candidates-option.js';
 import type { Cli, Progress } from './cli.js';
 import type { AddCommand } from './commands.js';
 import { type BudgetOptions, budgetOf, profileFor, withBudget } from './budget-options.js';
@@ -25,7 +27,7 @@ import { findPlace, type PlaceOptions } from './place.js';
 import { choice } from './values.js';
 import { writeText } from './write-text.js';
 
-interface Options extends PlaceOptions, BudgetOptions {
+interface Options extends PlaceOptions, BudgetOptions, CandidateOptions {
   readonly model: string;
   readonly significance?: string;
   readonly objective: string;
@@ -69,7 +71,7 @@ const notesOf = (map: SignificanceMap | undefined, objective: ObjectiveName, pro
     ...(hasActivations || problem.execution === 'fp32'
       ? []
       : ['the map has no activations: integer kernels count as if they cost nothing']),
-    ...(objective === 'semantic' && (robust ?? 0) < 0.5
+    ...(objective.startsWith('semantic') && (robust ?? 0) < 0.5
       ? [
           `the map's split-half correlation is ${robust?.toFixed(2) ?? 'unknown'}: it counts for little against how layers' outputs change`,
         ]
@@ -100,7 +102,7 @@ const front = async (
 
 const work = async (cli: Cli, options: Options): Promise<void> => {
   const budget = budgetOf(options);
-  const objective = choice('--objective', options.objective, OBJECTIVES);
+  const asked = choice('--objective', options.objective, OBJECTIVES);
   const execution =
     options.execution === undefined
       ? undefined
@@ -108,37 +110,42 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
   const artifact = await resolveModel(options.model, findPlace(options));
   const map = mapFor(options.significance, artifact);
   if (map?.granularity === 'channel') {
-    await workByFilter(cli, { artifact, map, objective, execution, budget, options });
+    await workByFilter(cli, { artifact, map, objective: asked, execution, budget, options });
     return;
   }
+  const tried = triedOf(options, asked, map, artifact);
   const profile = await profileFor(options.profile, artifact, budget);
-  const problem = await problemOf(readModel(artifact.modelPath), { objective, map, profile, execution });
-  if (problem.components.length === 0) {
-    throw new BitlaneError(
-      'BAD_MODEL',
-      `${artifact.manifest.name} has no layer with constant FP32 weights: there is nothing to allocate`,
-    );
-  }
-  if (budget.memoryMb !== undefined && problem.memory === undefined) {
-    throw new BitlaneError(
-      'BAD_USAGE',
-      'the profile has no memory in it: --budget-memory cannot be met with it',
-    );
-  }
-  const met = await meetBudget(problem, budget, {
-    measure: artifactMeasure(artifact, { budget, profile, isRun: options.measure, signal: cli.signal }),
-    seconds: SECONDS,
-    signal: cli.signal,
-  });
+  const source = readModel(artifact.modelPath);
+  const measure = artifactMeasure(artifact, { budget, profile, isRun: options.measure, signal: cli.signal });
+  const allocate = async (name: ObjectiveName): Promise<Solved> => {
+    const problem = await problemOf(source, { objective: name, map, profile, execution });
+    if (problem.components.length === 0) {
+      throw new BitlaneError(
+        'BAD_MODEL',
+        `${artifact.manifest.name} has no layer with constant FP32 weights: there is nothing to allocate`,
+      );
+    }
+    if (budget.memoryMb !== undefined && problem.memory === undefined) {
+      throw new BitlaneError(
+        'BAD_USAGE',
+        'the profile has no memory in it: --budget-memory cannot be met with it',
+      );
+    }
+    const met = await meetBudget(problem, budget, { measure, seconds: SECONDS, signal: cli.signal });
+    return { problem, met, allocation: met.allocation };
+  };
+  const kept = await keepBest(cli, artifact, map, tried, allocate);
+  const { objective, problem, met, scores } = kept;
   const title = `${artifact.manifest.name}, ${objective}`;
   const points =
     options.front === undefined ? undefined : await front(cli, problem, options.front, met, title);
   if (options.out !== undefined) writeText(options.out, `${JSON.stringify(met.allocation)}\n`);
-  const notes = notesOf(map, objective, problem);
+  const notes = [...notesOf(map, objective, problem), ...kept.notes];
   cli.print(
     {
       model: { id: artifact.id, name: artifact.manifest.name },
       objective,
+      candidates: scores,
       budget,
       allocation: met.allocation,
       damage: met.damage,
@@ -155,7 +162,7 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
       ...(points !== undefined && { front: points }),
       notes,
     },
-    () => allocationText({ problem, met, budget, points, notes, title }),
+    () => allocationText({ problem, met, budget, points, notes, title, scores }),
   );
 };
 
@@ -171,8 +178,20 @@ export const addAllocate: AddCommand = (program, cli) => {
       '--significance <file>',
       'the significance map of that model, by layer or by channel (not for --objective uniform)',
     );
-  withBudget(command)
-    .option('--objective <name>', `what counts as damage: ${OBJECTIVES.join(', ')}`, 'semantic')
+  withCandidates(
+    withBudget(command).option(
+      '--objective <name>',
+      `what counts as damage: ${OBJECTIVES.join(', ')}`,
+      'semantic',
+    ),
+  )
+    .option(
+      '--data <data>',
+      'pictures to round candidates by and to compare them on, as whole models: a data.yaml, a COCO .json, or a folder that holds one (default: one allocation, by its sum over layers)',
+    )
+    .option('--split <split>', 'their split: train, val or test; best that of the map', 'train')
+    .option('--map <map>', 'model-class=data-class,..., where names do not say it')
+    .option('--calibration <n>', 'pictures that candidates are rounded by (default 64)')
     .option(
       '--execution <precision>',
       'what kernels compute in: free (default with --profile), fp32 (default without), or int8',
@@ -188,7 +207,7 @@ export const addAllocate: AddCommand = (program, cli) => {
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
-      '\nExample:\n  bitlane allocate --model ./yolox-nano --significance map.json --budget-bytes 600000 --out bits.json',
+      '\nExample:\n  bitlane allocate --model ./yolox-nano --significance map.json --budget-bytes 600000 --out bits.json\n  bitlane allocate --model ./yolox-nano --significance map.json --data ./highway --bits-average 4 --out bits.json',
     )
     .action(cli.action((options: Options) => work(cli, options)));
 };

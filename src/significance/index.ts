@@ -26,7 +26,7 @@ export { calibrationOf, labelledPictures } from './pictures.js';
 export { drawMap } from './svg.js';
 export { usualProcesses } from './workers.js';
 export { compareWithNaive, type CompareOptions, type Comparison, splitHalfOf } from './compare.js';
-export { makePerturbations } from './perturb.js';
+export { makePerturbations, type Perturbations } from './perturb.js';
 export { readRecord, writeRecord } from './record.js';
 export { keepPerturbations, keptPerturbations } from './cache.js';
 export {
@@ -36,3 +36,4 @@ export {
   type RankedMeasure,
   rankOf,
 } from './gradient/compare-filters.js';
+export { rankInterval } from './statistics.js';

@@ -41,6 +41,31 @@ export const randomNumbers = (seed: number): (() => number) => {
   };
 };
 
+/** Drawings of the interval of a rank correlation. */
+const RANK_ROUNDS = 300;
+
+/** {@link spearman}, NaN where it has no meaning, with its 95 % interval over resampled pairs. */
+export const rankInterval = (
+  a: readonly number[],
+  b: readonly number[],
+): { readonly value: number; readonly low: number; readonly high: number } => {
+  const of = (indices: readonly number[]): number =>
+    spearman(
+      indices.map((index) => a[index] ?? NaN),
+      indices.map((index) => b[index] ?? NaN),
+    ) ?? NaN;
+  const all = a.map((_, index) => index);
+  const random = randomNumbers(2);
+  const rounds = Array.from({ length: RANK_ROUNDS }, () =>
+    of(all.map(() => Math.floor(random() * all.length))),
+  ).sort((x, y) => x - y);
+  return {
+    value: of(all),
+    low: rounds[Math.floor(0.025 * RANK_ROUNDS)] ?? NaN,
+    high: rounds[Math.ceil(0.975 * RANK_ROUNDS) - 1] ?? NaN,
+  };
+};
+
 /** Sums of a value over objects, by picture: what means over any choice of pictures are made from. */
 export interface PictureSums {
   readonly sum: Float64Array;

@@ -27,6 +27,8 @@ import {
   meanOf,
   ranksOf,
   resamples,
+  randomNumbers,
+  rankInterval,
   spearman,
   splitHalf,
   spreadOf,
@@ -117,6 +119,24 @@ t.test('ranks and their correlation', (t) => {
       return correlation !== undefined && near(correlation, 1);
     }),
   );
+  t.end();
+});
+
+t.test('the interval of a rank correlation: around it, narrower with more pairs', (t) => {
+  const noisy = (count: number) => {
+    const random = randomNumbers(5);
+    const a = Array.from({ length: count }, () => random());
+    return rankInterval(
+      a,
+      a.map((value) => value + random()),
+    );
+  };
+  const [few, many] = [noisy(20), noisy(400)];
+  for (const { value, low, high } of [few, many]) t.ok(low < value && value < high);
+  t.ok(many.high - many.low < (few.high - few.low) / 2);
+  const { value, low, high } = rankInterval([1, 2, 3, 4], [2, 4, 6, 8]);
+  t.same([value, low, high], [1, 1, 1], 'one order is one order in every drawing');
+  t.same(rankInterval([1, 1], [1, 2]).value, NaN);
   t.end();
 });
 

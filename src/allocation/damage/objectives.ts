@@ -4,10 +4,20 @@ import type { Component } from '../../quantization/index.js';
 import type { SignificanceMap } from '../../significance/index.js';
 import { addDamage, type Damage, scaled, weightDamage } from './damage.js';
 import { both, checkMap, damageBy } from './measures.js';
-import { BOX, OBJECTNESS, OTHERS, OUTPUT_ERROR, semanticDamage, WEIGHT_ERROR } from './semantic.js';
+import {
+  BOX,
+  OBJECTNESS,
+  OTHERS,
+  OUTPUT_ERROR,
+  SEMANTIC_WEIGHTS,
+  semanticDamage,
+  WEIGHT_ERROR,
+} from './semantic.js';
 
 export const OBJECTIVES = [
   'semantic',
+  'semanticGuarded',
+  'semanticLean',
   'relativeWeightError',
   'taskAgnostic',
   'outputError',
@@ -100,6 +110,20 @@ const TABLE: Readonly<Record<ObjectiveName, Omit<Objective, 'name'>>> = {
     says: 'semantic significance as far as it is reliable, guards for boxes, objectness and other classes, weight error',
     needsMap: true,
     damage: needing((map, components) => semanticDamage(map, components)),
+  },
+  semanticGuarded: {
+    says: 'semantic, its guards counted twice',
+    needsMap: true,
+    damage: needing((map, components) =>
+      semanticDamage(map, components, { ...SEMANTIC_WEIGHTS, objectness: 2, box: 2, others: 2 }),
+    ),
+  },
+  semanticLean: {
+    says: 'semantic, with a third of the weight error',
+    needsMap: true,
+    damage: needing((map, components) =>
+      semanticDamage(map, components, { ...SEMANTIC_WEIGHTS, weightError: 0.3 }),
+    ),
   },
   relativeWeightError: {
     says: 'how far the weights of a layer move, relative to their size',

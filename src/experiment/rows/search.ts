@@ -2,7 +2,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { artifactMeasure, type Checkpoints, chooseCandidate, objectivesOf } from '../../adaptation/index.js';
+import {
+  artifactMeasure,
+  type Checkpoints,
+  chooseCandidate,
+  comparable,
+  objectivesOf,
+  wholeMeter,
+} from '../../adaptation/index.js';
 import {
   allocateFilters,
   artifactBytes,
@@ -12,20 +19,9 @@ import {
   type Problem,
   problemOf,
   semanticPrices,
-  usageOf,
 } from '../../allocation/index.js';
-import { BitlaneError } from '../../errors.js';
-import { judgeOn } from '../judge.js';
 import { type Model, readModel, writeModel } from '../../onnx/index.js';
-import {
-  allocate,
-  type Allocation,
-  allocationSchema,
-  type BitWidth,
-  type Component,
-  prepareModel,
-  quantizeModel,
-} from '../../quantization/index.js';
+import { type Allocation, allocationSchema, prepareModel, quantizeModel } from '../../quantization/index.js';
 import {
   calibrationOf,
   filterMapSchema,
@@ -33,21 +29,16 @@ import {
   measureFilterMap,
   measureSignificance,
   type MeasuredSignificance,
-  observeObjects,
   type SignificanceOptions,
   significanceSchema,
 } from '../../significance/index.js';
-import { Random } from '../../system/index.js';
-import { withLearned } from '../../training/index.js';
-import { haqLayers } from '../search/haq-layers.js';
-import { searchBits, withinBudget } from '../search/haq.js';
 import type { Setting } from '../setting.js';
 import { headOf } from './pictures.js';
 import type { Search } from './row.js';
+import { searchByTrial } from './trial.js';
 import { uniformBits } from './uniform.js';
 
 const WIDTHS = [2, 4, 8] as const;
-type Width = (typeof WIDTHS)[number];
 /** What is not proved after so many nodes is taken with its gap; seconds would make it a matter of the machine. */
 const SOLVER = { nodes: 4_000, seconds: 600 } as const;
 
@@ -232,12 +223,9 @@ export class Searches {
   async #product(): Promise<Allocation> {
     const { parent, tuning, map: classes, scale, signal } = this.#setting;
     const { map } = await this.map();
-    const observe = await observeObjects({
-      model: { path: parent.modelPath, detector: parent.manifest.detector },
-      space: { classes: classes.classes, fromModel: classes.fromModel },
-      pictures: await labelledPictures(headOf(tuning, scale.trialPictures), classes, false),
-      groups: map.critical.groups.map((group) => group.map((name) => classes.classes.indexOf(name))),
-      temperature: map.temperature,
+    const observe = wholeMeter(parent, map, {
+      dataSet: headOf(tuning, scale.trialPictures),
+      map: classes,
       ...(signal !== undefined && { signal }),
     });
     const problem = await this.#problem('semantic');
@@ -252,10 +240,7 @@ export class Searches {
         });
         return { ...met, rounds: met.rounds.length };
       },
-      measure: async (_objective, allocation) => {
-        const { divergence, objectness, box, others } = await observe(await this.#rounded(allocation));
-        return { divergence: Number.isFinite(divergence) ? divergence : 0, objectness, box, others };
-      },
+      measure: async (_objective, allocation) => comparable(await observe(await this.#rounded(allocation))),
       prices: () => semanticPrices(map, problem.components),
     });
     return allocated.allocation;
@@ -274,68 +259,17 @@ export class Searches {
     return writeModel(made.model);
   }
 
-  /** Rewarded by the mAP50 of labelled pictures; layers are those that the map rounded, each alone. */
   async #byTrial(seed: number): Promise<Allocation> {
-    const { parent, tuning, map, scale, execution, signal } = this.#setting;
-    const problem = await this.#problem('uniform');
     const { modelBytes = 0 } = await this.budget();
     const { perturbations } = await this.#rememberedMap();
-    const prepared = prepareModel(this.#source);
-    const trial = headOf(tuning, scale.trialPictures);
-    const random = new Random(seed, 71);
-    const allocationOf = (bits: readonly BitWidth[]): Allocation =>
-      allocate(problem.components, ({ name }) => ({
-        bits: bits[problem.components.findIndex((each) => each.name === name)] ?? 8,
-        execution,
-      }));
-    const rounded = ({ name, weight, bias }: Component, width: Width): [string, Float32Array][] => {
-      const layer = perturbations.weights.get(name)?.get(width);
-      if (layer === undefined) throw new BitlaneError('INTERNAL', `${name} was not rounded to ${width} bits`);
-      return [
-        [weight, layer.weights],
-        ...(bias === undefined || layer.bias === undefined
-          ? []
-          : ([[bias, layer.bias]] as [string, Float32Array][])),
-      ];
-    };
-    const { bits } = await searchBits<Width>({
-      layers: haqLayers(prepared, problem.components),
-      choices: WIDTHS,
-      cost: (each) => (usageOf(problem, allocationOf(each)).modelBytes ?? Infinity) / modelBytes,
-      evaluate: async (each) => {
-        const weights = problem.components.flatMap((component, i) => rounded(component, each[i] ?? 8));
-        const bytes = writeModel(withLearned(prepared, new Map(weights)));
-        return (await judgeOn(parent, bytes, trial, map, signal)).precision.map50;
-      },
-      episodes: scale.episodes,
-      random: () => random.next(),
-      ...(signal !== undefined && { signal }),
+    return searchByTrial(this.#setting, {
+      source: this.#source,
+      problem: await this.#problem('uniform'),
+      perturbations,
+      modelBytes,
+      seed,
       onEpisode: (done, all) => this.#onStep('HAQ', done, all),
     });
-    return this.#withinBytes(bits, (each, limit) => {
-      const allocation = allocationOf(each);
-      return { allocation, isWithin: (usageOf(problem, allocation).modelBytes ?? Infinity) <= limit };
-    });
-  }
-
-  /** What a problem says of bytes is off by a little: the real file has to fit. */
-  async #withinBytes(
-    bits: readonly Width[],
-    look: (
-      bits: readonly Width[],
-      limit: number,
-    ) => { readonly allocation: Allocation; readonly isWithin: boolean },
-  ): Promise<Allocation> {
-    const { modelBytes = 0 } = await this.budget();
-    let chosen = bits.map((width) => WIDTHS.indexOf(width));
-    const widths = (indices: readonly number[]): Width[] => indices.map((index) => WIDTHS[index] ?? 2);
-    for (let limit = modelBytes; ;) {
-      const { allocation } = look(widths(chosen), limit);
-      const over = (await artifactBytes(this.#source, allocation)) - modelBytes;
-      if (over <= 0 || chosen.every((index) => index === 0)) return allocation;
-      limit -= over;
-      chosen = withinBudget(chosen, (each) => look(widths(each), limit).isWithin);
-    }
   }
 
   /** What was measured, from its cache where a run before this one measured it. */

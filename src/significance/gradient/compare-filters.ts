@@ -9,7 +9,7 @@ import { looksAt } from '../looks.js';
 import { CriticalSet, effectsOf, objectsOf } from '../measures.js';
 import { findObjects, type FoundObjects, type LabelledPicture } from '../objects.js';
 import type { MeasuredBits, Perturbations } from '../perturb.js';
-import { meanOf, randomNumbers, spearman } from '../statistics.js';
+import { meanOf, randomNumbers, rankInterval } from '../statistics.js';
 import { estimateFilters, type FilterEstimates } from './estimate.js';
 import { type Filter, filterRows, filtersOf } from './exact.js';
 
@@ -57,7 +57,6 @@ export interface ComparedFilters {
 
 /** Pictures that are measured and kept at once. */
 const BLOCK = 8;
-const ROUNDS = 300;
 
 /** The time of FP32 runs over all pictures, without reading them. */
 const forwardMs = async ({ model, detector }: CompareFiltersOptions, found: FoundObjects): Promise<number> =>
@@ -197,22 +196,8 @@ export const rankOf = (
     estimate: replaced && weight >= least ? exact : estimate,
     exact,
   }));
-  const correlation = (chosen: readonly (typeof taken)[number][]): number =>
-    spearman(
-      chosen.map(({ estimate }) => estimate),
-      chosen.map(({ exact }) => exact),
-    ) ?? NaN;
-  const random = randomNumbers(2);
-  const rounds = Array.from({ length: ROUNDS }, () =>
-    correlation(
-      Array.from({ length: taken.length }, () => taken[Math.floor(random() * taken.length)]).filter(
-        (each) => each !== undefined,
-      ),
-    ),
-  ).sort((a, b) => a - b);
-  return {
-    value: correlation(taken),
-    low: rounds[Math.floor(0.025 * ROUNDS)] ?? NaN,
-    high: rounds[Math.ceil(0.975 * ROUNDS) - 1] ?? NaN,
-  };
+  return rankInterval(
+    taken.map(({ estimate }) => estimate),
+    taken.map(({ exact }) => exact),
+  );
 };

@@ -22,5 +22,6 @@ export {
 } from './compare.js';
 export { distilledPictures, noisePictures } from './rows/distilled.js';
 export { experimentPage, type ReportParts } from './report/page.js';
+export { experimentMarkdown } from './report/markdown.js';
 export { cellsOf, conclusions, HEAD, notesOf } from './report/words.js';
 export { type FigureName, FIGURES } from './judge.js';

@@ -1,0 +1,142 @@
+// `npm run experiment`: both parts of the paper's experiment, one after the other, in a folder that a run which was ended goes on in.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { asBitlaneError, BitlaneError } from '../src/errors.js';
+import { experimentMarkdown, type ExperimentResult, resultSchema } from '../src/experiment/index.js';
+import { packageRoot } from '../src/system/index.js';
+import { dataPath } from './bench/lib.js';
+import { shippedModel } from './demo/place.js';
+import { COCO_CLASSES } from './yolox-nano.js';
+
+const USAGE = `Usage: npm run experiment -- --work DIR [--part scene|highway] [--quick] [--rows IDS] [--markdown FILE]
+
+The paper's comparison (a) on the shipped model and the simulated road, (b) on YOLOX-nano, fine-tuned on highway/train, judged on
+highway/valid. Hours; what was measured is kept in DIR, and a run that was ended goes on there.
+  --work DIR       pictures, models and results
+  --part NAME      one of the two only
+  --quick          a small version in minutes
+  --rows IDS       only these rows (bitlane experiment --list names them)
+  --markdown FILE  write the tables there (docs/experiment.md)`;
+
+const cliScript = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+/** Pictures of the scene: places of their own, like those of no other set of the project. */
+const SCENE = { pictures: 2400, seed: 31 } as const;
+const SCENE_SEEDS = '1,2,3';
+const FINE_TUNING_STEPS = '400';
+/** Pairs that the classes' makers know to be near ones; the same for every model of a part. */
+const HIGHWAY_PAIRS = 'car:truck,bus:car,bus:truck';
+
+/** Runs a command of bitlane with its progress on this terminal. */
+const bitlane = async (args: readonly string[]): Promise<void> => {
+  const child = spawn(process.execPath, [cliScript, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const stop = (): void => void child.kill('SIGTERM');
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
+  const [code] = (await once(child, 'exit')) as [number | null];
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
+  if (code !== 0)
+    throw new BitlaneError('INTERNAL', `bitlane ${args[0] ?? ''} ended with ${code ?? 'a signal'}`);
+};
+
+interface Part {
+  readonly name: 'scene' | 'highway';
+  readonly title: string;
+  /** Arguments of `bitlane experiment`, after what has to be there was made. */
+  readonly prepare: (work: string, isQuick: boolean) => Promise<string[]>;
+}
+
+const scene: Part = {
+  name: 'scene',
+  title: 'The shipped model on the simulated road',
+  prepare: async (work, isQuick) => {
+    const road = join(work, 'road');
+    if (!existsSync(join(road, 'data.yaml'))) {
+      const pictures = isQuick ? 240 : SCENE.pictures;
+      await bitlane(['scene', '--out', road, '--pictures', String(pictures), '--seed', String(SCENE.seed)]);
+    }
+    return [
+      ...['--model', shippedModel(), '--data', road, '--execution', 'int8'],
+      ...(isQuick ? [] : ['--seeds', SCENE_SEEDS]),
+    ];
+  },
+};
+
+const highway: Part = {
+  name: 'highway',
+  title: 'YOLOX-nano on highway',
+  prepare: async (work, isQuick) => {
+    const data = dataPath(undefined, '--data', 'highway');
+    const original = join(work, 'yolox-nano');
+    if (!existsSync(original)) {
+      const names = join(work, 'coco.names');
+      writeFileSync(names, `${COCO_CLASSES.join('\n')}\n`);
+      const file = dataPath(undefined, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
+      await bitlane([
+        ...['models', 'import', file, '--head', 'yolox', '--names', names, '--name', 'yolox-nano'],
+        ...['--colour', 'bgr', '--letterbox', 'top-left', '--out', original],
+      ]);
+    }
+    const tuned = join(work, 'yolox-nano-highway');
+    if (!existsSync(tuned)) {
+      const steps = isQuick ? '4' : FINE_TUNING_STEPS;
+      await bitlane(['finetune', '--model', original, '--data', data, '--steps', steps, '--out', tuned]);
+    }
+    return ['--model', tuned, '--data', data, '--pairs', HIGHWAY_PAIRS];
+  },
+};
+
+const readResult = (folder: string): ExperimentResult | undefined => {
+  const file = join(folder, 'experiment.json');
+  return existsSync(file) ? resultSchema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
+};
+
+const main = async (): Promise<number> => {
+  const { values } = parseArgs({
+    options: {
+      work: { type: 'string' },
+      part: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      rows: { type: 'string' },
+      markdown: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) {
+    say(USAGE);
+    return 0;
+  }
+  if (values.work === undefined) throw new BitlaneError('BAD_USAGE', 'name a folder with --work');
+  const work = resolve(values.work);
+  mkdirSync(work, { recursive: true });
+  const parts = [scene, highway].filter(({ name }) => values.part === undefined || values.part === name);
+  if (parts.length === 0)
+    throw new BitlaneError('BAD_USAGE', `--part is scene or highway, not ${values.part ?? ''}`);
+  for (const part of parts) {
+    say(part.title);
+    const args = await part.prepare(work, values.quick);
+    await bitlane([
+      ...['experiment', ...args, '--out', join(work, part.name)],
+      ...(values.quick ? ['--quick'] : []),
+      ...(values.rows === undefined ? [] : ['--rows', values.rows]),
+    ]);
+  }
+  const sections = [scene, highway].flatMap(({ name, title }) => {
+    const result = readResult(join(work, name));
+    return result === undefined ? [] : [experimentMarkdown(title, result)];
+  });
+  if (values.markdown !== undefined) writeFileSync(values.markdown, sections.join('\n'));
+  else say(sections.join('\n'));
+  return 0;
+};
+
+try {
+  process.exitCode = await main();
+} catch (thrown) {
+  const error = asBitlaneError(thrown);
+  say(`experiment: ${error.message}${error.code === 'BAD_USAGE' ? `\n\n${USAGE}` : ''}`);
+  process.exitCode = error.isInputError ? 2 : 1;
+}

@@ -1,0 +1,47 @@
+// An experiment as Markdown: what docs/experiment.md holds.
+import { hypothesesOf } from '../compare.js';
+import type { ExperimentResult } from '../result.js';
+import { FAMILIES } from '../rows/row.js';
+import { cellsOf, conclusions, HEAD, interval, notesOf, number } from './words.js';
+
+const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
+  line(head),
+  line(head.map(() => '---')),
+  ...rows.map(line),
+];
+
+/** The tables and conclusions of one experiment; a heading of the second level begins it. */
+export const experimentMarkdown = (title: string, result: ExperimentResult): string => {
+  const { model, data, pairs, execution, budget, device, scale, rows } = result;
+  const label = (id: string): string => rows.find((row) => row.id === id)?.label ?? id;
+  const compared = hypothesesOf(result, 'criticalAccuracy');
+  const seeds = Array.isArray(scale['seeds']) ? scale['seeds'].join(', ') : '';
+  return [
+    `## ${title}`,
+    '',
+    `${model.name} (${model.id.slice(0, 12)}, ${model.modelBytes} bytes), on ${device}. Tuned on ${data.tuning.pictures} pictures (${data.tuning.name}), judged on ${data.validation.pictures} (${data.validation.name}). Critical pairs: ${pairs.map((pair) => pair.join(' and ')).join(', ')}. Mixed rows stay within ${budget.modelBytes} bytes; kernels of mixed and trained rows compute in ${execution}; ${String(scale['steps'])} steps of ${String(scale['batch'])} pictures at a rate of ${String(scale['learningRate'])}; seeds ${seeds}.`,
+    '',
+    ...conclusions(result).map((text) => `- ${text}`),
+    '',
+    ...FAMILIES.flatMap((family) => {
+      const own = rows.filter((row) => row.family === family);
+      return own.length === 0 ? [] : [`### ${family}`, '', ...table(HEAD, own.map(cellsOf)), ''];
+    }),
+    ...notesOf(result).map((note) => `- ${note}`),
+    '',
+    '### At equal bytes',
+    '',
+    ...table(
+      ['', 'against', 'difference of critical accuracy (95 %)', 'p', ''],
+      compared.map(({ ours, against, difference, verdict }) => [
+        `${label(ours)}${ours.startsWith('trained') ? '' : ', rounded'}`,
+        label(against),
+        interval(difference),
+        number(difference.p),
+        verdict,
+      ]),
+    ),
+    '',
+  ].join('\n');
+};

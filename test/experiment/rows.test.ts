@@ -1,0 +1,117 @@
+// Parts of rows: uniform bits, parts of data sets, layers as the agent sees them, figures of a judged model.
+import t from 'tap';
+import type { DataSet, Evaluation } from '../../src/evaluation/index.js';
+import { evaluate, type PictureResult } from '../../src/evaluation/index.js';
+import { judgedOf } from '../../src/experiment/judge.js';
+import { headOf } from '../../src/experiment/rows/pictures.js';
+import { uniformBits } from '../../src/experiment/rows/uniform.js';
+import { haqLayers } from '../../src/experiment/search/haq-layers.js';
+import { channelBits, componentsOf, edgesOf, prepareModel } from '../../src/quantization/index.js';
+import { smallModel } from '../training/small.js';
+
+t.test('uniform bits: edges have 8, 3 bits are half 2 and half 4', (t) => {
+  const model = prepareModel(smallModel());
+  const components = componentsOf(model);
+  const edges = new Set(edgesOf(model).map(({ name }) => name));
+  for (const bits of [8, 4, 3] as const) {
+    const { components: entries } = uniformBits(model, bits, 'fp32');
+    for (const component of components) {
+      const entry = entries[component.name];
+      if (entry === undefined) throw new Error(component.name);
+      const widths: readonly number[] = channelBits(component, entry);
+      const mean = widths.reduce((sum, width) => sum + width, 0) / widths.length;
+      const asked = edges.has(component.name) ? 8 : bits;
+      t.ok(Math.abs(mean - asked) <= 1.01 / widths.length, `${component.name}: ${mean} for ${asked}`);
+      t.equal(entry.execution, 'fp32');
+    }
+  }
+  t.end();
+});
+
+t.test('a part of a data set is spread over it, and loads its own pictures', async (t) => {
+  const all: DataSet = {
+    name: 'x',
+    path: '/x',
+    split: 'train',
+    classes: ['a'],
+    notes: [],
+    images: Array.from({ length: 10 }, (_, i) => ({ path: `/x/${i}.jpg`, id: String(i) })),
+    load: (index) =>
+      Promise.resolve({
+        width: 20,
+        height: 20,
+        objects: [{ x1: index, y1: 0, x2: index + 1, y2: 1, classId: 0, crowd: false }],
+      }),
+  };
+  const part = headOf(all, 4);
+  t.same(
+    part.images.map(({ path }) => path),
+    ['/x/0.jpg', '/x/2.jpg', '/x/5.jpg', '/x/7.jpg'],
+  );
+  const { objects } = await part.load(2);
+  t.equal(objects[0]?.x1, 5);
+  t.equal(headOf(all, 10), all);
+});
+
+t.test('the agent sees depthwise layers, strides and sizes', (t) => {
+  const model = prepareModel(smallModel());
+  const components = componentsOf(model);
+  const layers = haqLayers(model, components);
+  t.same(
+    layers.map(({ isDepthwise, inputChannels, outputChannels, stride }) => [
+      isDepthwise,
+      inputChannels,
+      outputChannels,
+      stride,
+    ]),
+    [
+      [false, 3, 6, 2],
+      [true, 6, 6, 1],
+      [false, 6, 5, 1],
+      [false, 80, 4, 20],
+    ],
+  );
+  t.same(
+    layers.map(({ weights }) => weights),
+    [162, 54, 30, 320],
+  );
+  t.end();
+});
+
+const box = (x: number, classId: number) => ({ x1: x, y1: 0, x2: x + 10, y2: 10, classId });
+const evaluationOf = (pictures: readonly PictureResult[]): Evaluation =>
+  evaluate(
+    pictures,
+    {
+      classes: ['a', 'b', 'c'],
+      fromModel: [0, 1, 2],
+      fromData: [0, 1, 2],
+      mapped: [true, true, true],
+      notes: [],
+    },
+    { rounds: 0, pairs: [{ a: 0, b: 1 }] },
+  );
+
+t.test('near confusion counts all objects of the pair, critical accuracy those that were found', (t) => {
+  const picture: PictureResult = {
+    objects: [box(0, 0), box(20, 0), box(40, 1), box(60, 1), box(80, 2)].map((each) => ({
+      ...each,
+      crowd: false,
+    })),
+    detections: [box(0, 0), box(20, 1), box(40, 1), box(80, 0)].map((each) => ({
+      ...each,
+      score: 0.9,
+    })),
+  };
+  const { figures, criticalObjects } = judgedOf(evaluationOf([picture, picture]), 2, [[0, 1]], 20);
+  // Found: a as a, a as b, b as b; one b was missed; the c that was taken for an a is no object of the pair.
+  t.equal(criticalObjects, 6);
+  t.equal(figures.criticalAccuracy?.value, 0.66667);
+  t.equal(figures.nearConfusion?.value, 0.25);
+  t.equal(figures.map50?.rounds.length, 20);
+  t.ok(
+    figures.nearConfusion?.rounds.every((value) => value === 0.25),
+    'two equal pictures, however drawn',
+  );
+  t.end();
+});

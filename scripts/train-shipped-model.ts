@@ -132,7 +132,7 @@ const main = async (): Promise<void> => {
     threads,
     checkpoint: { file: join(work, 'checkpoint.bin'), run: NAME, every: 50 },
     validation: {
-      every: 500,
+      every: 1150,
       judge: (learned) => {
         const bytes = finished(model, learned);
         writeArtifact(latest, bytes);

@@ -1,6 +1,6 @@
 // The shipped model in mixed precision: few bits where most weights lie, trained on under them, its codes packed.
 import { openDataSet } from '../../src/evaluation/index.js';
-import { readModel } from '../../src/onnx/index.js';
+import { type Model, readModel } from '../../src/onnx/index.js';
 import {
   allocate,
   type Allocation,
@@ -13,8 +13,10 @@ import {
 } from '../../src/quantization/index.js';
 import type { Artifact } from '../../src/registry/index.js';
 import {
+  buildNetwork,
   buildTraining,
   detectionLoss,
+  detectorOf,
   type LoaderSource,
   runTraining,
   type StepReport,
@@ -59,12 +61,26 @@ export interface MixedOptions {
   readonly onStep: (report: StepReport) => void;
 }
 
+/** The same weights in the network as it is trained: on parts of pictures. */
+const asTrained = (model: Model): Model => {
+  const small = prepareModel(buildNetwork(recipe.TRAINED, recipe.CLASSES, recipe.SEED));
+  const weights = componentsOf(model).flatMap(({ weight, bias }) =>
+    [weight, bias].flatMap((name): [string, Float32Array][] => {
+      const tensor = name === undefined ? undefined : model.graph.value(name)?.constant;
+      return name !== undefined && tensor?.kind === 'dense' && tensor.type === 'float32'
+        ? [[name, tensor.data]]
+        : [];
+    }),
+  );
+  return withLearned(small, new Map(weights));
+};
+
 /** Trains the parent on with fake-quantized weights and packs what comes out. */
 export const makeMixed = async (parent: Artifact, options: MixedOptions): Promise<QuantizedArtifact> => {
-  const { detector } = parent.manifest;
-  const model = readModel(parent.modelPath);
+  const model = prepareModel(readModel(parent.modelPath));
+  const detector = detectorOf(recipe.TRAINED, recipe.CLASSES);
   const weights = { allocation: allocationOf(parent), reduceRange: true } as const;
-  const graph = buildTraining(model, {
+  const graph = buildTraining(asTrained(model), {
     batch: options.sources.reduce((sum, { share }) => sum + share, 0),
     weights,
     loss: detectionLoss({ detector, objects: recipe.OBJECTS, weights: recipe.LOSS_PARTS }),
@@ -79,7 +95,7 @@ export const makeMixed = async (parent: Artifact, options: MixedOptions): Promis
       detector,
       objects: recipe.OBJECTS,
       seed: recipe.SEED + 1,
-      augmentation: { ...recipe.AUGMENTATION, mosaic: 0, crops: false, scale: [0.85, 1.2] },
+      augmentation: { ...recipe.AUGMENTATION, mosaic: 0 },
     },
     threads: options.threads,
     checkpoint: { file: options.checkpoint, run: `mixed ${parent.id}`, every: 50 },

@@ -57,9 +57,9 @@ export const SEED = 1;
 export const SHARE = 4;
 export const OBJECTS = 24;
 export const LOSS_PARTS = { box: 5, objectness: 1, class: 2 } as const;
-export const SCHEDULE = { rate: 2e-3, warmUp: 200, hold: 3300, steps: 5000, last: 0.01 } as const;
+export const SCHEDULE = { rate: 2e-3, warmUp: 200, hold: 3000, steps: 4600, last: 0.01 } as const;
 /** From this step on inputs are single pictures. */
-export const MOSAIC_UNTIL = 4600;
+export const MOSAIC_UNTIL = 4300;
 export const OPTIMIZER = {
   kind: 'adamw',
   schedule: SCHEDULE,
@@ -74,7 +74,7 @@ export const MIXED = {
   bytes: 415_000,
   optimizer: {
     kind: 'adamw',
-    schedule: { rate: 2e-4, warmUp: 10, steps: 150, last: 0.02 },
+    schedule: { rate: 2e-4, warmUp: 20, steps: 300, last: 0.02 },
     weightDecay: 0.01,
     clipNorm: 10,
     // Adam's steps do not know how small a step size is.

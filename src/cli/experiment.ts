@@ -1,5 +1,5 @@
 // `bitlane experiment`: the paper's comparison on one model and one data set, with a report.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { BitlaneError } from '../errors.js';
 import {
@@ -16,11 +16,11 @@ import {
   type ClassPair,
   conclusions,
   experimentPage,
+  type Experiment,
   type ExperimentResult,
   HEAD,
   notesOf,
   QUICK_SCALE,
-  resultSchema,
   ROWS,
   runExperiment,
   type Scale,
@@ -115,10 +115,13 @@ const textOf = (result: ExperimentResult, page: string): string =>
     `report: ${page}`,
   ].join('\n');
 
-const writeReport = (folder: string, result: ExperimentResult, artifact: Artifact): string => {
+const writeReport = (folder: string, { result, map }: Experiment, artifact: Artifact): string => {
   writeFileAtomic(join(folder, RESULT_FILE), `${JSON.stringify(result)}\n`);
   const page = join(folder, PAGE_FILE);
-  writeFileAtomic(page, experimentPage({ result, model: readModel(artifact.modelPath) }));
+  writeFileAtomic(
+    page,
+    experimentPage({ result, model: readModel(artifact.modelPath), ...(map !== undefined && { map }) }),
+  );
   return page;
 };
 
@@ -152,7 +155,7 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
       : parsePairs(options.pairs, map.classes).map(([a, b]): ClassPair => [a, b]);
   const bars = new StepBars<string>(cli, {});
   try {
-    const result = await runExperiment(
+    const experiment = await runExperiment(
       {
         parent: artifact,
         tuning,
@@ -175,11 +178,12 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
           bars.show(`row ${done + 1} of ${all}: ${label}, seed ${seed}`, 0, 1);
         },
         onStep: bars.show,
-        onResult: (known) => void writeReport(folder, known, artifact),
+        onKnown: (known) => void writeReport(folder, known, artifact),
       },
     );
     bars.stop();
-    const page = writeReport(folder, result, artifact);
+    const { result } = experiment;
+    const page = writeReport(folder, experiment, artifact);
     cli.print({ ...result, report: page }, () => textOf(result, page));
   } finally {
     bars.stop();
@@ -190,12 +194,6 @@ const listRows = (cli: Cli): void => {
   cli.print({ rows: ROWS }, () =>
     alignColumns(ROWS.map(({ id, family, label }) => [id, family, label])).join('\n'),
   );
-};
-
-/** What a folder of an experiment holds. */
-export const readResult = (folder: string): ExperimentResult | undefined => {
-  const path = join(folder, RESULT_FILE);
-  return existsSync(path) ? resultSchema.parse(JSON.parse(readFileSync(path, 'utf8'))) : undefined;
 };
 
 export const addExperiment: AddCommand = (program, cli) => {

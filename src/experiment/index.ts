@@ -2,7 +2,7 @@
 export { type HaqLayer, type HaqOptions, type HaqResult, searchBits } from './search/haq.js';
 export { type ClassPair, QUICK_SCALE, type Scale, type Setting, USUAL_SCALE } from './setting.js';
 export { FAMILIES, type Family, type Row, ROWS, type Search, SEARCHES } from './rows/row.js';
-export { chosenRows, runExperiment, type RunOptions } from './run.js';
+export { chosenRows, type Experiment, runExperiment, type RunOptions } from './run.js';
 export {
   type ExperimentResult,
   type MeasuredRow,

@@ -1,13 +1,13 @@
 // Runs the rows, one after the other, and keeps each: an experiment that was ended goes on with the row it was at.
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Checkpoints } from '../adaptation/index.js';
 import { detectorMemory } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
 import { describeDevice } from '../evaluation/index.js';
 import { latencyRatio, timeBytes } from '../quantization/index.js';
-import { readFileSync } from 'node:fs';
+import type { SignificanceMap } from '../significance/index.js';
 import { median } from '../system/index.js';
 import { judgedOf, judgeOn } from './judge.js';
 import { type ExperimentResult, type RowResult, rowResultSchema } from './result.js';
@@ -26,7 +26,13 @@ export interface RunOptions {
   readonly onRow?: (row: Row, seed: number, done: number, all: number) => void;
   readonly onStep?: (step: string, done: number, all: number) => void;
   /** Called with everything that is known so far, after each row. */
-  readonly onResult?: (result: ExperimentResult) => void;
+  readonly onKnown?: (known: Experiment) => void;
+}
+
+export interface Experiment {
+  readonly result: ExperimentResult;
+  /** Where a row needed it. */
+  readonly map: SignificanceMap | undefined;
 }
 
 /** @throws BitlaneError `BAD_USAGE` naming a row that there is not */
@@ -111,8 +117,8 @@ const keyOf = ({ parent, tuning, validation, pairs, execution, reduceRange, scal
  */
 export const runExperiment = async (
   setting: Setting,
-  { rows: ids, onRow, onStep = () => undefined, onResult }: RunOptions = {},
-): Promise<ExperimentResult> => {
+  { rows: ids, onRow, onStep = () => undefined, onKnown }: RunOptions = {},
+): Promise<Experiment> => {
   const { parent, tuning, validation, map, pairs, scale, folder, signal } = setting;
   mkdirSync(folder, { recursive: true });
   const kept = new Checkpoints(join(folder, 'steps'), keyOf(setting));
@@ -141,6 +147,7 @@ export const runExperiment = async (
     budget: { modelBytes },
     rows: [...results].map(([{ id, family, label }, own]) => ({ id, family, label, runs: own })),
   });
+  const known = (): Experiment => ({ result: resultOf(), map: searches.knownMap });
   for (const [done, { row, seed }] of runs.entries()) {
     signal?.throwIfAborted();
     onRow?.(row, seed, done, runs.length);
@@ -148,7 +155,7 @@ export const runExperiment = async (
       measureOrSay(setting, searches, row, seed, onStep),
     );
     results.set(row, [...(results.get(row) ?? []), { seed, result }]);
-    onResult?.(resultOf());
+    onKnown?.(known());
   }
-  return resultOf();
+  return known();
 };

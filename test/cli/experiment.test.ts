@@ -70,6 +70,7 @@ t.test('rows of every kind', async (t) => {
   }
   const page = readFileSync(join(at('work'), 'experiment.html'), 'utf8');
   t.match(page, /What holds, and what does not/);
+  t.match(page, /The significance map/);
   t.notMatch(page, /<script|https?:\/\/(?!www\.w3\.org)/, 'nothing is fetched');
   const again = parsed(second);
   const of = (from: ExperimentResult, id: string) => from.rows.find((row) => row.id === id)?.runs;

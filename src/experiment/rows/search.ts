@@ -30,6 +30,7 @@ import {
   measureSignificance,
   type MeasuredSignificance,
   type SignificanceOptions,
+  type SignificanceMap,
   significanceSchema,
 } from '../../significance/index.js';
 import type { Setting } from '../setting.js';
@@ -100,6 +101,11 @@ export class Searches {
     const { execution } = this.#setting;
     const allocation = uniformBits(prepareModel(this.#source), 4, execution);
     return { modelBytes: await artifactBytes(this.#source, allocation) };
+  }
+
+  /** The map by layer, where a row has needed it. */
+  get knownMap(): SignificanceMap | undefined {
+    return this.#kept.kept('map', mapSchema)?.map;
   }
 
   /** The map by layer, with what its steps took. */

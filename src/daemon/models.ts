@@ -14,7 +14,7 @@ import {
 } from '../detector/index.js';
 import { BitlaneError, messageOf } from '../errors.js';
 import { type Artifact, FAILED_START_LIMIT, type Registry, type StartOutcome } from '../registry/index.js';
-import { Backoff, Emitter, type Log } from '../system/index.js';
+import { Backoff, Emitter, type Log, pause } from '../system/index.js';
 import type { OutboxBody } from '../telemetry/index.js';
 import type { Frame } from '../vision/index.js';
 import { overBudget } from './demands.js';
@@ -326,18 +326,7 @@ export class ModelService extends Emitter<ModelEvents> {
   }
 
   async #wait(): Promise<void> {
-    const ms = this.#backoff.next();
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#stop.signal.addEventListener(
-        'abort',
-        () => {
-          clearTimeout(timer);
-          resolve();
-        },
-        { once: true },
-      );
-    });
+    await pause(this.#backoff.next(), this.#stop.signal);
   }
 
   /** The artifact's state on disk is worth less than the road: a folder that cannot be written does not stop detection. */

@@ -36,3 +36,4 @@ export {
   type RankedMeasure,
   rankOf,
 } from './gradient/compare-filters.js';
+export { spearman } from './statistics.js';

@@ -1,185 +1,117 @@
-// What an adaptation costs the road while it runs: `npm run bench:adaptation -- --json`.
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+// The loop: what an adaptation costs the road while it runs, and what it is worth from the first frame to a committed model:
+// `npm run bench:adaptation -- --json`.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { SingleBar } from 'cli-progress';
-import { Adapter, writeJob } from '../../src/adaptation/index.js';
-import { readConfig } from '../../src/config/index.js';
-import { Daemon } from '../../src/daemon/index.js';
-import { type FrameResult, workMs } from '../../src/detector/index.js';
-import { Registry } from '../../src/registry/index.js';
-import { RootLog } from '../../src/system/index.js';
-import { census, countOption, dataPath, medianFigure, printReport, readOptions, runBench } from './lib.js';
-import { nanoArtifact } from './nano.js';
+import { join } from 'node:path';
+import { BitlaneError } from '../../src/errors.js';
+import { countOption, dataPath, type Figure, printReport, readOptions, runBench } from './lib.js';
+import { drift } from './loop/drift.js';
+import { endToEnd } from './loop/end-to-end.js';
+import { serving } from './loop/serving.js';
+import type { Width } from './loop/site.js';
 
 const values = readOptions({
   json: { type: 'boolean', default: false },
+  parts: { type: 'string', default: 'serving,labelled,labelFree,drift' },
   model: { type: 'string' },
   frames: { type: 'string' },
   data: { type: 'string' },
+  /** Kept, and gone on with where a stream was seen there already. */
+  state: { type: 'string' },
   fps: { type: 'string', default: '5' },
   turns: { type: 'string', default: '6' },
   seconds: { type: 'string', default: '12' },
+  bits: { type: 'string', default: '8' },
+  pictures: { type: 'string' },
+  seed: { type: 'string', default: '1' },
+  /** Priority of the adapter: with 19, as on a device, it gets nothing beside other work. */
+  nice: { type: 'string' },
+  /** More of the section `adaptation`, as JSON. */
+  adaptation: { type: 'string', default: '{}' },
 });
 
-const PICTURES = 200;
-const LIMITS = { memoryMb: 6_000, deadlineMs: 3_600_000 };
-/** What the change from one turn to the next does is no part of either. */
-const SETTLE_MS = 2_000;
+const PARTS = ['serving', 'labelled', 'labelFree', 'drift'] as const;
+type Part = (typeof PARTS)[number];
 
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const partsOf = (text: string): Part[] =>
+  text.split(',').map((name) => {
+    const part = PARTS.find((known) => known === name);
+    if (part === undefined)
+      throw new BitlaneError('BAD_USAGE', `--parts takes ${PARTS.join(', ')}, not ${name}`);
+    return part;
+  });
 
-const p95 = (times: readonly number[]): number => {
-  const sorted = [...times].sort((a, b) => a - b);
-  return sorted[Math.ceil(0.95 * sorted.length) - 1] ?? Number.NaN;
+const widthOf = (text: string): Width => {
+  const bits = ([2, 4, 8] as const).find((width) => String(width) === text);
+  if (bits === undefined) throw new BitlaneError('BAD_USAGE', `--bits takes 2, 4 or 8, not ${text}`);
+  return bits;
 };
 
+/** Share of the hard examples that an operator labels. */
+const LABELLED = 0.1;
+/** A site that turns within minutes needs more words to be seen turning. */
+const DRIFT_LABELLED = 0.4;
+/** What an adaptation takes of these pictures. */
+const ADAPTATION = { pictures: 600, calibrationPictures: 64, memoryMb: 6_000 };
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
 await runBench(async () => {
-  const [fps, turns, seconds] = [
-    countOption(values.fps, '--fps'),
-    countOption(values.turns, '--turns'),
-    countOption(values.seconds, '--seconds'),
-  ];
-  const frames = dataPath(values.frames, '--frames', 'junction-frames');
+  const parts = partsOf(values.parts);
+  const fps = countOption(values.fps, '--fps');
   const modelPath = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
   const data = dataPath(values.data, '--data', 'highway');
-  const state = mkdtempSync(join(tmpdir(), 'bitlane-adaptation-'));
-  const bar = process.stderr.isTTY ? new SingleBar({ stream: process.stderr }) : undefined;
+  const figures: Figure[] = [];
+  const about: Record<string, object> = {};
+  const root = values.state ?? mkdtempSync(join(tmpdir(), 'bitlane-loop-'));
   try {
-    const shown = join(state, 'frames');
-    mkdirSync(shown);
-    const names = readdirSync(frames)
-      .filter((name) => /\.jpe?g$/i.test(name))
-      .sort()
-      .slice(0, PICTURES);
-    for (const name of names) copyFileSync(join(frames, name), join(shown, name));
-    const registry = new Registry({ stateDir: state });
-    await registry.start();
-    const { artifact, remove } = await nanoArtifact(modelPath);
-    const served = await registry.install(artifact.modelPath, artifact.manifest).finally(remove);
-    registry.stop();
-    const [folder, cache] = [join(state, 'job'), join(state, 'cache')];
-    for (const path of [folder, cache]) mkdirSync(path);
-    const pictures = { path: data, split: 'train' as const, most: 300 };
-    writeJob(folder, {
-      format: 'bitlane-adaptation',
-      version: 1,
-      id: 'bench',
-      createdAt: new Date().toISOString(),
-      trigger: 'command',
-      parent: dirname(served.modelPath),
-      baseline: dirname(served.modelPath),
-      tuning: pictures,
-      validation: { ...pictures, split: 'val' },
-      pairs: [
-        ['car', 'truck'],
-        ['bus', 'truck'],
-      ],
-      budget: { averageBits: 4 },
-      objective: 'semantic',
-      calibrationPictures: 16,
-      processes: 1,
-      threads: 1,
-      acceptance: { minPictures: 30, minObjects: 20, maxDrop: 0.05 },
-      cache,
-    });
-    const local = readConfig(
-      JSON.stringify({
-        stateDir: state,
-        runtimeDir: state,
-        logLevel: 'error',
-        camera: { kind: 'replay', path: shown, fps },
-      }),
-      'the benchmark.json',
-    );
-    let times: { total: number; work: number }[] = [];
-    const daemon = new Daemon({
-      local,
-      rootLog: new RootLog({ level: 'error' }),
-      observer: {
-        result: (result: FrameResult) => void times.push({ total: result.totalMs, work: workMs(result) }),
-      },
-    });
-    await daemon.start();
-    const turn = async (): Promise<{ total: number; work: number; frames: number }> => {
-      await sleep(SETTLE_MS);
-      times = [];
-      await sleep(seconds * 1000);
-      return {
-        total: p95(times.map(({ total }) => total)),
-        work: p95(times.map(({ work }) => work)),
-        frames: times.length,
-      };
-    };
-    const steps = new Set<string>();
-    const ratios: { total: number; work: number; frames: number }[] = [];
-    const peaks: number[] = [];
-    try {
-      while (times.length < 10) await sleep(50);
-      bar?.start(turns, 0);
-      for (let done = 1; done <= turns; done++) {
-        const without = await turn();
-        const adapter = new Adapter({ ...LIMITS, folder, onProgress: (step) => steps.add(step) });
-        let ended = false;
-        const run = adapter.run().then(
-          () => (ended = true),
-          () => (ended = true),
-        );
-        const beside = await turn();
-        if (ended)
-          throw new Error('the adaptation ended before the turns did: take more pictures, or fewer turns');
-        await adapter.stop();
-        await run;
-        peaks.push(adapter.peakMb);
-        ratios.push({
-          total: beside.total / without.total,
-          work: beside.work / without.work,
-          frames: beside.frames / without.frames,
-        });
-        bar?.update(done);
-      }
-    } finally {
-      bar?.stop();
-      await daemon.stop();
-    }
-    const counted = daemon.frames ?? { received: 0, done: 0, dropped: 0, skipped: 0, lost: 0 };
-    // What was in flight or waited when the run ended is not lost: two frames at the most.
-    const lost = Math.max(0, counted.received - counted.done - counted.dropped - counted.skipped - 2);
-    printReport(
-      {
-        bench: 'adaptation',
-        model: { name: served.manifest.name, id: served.id },
-        data: {
-          pictures: names.length,
+    for (const part of parts) {
+      let made;
+      if (part === 'serving') {
+        made = await serving({
+          frames: dataPath(values.frames, '--frames', 'junction-frames'),
+          modelPath,
+          data,
           fps,
-          turns,
-          seconds,
-          frames: counted,
-          steps: [...steps],
-          peakMb: Math.max(...peaks),
-        },
-        figures: [
-          census('serving.framesLost', 'frames', lost, counted.received),
-          medianFigure(
-            'serving.p95Ratio',
-            'ratio',
-            ratios.map(({ total }) => total),
-          ),
-          medianFigure(
-            'serving.workP95Ratio',
-            'ratio',
-            ratios.map(({ work }) => work),
-          ),
-          medianFigure(
-            'serving.throughputRatio',
-            'ratio',
-            ratios.map(({ frames: share }) => share),
-          ),
-        ],
-      },
-      values.json,
-    );
+          turns: countOption(values.turns, '--turns'),
+          seconds: countOption(values.seconds, '--seconds'),
+        });
+      } else if (part === 'drift') {
+        made = await drift({
+          stateDir: join(root, part),
+          modelPath,
+          data,
+          fps,
+          pictures: countOption(values.pictures ?? '400', '--pictures'),
+          labels: DRIFT_LABELLED,
+          seed: countOption(values.seed, '--seed'),
+          ...(values.nice !== undefined && { nice: Number(values.nice) }),
+          adaptation: { ...ADAPTATION, ...(JSON.parse(values.adaptation) as object) },
+          say,
+        });
+      } else {
+        const stateDir = join(root, part);
+        mkdirSync(stateDir, { recursive: true });
+        made = await endToEnd({
+          name: part,
+          stateDir,
+          modelPath,
+          data,
+          bits: widthOf(values.bits),
+          fps,
+          ...(values.pictures !== undefined && { pictures: countOption(values.pictures, '--pictures') }),
+          labels: part === 'labelled' ? LABELLED : 0,
+          seed: countOption(values.seed, '--seed'),
+          ...(values.nice !== undefined && { nice: Number(values.nice) }),
+          adaptation: { ...ADAPTATION, ...(JSON.parse(values.adaptation) as object) },
+          say,
+        });
+      }
+      figures.push(...made.figures);
+      about[part] = made.about;
+    }
+    printReport({ bench: 'adaptation', model: modelPath, data: about, figures }, values.json);
   } finally {
-    rmSync(state, { recursive: true, force: true });
+    if (values.state === undefined) rmSync(root, { recursive: true, force: true });
   }
 });

@@ -7,7 +7,7 @@ import { SingleBar } from 'cli-progress';
 import { Adapter, type JobResult } from '../../src/adaptation/index.js';
 import { processesBelow, isAlive } from '../../test/helpers/daemon.js';
 import { makeFixture } from '../../test/significance/fixture.js';
-import { smallJob } from '../../test/adaptation/jobs.js';
+import { shortTuning, smallJob } from '../../test/adaptation/jobs.js';
 import { census, type Figure } from './lib.js';
 
 const LIMITS = { memoryMb: 4_000, deadlineMs: 600_000, nice: 0 };
@@ -39,6 +39,7 @@ export const killAdapter = async (kills: number, random: () => number): Promise<
     const pictures = { path: fixture.data, split: 'train' as const, most: 2, labelled: true };
     const change = {
       calibrationPictures: 1,
+      finetune: shortTuning,
       tuning: pictures,
       validation: { ...pictures, split: 'val' as const },
     };

@@ -14,6 +14,7 @@ import { type Detection, type Frame, Pipeline, readJpegSize } from '../../src/vi
 import { KINDS, offerBad } from '../../test/daemon/bad-candidates.js';
 import { census, countOption, dataPath, printReport, runBench, readOptions } from './lib.js';
 import { nanoArtifact, twinOf } from './nano.js';
+import { keyOf } from './picture-key.js';
 
 const values = readOptions({
   json: { type: 'boolean', default: false },
@@ -31,14 +32,6 @@ const MOST_RESULTS = 500_000;
 const SETTLED = 20;
 /** Memory is the middle of as many looks, one after each swap. */
 const LOOKS = 10;
-
-/** FNV-1a over some bytes of a picture: tells the pictures of one folder apart. */
-const keyOf = (data: Uint8Array): string => {
-  let hash = 0x811c9dc5;
-  const step = Math.max(1, Math.floor(data.length / 512));
-  for (let at = 0; at < data.length; at += step) hash = Math.imul(hash ^ (data[at] ?? 0), 0x01000193) >>> 0;
-  return `${data.length}:${hash}`;
-};
 
 const hashDetections = (detections: readonly Detection[]): number => {
   const numbers = new Float64Array(

@@ -17,6 +17,7 @@ import { allocateWithin } from './limits.js';
 import type { Adapted, AdaptOptions } from './options.js';
 import { chooseCandidate, effectsSchema, objectivesOf, splitTuning } from './portfolio.js';
 import { interactionsOf, measureMap, problemFor, summaryOf } from './significance.js';
+import { tuneWeights } from './tuning.js';
 import { makeArtifact, roundWeights, takeTried } from './weights.js';
 import { comparable, wholeMeter } from './whole.js';
 
@@ -102,7 +103,11 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
     'candidate',
     mapped,
     complete(objective),
-    isTried ? takeTried(tried(objective)) : roundWeights,
+    options.finetune !== undefined
+      ? tuneWeights(significance.critical.pairs)
+      : isTried
+        ? takeTried(tried(objective))
+        : roundWeights,
   );
   for (const name of objectives) rmSync(join(options.folder, tried(name)), { recursive: true, force: true });
   const evidence = await judgeCandidate(parent, artifact, significance, 'judgement', options);

@@ -17,7 +17,13 @@ import type { CandidateScore } from './portfolio.js';
 
 /** What is being done, for a progress bar. */
 export type AdaptStep =
-  SignificanceStep | 'measuring pairs' | 'solving' | 'comparing candidates' | 'drawing the front' | Step;
+  | SignificanceStep
+  | 'measuring pairs'
+  | 'solving'
+  | 'comparing candidates'
+  | 'drawing the front'
+  | 'fine-tuning'
+  | Step;
 
 /** Pictures and how their classes meet the model's. */
 export interface Labelled {
@@ -25,6 +31,29 @@ export interface Labelled {
   readonly map: ClassMap;
   /** False: labels are not looked at (default true). */
   readonly isLabelled?: boolean;
+}
+
+/** Pictures that a model learns from. */
+export interface Lessons {
+  /** A data set whose labels are true. */
+  readonly labelled?: { readonly path: string; readonly split: string };
+  /** A folder of pictures, on which the FP32 model's own word is the truth. */
+  readonly unlabelled?: string;
+}
+
+/** How the weights of the chosen allocation are trained on. */
+export interface FineTuning {
+  readonly lessons: Lessons;
+  readonly steps: number;
+  /** Pictures in a step. */
+  readonly batch: number;
+  readonly learningRate: number;
+  /** What the FP32 model's word counts beside labels. */
+  readonly teacherWeight: number;
+  /** What the class loss of the critical pairs counts. */
+  readonly pairWeight: number;
+  /** Steps between two checkpoints: what a kill costs at most. */
+  readonly checkpointEvery: number;
 }
 
 /** What a candidate is judged by; nothing is tuned on it. */
@@ -63,6 +92,8 @@ export interface AdaptOptions {
   /** Measures the artifact of an allocation, for the budget. */
   readonly measure: MeasureArtifact;
   readonly calibrationPictures: number;
+  /** Train the chosen allocation's weights on (default: they are rounded, and that is all). */
+  readonly finetune?: FineTuning;
   /** Folder in which what was measured is kept: a run that was ended goes on from there. */
   readonly cache: string;
   readonly processes: number;

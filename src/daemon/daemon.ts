@@ -44,6 +44,8 @@ export interface DaemonOptions {
   readonly local: LocalConfig;
   readonly rootLog: RootLog;
   readonly observer?: DaemonObserver;
+  /** For measuring: priority of the adapter, where 19 would leave it nothing beside other work. */
+  readonly adapterNice?: number;
 }
 
 /** What the person in front of `bitlane run` may want to see. */
@@ -221,7 +223,7 @@ export class Daemon {
   }
 
   #wire(store: Store, bootId: string, twin: ConfigTwin, commands: CommandRegistry): Parts {
-    const { rootLog } = this.#options;
+    const { rootLog, adapterNice } = this.#options;
     const config = this.#config;
     const telemetry = new Telemetry({
       config,
@@ -271,6 +273,7 @@ export class Daemon {
       critical: () => (examples.confusions === undefined ? [] : criticalPairs(examples.confusions)),
       agreement: (model) => examples.agreementWithTeacher(model),
       throttled: () => probe.isThrottled(),
+      ...(adapterNice !== undefined && { nice: adapterNice }),
       log: rootLog.part('adaptation'),
     });
     const reporter = new Reporter({

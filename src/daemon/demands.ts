@@ -1,5 +1,6 @@
 // What a candidate must show in the real detector process before it may take over: the budget, as measured.
 import type { DeployFigures, Demands } from '../adaptation/index.js';
+import { type CanaryFigures, peakMemoryMb } from '../detector/index.js';
 
 /** The first limit that is missed, as a sentence; `undefined` where all are kept. What the device does not tell is not held against it. */
 export const overBudget = (figures: DeployFigures, { budget = {} }: Demands): string | undefined => {
@@ -14,4 +15,28 @@ export const overBudget = (figures: DeployFigures, { budget = {} }: Demands): st
     return `its process took ${figures.memoryMb} MB, more than the budget of ${memoryMb} MB`;
   }
   return undefined;
+};
+
+/**
+ * What a candidate showed in its canary.
+ *
+ * @param pids of its process and of the serving one
+ */
+export const figuresOf = (
+  { frames, candidate, serving, confident, found }: CanaryFigures,
+  pids: readonly [candidate: number | undefined, serving: number | undefined],
+  modelBytes: number,
+): DeployFigures => {
+  const [memoryMb = null, servingMb = null] = pids.map((pid) =>
+    pid === undefined ? null : peakMemoryMb(pid),
+  );
+  return {
+    frames,
+    ...candidate,
+    servingP95Ms: serving.p95Ms,
+    agreement: confident === 0 ? null : found / confident,
+    memoryMb,
+    bothMb: memoryMb === null || servingMb === null ? null : memoryMb + servingMb,
+    modelBytes,
+  };
 };

@@ -9,15 +9,15 @@ import {
   type FrameResult,
   type Generation,
   keptClasses,
-  peakMemoryMb,
   type SwapEvent,
 } from '../detector/index.js';
 import { BitlaneError, messageOf } from '../errors.js';
-import { type Artifact, FAILED_START_LIMIT, type Registry, type StartOutcome } from '../registry/index.js';
-import { Backoff, Emitter, type Log } from '../system/index.js';
+import type { Artifact, Registry } from '../registry/index.js';
+import { Emitter, type Log } from '../system/index.js';
 import type { OutboxBody } from '../telemetry/index.js';
 import type { Frame } from '../vision/index.js';
-import { overBudget } from './demands.js';
+import { figuresOf, overBudget } from './demands.js';
+import { Starts } from './starts.js';
 
 export type ModelStep = OutboxBody<'event/model'>;
 
@@ -40,13 +40,6 @@ export interface ModelServiceOptions {
 export type ModelStatus = 'none' | 'starting' | 'serving' | 'swapping' | 'failed';
 
 const STOP_GRACE_MS = 3_000;
-/** A detector that ends sooner than this after its start has crashed early. */
-const EARLY_MS = 30_000;
-/** Early crashes in a row after which the artifact before takes over. */
-const EARLY_LIMIT = 3;
-/** After this long without a failure restarts begin with the shortest wait again. */
-const BACKOFF_RESET_MS = 60_000;
-
 const short = (id: string): string => id.slice(0, 12);
 
 /** Owns the frame feed and every detector process. */
@@ -56,19 +49,13 @@ export class ModelService extends Emitter<ModelEvents> {
   readonly #feed = new DetectorFeed();
   readonly #classes = new Map<string, readonly string[]>();
   readonly #stop = new AbortController();
+  readonly #starts: Starts;
   #config: Config;
-  #backoff: Backoff;
   #artifact: Artifact | undefined;
   #candidate: Artifact | undefined;
   #generations = 0;
   #restarts = 0;
-  #failedStarts = 0;
-  #earlyCrashes = 0;
-  #servedSinceMs = 0;
-  #confirmed = false;
   #serving: Promise<void> | undefined;
-  /** The outcome of a start on its way to the disk. */
-  #recorded: Promise<void> = Promise.resolve();
   #status: ModelStatus = 'none';
 
   constructor(options: ModelServiceOptions) {
@@ -76,7 +63,7 @@ export class ModelService extends Emitter<ModelEvents> {
     this.#registry = options.registry;
     this.#log = options.log;
     this.#config = options.config;
-    this.#backoff = this.#newBackoff();
+    this.#starts = new Starts(options.registry, options.config.detector, options.log);
     this.#feed.on('result', (result) => this.#onResult(result));
     this.#feed.on('failed', ({ message }) => this.#onFailed(message));
     this.#feed.on('swap', (event) => this.#onSwap(event));
@@ -145,7 +132,7 @@ export class ModelService extends Emitter<ModelEvents> {
   async configure(config: Config): Promise<void> {
     const before = this.#config;
     this.#config = config;
-    this.#backoff = this.#newBackoff();
+    this.#starts.configure(config.detector);
     const artifact = this.#artifact;
     if (artifact === undefined || JSON.stringify(before.detector) === JSON.stringify(config.detector)) return;
     // A model that is only being started is started with the new settings the next time; one that serves is replaced.
@@ -177,7 +164,7 @@ export class ModelService extends Emitter<ModelEvents> {
     let figures: DeployFigures | undefined;
     let missed = false;
     const look = (candidate: Generation, canary: CanaryFigures): string | undefined => {
-      figures = this.#figuresOf(candidate, canary);
+      figures = figuresOf(canary, [candidate.pid, this.pid], this.#candidate?.manifest.modelBytes ?? 0);
       const problem = overBudget(figures, demands);
       missed = problem !== undefined;
       return problem;
@@ -202,23 +189,6 @@ export class ModelService extends Emitter<ModelEvents> {
     }
   }
 
-  #figuresOf(
-    candidate: Generation,
-    { frames, candidate: own, serving, confident, found }: CanaryFigures,
-  ): DeployFigures {
-    const peaks = [candidate.pid, this.pid].map((pid) => (pid === undefined ? null : peakMemoryMb(pid)));
-    const [memoryMb = null, servingMb = null] = peaks;
-    return {
-      frames,
-      ...own,
-      servingP95Ms: serving.p95Ms,
-      agreement: confident === 0 ? null : found / confident,
-      memoryMb,
-      bothMb: memoryMb === null || servingMb === null ? null : memoryMb + servingMb,
-      modelBytes: this.#candidate?.manifest.modelBytes ?? 0,
-    };
-  }
-
   /** Swaps the previous artifact in, or the factory one where there is none. */
   async rollback(): Promise<void> {
     const { active, previous, factory } = this.#registry;
@@ -235,7 +205,7 @@ export class ModelService extends Emitter<ModelEvents> {
     this.removeAll();
     await this.#feed.stop();
     await this.#serving;
-    await this.#recorded;
+    await this.#starts.idle();
     this.#status = 'none';
   }
 
@@ -243,15 +213,6 @@ export class ModelService extends Emitter<ModelEvents> {
     if (this.#candidate !== undefined) {
       throw new BitlaneError('BUSY', 'a swap is running: wait until it has ended');
     }
-  }
-
-  #newBackoff(): Backoff {
-    const { restartInitialMs, restartMaxMs } = this.#config.detector;
-    return new Backoff({
-      initialMs: restartInitialMs,
-      maxMs: Math.max(restartInitialMs, restartMaxMs),
-      resetAfterMs: BACKOFF_RESET_MS,
-    });
   }
 
   #create(artifact: Artifact): Generation {
@@ -288,14 +249,13 @@ export class ModelService extends Emitter<ModelEvents> {
     while (!this.#stop.signal.aborted) {
       const artifact = this.#artifact;
       if (artifact === undefined) return;
-      await this.#record(artifact.id, 'begun');
+      await this.#starts.begun(artifact.id);
       const generation = this.#create(artifact);
       this.#tell('started', artifact.id);
       try {
         await generation.start();
         if (this.#stop.signal.aborted) return await generation.stop();
-        this.#confirmed = false;
-        this.#servedSinceMs = performance.now();
+        this.#starts.serves();
         this.#status = 'serving';
         this.#feed.serve(generation);
         this.#tell('warm', artifact.id);
@@ -303,10 +263,10 @@ export class ModelService extends Emitter<ModelEvents> {
       } catch (error) {
         await generation.stop();
         if (this.#stop.signal.aborted) return;
-        this.#failedStarts += 1;
-        await this.#record(artifact.id, 'failed');
-        this.#tell('failed', artifact.id, messageOf(error));
-        if (this.#failedStarts < FAILED_START_LIMIT || !(await this.#goBack(artifact.id))) await this.#wait();
+        const isEnough = await this.#starts.failed(artifact.id, () =>
+          this.#tell('failed', artifact.id, messageOf(error)),
+        );
+        if (!isEnough || !(await this.#goBack(artifact.id))) await this.#starts.wait(this.#stop.signal);
       }
     }
   }
@@ -319,41 +279,15 @@ export class ModelService extends Emitter<ModelEvents> {
       this.#log.warn(`there is no way back from ${short(from)}: ${messageOf(error)}`);
       return false;
     }
-    this.#failedStarts = 0;
-    this.#earlyCrashes = 0;
+    this.#starts.forget();
     this.#tell('rolled-back', from, `${short(from)} failed again and again: going back`);
     return true;
-  }
-
-  async #wait(): Promise<void> {
-    const ms = this.#backoff.next();
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#stop.signal.addEventListener(
-        'abort',
-        () => {
-          clearTimeout(timer);
-          resolve();
-        },
-        { once: true },
-      );
-    });
-  }
-
-  /** The artifact's state on disk is worth less than the road: a folder that cannot be written does not stop detection. */
-  async #record(id: string, outcome: StartOutcome): Promise<void> {
-    try {
-      await this.#registry.recordStart(id, outcome);
-    } catch (error) {
-      this.#log.warn(`the start of ${short(id)} could not be recorded: ${messageOf(error)}`);
-    }
   }
 
   /** Nothing serves (the active artifact does not start): the other one is made active and started. */
   async #replaceBroken(artifact: Artifact): Promise<void> {
     await this.#registry.activate(artifact);
-    this.#failedStarts = 0;
-    this.#earlyCrashes = 0;
+    this.#starts.forget();
     this.#artifact = artifact;
     // The loop that is waiting for its next attempt takes the new artifact up then.
     if (this.#status === 'failed') this.#serve();
@@ -398,12 +332,7 @@ export class ModelService extends Emitter<ModelEvents> {
   }
 
   #onResult(result: FrameResult): void {
-    if (!this.#confirmed) {
-      this.#confirmed = true;
-      this.#failedStarts = 0;
-      this.#recorded = this.#record(result.artifactId, 'ok');
-    }
-    if (this.#earlyCrashes > 0 && performance.now() - this.#servedSinceMs > EARLY_MS) this.#earlyCrashes = 0;
+    this.#starts.answered(result.artifactId);
     this.emit('result', { result, classes: this.#classes.get(result.artifactId) ?? [] });
   }
 
@@ -412,12 +341,10 @@ export class ModelService extends Emitter<ModelEvents> {
     if (id === undefined || this.#stop.signal.aborted) return;
     this.#restarts += 1;
     this.#status = 'starting';
-    const early = performance.now() - this.#servedSinceMs < EARLY_MS;
-    this.#earlyCrashes = early ? this.#earlyCrashes + 1 : 0;
+    const isEnough = this.#starts.crashed(id);
     this.#tell('restarted', id, message);
     this.#serving = (async () => {
-      if (!this.#confirmed) await this.#record(id, 'failed');
-      if (this.#earlyCrashes < EARLY_LIMIT || !(await this.#goBack(id))) await this.#wait();
+      if (!(await isEnough()) || !(await this.#goBack(id))) await this.#starts.wait(this.#stop.signal);
       await this.#serveUntilItWorks();
     })().catch((error: unknown) => {
       this.#status = 'failed';
@@ -435,10 +362,8 @@ export class ModelService extends Emitter<ModelEvents> {
         return this.#tell('canary', event.to);
       case 'committed':
         this.#artifact = this.#candidate;
-        this.#servedSinceMs = performance.now();
-        this.#confirmed = false;
-        this.#failedStarts = 0;
-        this.#earlyCrashes = 0;
+        this.#starts.serves();
+        this.#starts.forget();
         return this.#tell('committed', event.to);
       case 'rolled-back':
         return this.#tell('failed', event.to, event.reason);

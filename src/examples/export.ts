@@ -47,8 +47,13 @@ export interface Exported {
 const GREY = 114;
 const QUALITY = 95;
 
-interface Labelled {
+/** Of an example: what it is about, where. */
+interface Shown {
   readonly example: Example;
+  readonly truth: Pick<Truth, 'box'>;
+}
+
+interface Labelled extends Shown {
   readonly truth: Truth;
 }
 
@@ -103,12 +108,16 @@ interface Drawn {
  * The picture of an example as it is exported. Nobody labelled the other vehicles in it: the COCO layout can mark them as regions to
  * ignore; the YOLO layout cannot, so they are painted over (but for what hides the example itself).
  */
-const draw = (jpeg: Uint8Array, { example, truth }: Labelled, { layout, crops }: ExportOptions): Drawn => {
+const draw = (
+  jpeg: Uint8Array,
+  { example, truth }: Shown,
+  { crops, hides }: { readonly crops: boolean; readonly hides: boolean },
+): Drawn => {
   const { left, top, frame } = example.picture;
   const [dx, dy] = crops ? [0, 0] : [left, top];
   const box = moved(truth.box, dx, dy);
   const others = example.others.map((other) => moved(other, dx, dy));
-  const mustHide = layout === 'yolo' && others.length > 0;
+  const mustHide = hides && others.length > 0;
   const isWhole = example.picture.width === frame.width && example.picture.height === frame.height;
   const { width, height } = crops ? example.picture : frame;
   const size = { width, height };
@@ -207,7 +216,7 @@ const makeFolder = (folder: string): void => {
  * @throws BitlaneError `BAD_USAGE` when the folder is not empty or no example has a label by these sources; the reason of `signal`
  */
 export const exportExamples = async (source: ExampleSource, options: ExportOptions): Promise<Exported> => {
-  const { layout, folder, sources, signal, onProgress = () => undefined } = options;
+  const { layout, folder, sources, crops, signal, onProgress = () => undefined } = options;
   const labelled: Labelled[] = [];
   let unlabelled = 0;
   for await (const example of source.all()) {
@@ -235,11 +244,46 @@ export const exportExamples = async (source: ExampleSource, options: ExportOptio
   let done = 0;
   for (const one of labelled) {
     signal?.throwIfAborted();
-    writer.add(one, draw(await source.picture(one.example.id), one, options));
+    writer.add(one, draw(await source.picture(one.example.id), one, { crops, hides: layout === 'yolo' }));
     bySource[one.truth.source] += 1;
     done += 1;
     onProgress(done);
   }
   writer.finish();
   return { folder, layout, pictures: done, sources: bySource, classes, unlabelled };
+};
+
+/**
+ * Writes the pictures of all examples, as large as the frame and with everything that was seen in them, as a data set in the YOLO layout
+ * that has no labels. Its classes are those that the model took them for, or was in doubt about.
+ *
+ * @throws BitlaneError `BAD_USAGE` when the folder is not empty; the reason of `signal`
+ */
+export const exportPictures = async (
+  source: ExampleSource,
+  { folder, signal, onProgress = () => undefined }: Pick<ExportOptions, 'folder' | 'signal' | 'onProgress'>,
+): Promise<{ readonly pictures: number; readonly classes: readonly ClassName[] }> => {
+  makeFolder(folder);
+  for (const part of ['images', 'labels']) mkdirSync(join(folder, part));
+  const names = new Map<string, ClassName>();
+  let pictures = 0;
+  for await (const example of source.all()) {
+    signal?.throwIfAborted();
+    const shown = { example, truth: { box: example.object } };
+    const { jpeg } = draw(await source.picture(example.id), shown, { crops: false, hides: false });
+    writeFileSync(join(folder, 'images', `${example.id}.jpg`), jpeg);
+    writeFileSync(join(folder, 'labels', `${example.id}.txt`), '');
+    for (const name of [example.object, ...example.others]
+      .map(({ className }) => className)
+      .concat(example.pair.split(':'))) {
+      if (!names.has(foldName(name))) names.set(foldName(name), name);
+    }
+    onProgress(++pictures);
+  }
+  const classes = [...names.values()].sort();
+  writeFileSync(
+    join(folder, 'data.yaml'),
+    stringify({ train: 'images', val: 'images', nc: classes.length, names: classes }),
+  );
+  return { pictures, classes };
 };

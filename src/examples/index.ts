@@ -13,6 +13,7 @@ export {
 export {
   type Exported,
   exportExamples,
+  exportPictures,
   type ExampleSource,
   type ExportOptions,
   type Layout,

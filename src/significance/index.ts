@@ -36,4 +36,4 @@ export {
   type RankedMeasure,
   rankOf,
 } from './gradient/compare-filters.js';
-export { rankInterval } from './statistics.js';
+export { rankInterval, spearman } from './statistics.js';

@@ -15,6 +15,7 @@ export {
 export { type Log, type LogFields, LOG_LEVELS, type LogLevel, RootLog, silentLog } from './log.js';
 export { median } from './median.js';
 export { notify, watchdogIntervalMs } from './notify.js';
+export { pause } from './pause.js';
 export { type ProcessHealth, readProcesses } from './processes.js';
 export { Random } from './random.js';
 export { runBounded, type RunOptions, type RunResult } from './run.js';

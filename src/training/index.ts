@@ -45,6 +45,7 @@ export { type UnlabelledOptions, unlabelledSpec } from './data/unlabelled.js';
 export { type ActivationQuantization, trainedGrids } from './quantize/activations.js';
 export { withLearned, trainedCodes } from './quantize/codes.js';
 export { stepSizeName, type WeightQuantization } from './quantize/place.js';
+export { type RoundedStart, startFromCodes } from './quantize/start.js';
 export type { WeightMethod } from './quantize/weights.js';
 export { setBatch } from './step/batch.js';
 export { buildTraining, type TrainingOptions } from './step/graph.js';

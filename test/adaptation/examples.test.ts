@@ -34,10 +34,44 @@ t.test('what operators labelled is judged by where it is enough', async (t) => {
   );
   t.equal(readdirSync(made.frames).length, held.length);
   t.same(openDataSet(made.tuning, { split: 'train' }).classes, ['car', 'truck']);
+  t.equal(made.labelled, true, 'most have a word');
+  const learned = idsOf(made.learned ?? '');
+  t.same(
+    learned.filter((id) => !tuned.includes(id) || library.get(id).label === null),
+    [],
+    'only what operators said is learned as true',
+  );
+  t.equal(idsOf(made.pictures).length, tuned.length);
   const few = await exampleMaterial({ ...options, minPictures: labelled.length + 1 });
   t.equal(few.validation, undefined, 'too few labels judge nothing');
   t.notOk(existsSync(join(folder, 'validation')), 'what was there is gone');
+  const scarce = await exampleMaterial({ ...options, most: 30, minPictures: labelled.length });
+  t.same(
+    new Set(idsOf(scarce.validation ?? '')),
+    new Set(labelled.map(({ id }) => id)),
+    'labelled ones first',
+  );
   t.equal(library.size.examples, COUNT, 'the library is as it was');
+});
+
+t.test('without a word of anybody there are pictures, and what the model was in doubt about', async (t) => {
+  const stateDir = folderOf(t);
+  const { library } = await openLibrary(t, stateDir);
+  await library.add(
+    Array.from({ length: COUNT }, (_, i) =>
+      example({ takenMs: 1_000 * (i + 1), pair: i % 8 === 0 ? 'bus:car' : 'car:truck' }),
+    ),
+  );
+  const folder = join(folderOf(t), 'material');
+  const made = await exampleMaterial({ stateDir, most: 1_000, folder, minPictures: 5 });
+  t.equal(made.labelled, false);
+  t.equal(made.learned, undefined);
+  t.equal(made.validation, undefined);
+  t.same(made.doubts, [['car', 'truck']], 'the rare one is left');
+  const set = openDataSet(made.tuning, { split: 'train' });
+  t.ok(set.images.length > 10 && set.images.length < COUNT);
+  t.same(set.classes, ['bus', 'car', 'truck']);
+  t.equal(set.images.length + readdirSync(made.frames).length, COUNT, 'the others are judged by');
 });
 
 t.test('no examples are no data set', async (t) => {

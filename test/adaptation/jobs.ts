@@ -6,6 +6,16 @@ import type { Fixture } from '../significance/fixture.js';
 
 export type JobChange = Partial<Parameters<typeof writeJob>[1]>;
 
+/** A few steps of training, each kept. */
+export const shortTuning = {
+  steps: 6,
+  batch: 2,
+  learningRate: 1e-3,
+  teacherWeight: 1,
+  pairWeight: 2,
+  checkpointEvery: 1,
+} as const;
+
 /** A new job in a new folder below `folder`, with a cache of its own. */
 export const smallJob = (folder: string, { home, data }: Fixture, change: JobChange = {}): string => {
   const own = join(folder, 'job');

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openDataSet } from '../../src/evaluation/index.js';
-import { type ExportOptions, exportExamples } from '../../src/examples/index.js';
+import { type ExportOptions, exportExamples, exportPictures } from '../../src/examples/index.js';
 import { decodeImageFile, type RgbImage } from '../../src/vision/index.js';
 import { example, folderOf, openLibrary } from './parts.js';
 
@@ -65,6 +65,22 @@ t.test('YOLO: opens as a data set; vehicles are where and as large as in the fra
   near(t, pixel(picture, 20, 20), 114);
   near(t, pixel(picture, 137, 57), 114);
   t.same((await set.load(1 - at)).objects, [], 'what is no vehicle is a picture without objects');
+});
+
+t.test('pictures alone: all of them, with everything that was seen, and no labels', async (t) => {
+  const { library, out } = await fill(t);
+  const source = { all: () => library.all(), picture: (id: string) => library.picture(id) };
+  const folder = join(out, 'pictures');
+  t.match(await exportPictures(source, { folder }), { pictures: 4, classes: ['bus', 'car', 'truck'] });
+  const set = openDataSet(folder, { split: 'train' });
+  t.equal(set.images.length, 4);
+  for (const [index, { path }] of set.images.entries()) {
+    t.same((await set.load(index)).objects, []);
+    const picture = await decodeImageFile(path);
+    t.match(picture, { width: 200, height: 150 });
+    near(t, pixel(picture, 137, 57), 90);
+  }
+  await t.rejects(exportPictures(source, { folder }), { code: 'BAD_USAGE', message: /not empty/ });
 });
 
 t.test('COCO: other vehicles are regions to ignore', async (t) => {

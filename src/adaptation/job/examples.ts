@@ -5,22 +5,40 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { configSchema } from '../../config/index.js';
 import { BitlaneError } from '../../errors.js';
-import { type Example, ExampleLibrary, exportExamples, type Source, SOURCES } from '../../examples/index.js';
+import {
+  type Example,
+  ExampleLibrary,
+  exportExamples,
+  exportPictures,
+  type Source,
+  SOURCES,
+  truthOf,
+} from '../../examples/index.js';
 import { readStore } from '../../store/index.js';
 import { silentLog } from '../../system/index.js';
 
 export const materialSchema = z.strictObject({
   /** Data sets in the YOLO layout. */
   tuning: z.string(),
+  /** Whether `tuning` has labels: a word of anybody on most of the pictures. */
+  labelled: z.boolean(),
+  /** What operators labelled of that part, to learn from; absent where they labelled none. */
+  learned: z.string().optional(),
+  /** Pictures of that part, as the camera showed them. */
+  pictures: z.string(),
   /** What operators labelled, and nothing else; absent where that is too little. */
   validation: z.string().optional(),
   /** A folder of pictures that were not tuned on. */
   frames: z.string(),
+  /** Pairs of classes that the model was in doubt about often enough, the most frequent ones first. */
+  doubts: z.array(z.tuple([z.string(), z.string()])),
 });
 export type ExampleMaterial = z.output<typeof materialSchema>;
 
 /** Of 256. */
 const HELD = 96;
+/** Examples, and the share of them, that make a pair one that the model is often in doubt about. */
+const DOUBTED = { examples: 10, share: 0.05 } as const;
 
 /** Whether an example is kept from tuning: by its name, so that it is in every adaptation or in none. */
 export const isHeld = ({ id }: Pick<Example, 'id'>): boolean =>
@@ -28,7 +46,7 @@ export const isHeld = ({ id }: Pick<Example, 'id'>): boolean =>
 
 export interface ExampleOptions {
   readonly stateDir: string;
-  /** Newest examples, at most. */
+  /** Examples at most: those that operators labelled first, then the newest. */
   readonly most: number;
   readonly minPictures: number;
   /** Folder that it is put into; what is there goes. */
@@ -36,6 +54,19 @@ export interface ExampleOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, all: number) => void;
 }
+
+const doubtsOf = (examples: readonly Example[]): ExampleMaterial['doubts'] => {
+  const counts = new Map<string, number>();
+  for (const { pair } of examples) counts.set(pair, (counts.get(pair) ?? 0) + 1);
+  const least = Math.max(DOUBTED.examples, DOUBTED.share * examples.length);
+  return [...counts]
+    .filter(([, count]) => count >= least)
+    .sort((a, b) => b[1] - a[1])
+    .flatMap(([pair]): ExampleMaterial['doubts'] => {
+      const [a = '', b = ''] = pair.split(':');
+      return a === b ? [] : [[a, b]];
+    });
+};
 
 /**
  * Writes the examples of a device as data sets. Only reads what the daemon keeps.
@@ -50,48 +81,71 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
     const rules = configSchema.shape.examples.parse({});
     const library = new ExampleLibrary({ stateDir, store, rules, log: silentLog });
     const all: Example[] = [];
-    for (const example of library.all()) {
-      // The daemon goes on removing what is old.
-      if (!existsSync(library.picturePath(example.id))) continue;
-      if (all.push(example) >= most) break;
+    // An operator's word is worth more than what is new.
+    for (const labelled of [true, false]) {
+      for (const example of library.all({ labelled })) {
+        if (all.length >= most) break;
+        // The daemon goes on removing what is old.
+        if (existsSync(library.picturePath(example.id))) all.push(example);
+      }
     }
     const said = (sources: readonly Source[]) => (example: Example) =>
       sources.some((source) => source === (example.label === null ? example.presumed?.source : 'operator'));
-    const held = all.filter(isHeld);
-    const [tuned, judged] = [
-      all.filter((example) => !isHeld(example)).filter(said(SOURCES)),
+    const [held, own] = [all.filter(isHeld), all.filter((example) => !isHeld(example))];
+    const [worded, learned, judged] = [
+      own.filter(said(SOURCES)),
+      own.filter(said(['operator'])),
       held.filter(said(['operator'])),
     ];
-    if (tuned.length === 0 || held.length === 0) {
+    if (own.length === 0 || held.length === 0) {
       throw new BitlaneError(
         'BAD_DATASET',
         `${all.length} hard examples are too few to adapt to: wait for more, or name labelled pictures in adaptation.data`,
       );
     }
     let done = 0;
+    const more = {
+      ...(signal !== undefined && { signal }),
+      onProgress: () => onProgress(++done, all.length),
+    };
+    const sourceOf = (examples: readonly Example[]) => ({
+      all: () => examples,
+      picture: (id: string) => library.picture(id),
+    });
     const put = async (
       part: string,
       examples: readonly Example[],
       sources: readonly Source[],
     ): Promise<string> => {
       const target = join(folder, part);
-      await exportExamples(
-        { all: () => examples, picture: (id) => library.picture(id) },
-        {
-          layout: 'yolo',
-          folder: target,
-          sources,
-          crops: false,
-          ...(signal !== undefined && { signal }),
-          onProgress: () => onProgress(++done, all.length),
-        },
-      );
+      await exportExamples(sourceOf(examples), {
+        layout: 'yolo',
+        folder: target,
+        sources,
+        crops: false,
+        ...more,
+      });
       return target;
     };
+    const show = async (part: string, examples: readonly Example[]): Promise<string> => {
+      const target = join(folder, part);
+      await exportPictures(sourceOf(examples), { folder: target, ...more });
+      return target;
+    };
+    const names = (examples: readonly Example[], sources: readonly Source[]): boolean =>
+      examples.some((example) => (truthOf(example, sources)?.className ?? null) !== null);
+    const isWorded =
+      worded.length >= minPictures && 2 * worded.length >= own.length && names(worded, SOURCES);
+    const pictures = await show('pictures', own);
     return {
-      tuning: await put('tuning', tuned, SOURCES),
-      ...(judged.length >= minPictures && { validation: await put('validation', judged, ['operator']) }),
-      frames: join(await put('frames', held.filter(said(SOURCES)), SOURCES), 'images'),
+      tuning: isWorded ? await put('tuning', worded, SOURCES) : pictures,
+      labelled: isWorded,
+      pictures,
+      ...(names(learned, ['operator']) && { learned: await put('learned', learned, ['operator']) }),
+      ...(judged.length >= minPictures &&
+        names(judged, ['operator']) && { validation: await put('validation', judged, ['operator']) }),
+      frames: join(await show('frames', held), 'images'),
+      doubts: doubtsOf(own),
     };
   } finally {
     store.close();

@@ -17,7 +17,7 @@ import { pictureFeeds } from '../../quantization/index.js';
 import type { Artifact } from '../../registry/index.js';
 import { namesIfThere } from '../../system/index.js';
 import type { Checkpoints } from '../checkpoints.js';
-import type { Labelled } from '../options.js';
+import type { Labelled, Lessons } from '../options.js';
 import { exampleMaterial, materialSchema } from './examples.js';
 import type { Job } from './job.js';
 import { spread, takeSnapshot } from './snapshot.js';
@@ -54,6 +54,10 @@ interface AskedPictures {
   readonly tuning: NonNullable<Job['tuning']>;
   readonly validation?: Job['validation'];
   readonly frames?: Job['frames'];
+  /** Critical where nothing else says which pairs are. */
+  readonly doubts: NonNullable<Job['pairs']>;
+  /** What fine-tuning learns from. */
+  readonly lessons: Lessons;
 }
 
 /** What is to be looked at: what the job names, or the device's hard examples as they are now. */
@@ -61,7 +65,11 @@ export const picturesOf = async ({ folder, job, checkpoints, options }: Context)
   const { tuning, validation, frames, examples, acceptance } = job;
   if (examples === undefined) {
     if (tuning === undefined) throw new BitlaneError('BAD_CONFIG', 'the job names no pictures');
-    return { tuning, validation, frames };
+    const taken = join(folder, 'tuning');
+    const lessons: Lessons = tuning.labelled
+      ? { labelled: { path: taken, split: 'train' } }
+      : { unlabelled: join(taken, 'images') };
+    return { tuning, validation, frames, doubts: [], lessons };
   }
   const { signal, onProgress } = options;
   const material = await checkpoints.once('examples', materialSchema, () =>
@@ -73,16 +81,23 @@ export const picturesOf = async ({ folder, job, checkpoints, options }: Context)
       onProgress: (done, all) => onProgress?.('examples', done, all),
     }),
   );
-  const part = (path: string): AskedPictures['tuning'] => ({
+  const { most } = examples;
+  const part = (path: string, labelled: boolean): AskedPictures['tuning'] => ({
     path,
     split: 'train',
-    most: examples.most,
-    labelled: true,
+    most,
+    labelled,
   });
+  const { learned } = material;
   return {
-    tuning: part(material.tuning),
-    frames: { path: material.frames, most: examples.most },
-    ...(material.validation !== undefined && { validation: part(material.validation) }),
+    tuning: part(material.tuning, material.labelled),
+    frames: { path: material.frames, most },
+    ...(material.validation !== undefined && { validation: part(material.validation, true) }),
+    doubts: material.doubts,
+    lessons: {
+      ...(learned !== undefined && { labelled: { path: learned, split: 'train' } }),
+      unlabelled: join(material.pictures, 'images'),
+    },
   };
 };
 

@@ -75,6 +75,17 @@ export const jobSchema = z
     /** Objectives whose allocations are compared with that one's as whole models; those that `adaptModel` takes where it is left out. */
     candidates: z.array(z.enum(OBJECTIVES)).max(OBJECTIVES.length).optional(),
     calibrationPictures: z.int().min(1).max(10_000),
+    /** How the chosen allocation's weights are trained on; they are rounded, and no more, where it is left out. */
+    finetune: z
+      .strictObject({
+        steps: z.int().min(1).max(1_000_000),
+        batch: z.int().min(1).max(512),
+        learningRate: z.number().positive().max(10),
+        teacherWeight: z.number().min(0).max(100),
+        pairWeight: z.number().min(0).max(100),
+        checkpointEvery: z.int().min(1),
+      })
+      .optional(),
     /** A device profile's file; measured where a limit needs one and there is none. */
     profile: path.optional(),
     profileSeconds: z.int().min(1).max(86_400).default(180),

@@ -31,18 +31,24 @@ import { rungsBelow } from './rungs.js';
 export const REPORT_FILE = 'report.html';
 
 const TOP = 10;
-/** What the confusions showed, with what the configuration pins and without what it bans. */
-const choosePairs = (job: Job, classes: readonly string[]): AdaptOptions['pairs'] => {
+
+/** What the confusions showed, else what the model was in doubt about; with what the configuration pins and without what it bans. */
+const choosePairs = (
+  job: Job,
+  doubts: NonNullable<Job['pairs']>,
+  classes: readonly string[],
+): AdaptOptions['pairs'] => {
   const known = (pairs: readonly (readonly [string, string])[]): Pair[] =>
     pairs
       .filter((names) => names.every((name) => classes.some((own) => foldName(own) === foldName(name))))
       .flatMap((names) => parsePairs(names.join(':'), classes));
   const [pinned, banned] = [known(job.pinned), new Set(known(job.banned).map(String))];
-  const chosen = job.pairs === undefined ? undefined : known(job.pairs);
+  const named = job.pairs ?? (doubts.length > 0 ? doubts : undefined);
+  const chosen = named === undefined ? undefined : known(named);
   if (chosen?.length === 0 && pinned.length === 0) {
     throw new BitlaneError(
       'BAD_DATASET',
-      `the pictures know none of the critical pairs ${(job.pairs ?? []).map((pair) => pair.join(':')).join(', ')}: their classes are ${classes.join(', ')}`,
+      `the pictures know none of the critical pairs ${(named ?? []).map((pair) => pair.join(':')).join(', ')}: their classes are ${classes.join(', ')}`,
     );
   }
   return (shown) =>
@@ -74,7 +80,7 @@ const run = async (context: Context): Promise<JobResult> => {
     ...job.budget,
     ...(latencyMs !== undefined && { latencyMs: latencyMs / job.frameOverRun }),
   };
-  const pairs = choosePairs(job, tuning.map.classes);
+  const pairs = choosePairs(job, asked.doubts, tuning.map.classes);
   const adapt: AdaptOptions = {
     folder,
     checkpoints,
@@ -90,6 +96,7 @@ const run = async (context: Context): Promise<JobResult> => {
     ...(profile !== undefined && { profile }),
     measure: artifactMeasure(parent, { budget: limits, profile, isRun: true, signal }),
     calibrationPictures: job.calibrationPictures,
+    ...(job.finetune !== undefined && { finetune: { ...job.finetune, lessons: asked.lessons } }),
     cache: job.cache,
     processes: job.processes,
     reduceRange,

@@ -25,6 +25,7 @@ export interface NewJob {
 export const newJob = (asked: NewJob): string => {
   const { config, home, parent, baseline, now } = asked;
   const { adaptation, confusions, detector } = config;
+  const { steps, ...learning } = adaptation.finetune;
   const moment = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
   const [incoming, folder] = [join(home, 'job.incoming'), join(home, 'job')];
   rmSync(incoming, { recursive: true, force: true });
@@ -46,6 +47,7 @@ export const newJob = (asked: NewJob): string => {
     frameOverRun: asked.frameOverRun,
     objective: adaptation.objective,
     calibrationPictures: adaptation.calibrationPictures,
+    ...(steps > 0 && { finetune: { steps, ...learning } }),
     ...(adaptation.profile !== undefined && { profile: adaptation.profile }),
     processes: adaptation.processes,
     threads: detector.threads,

@@ -1,7 +1,7 @@
 // A job until it ends: the adapter is started again where its process ends by accident, and rests outside of its hours.
 import type { AdaptationConfig } from '../../config/index.js';
 import { asBitlaneError, BitlaneError } from '../../errors.js';
-import type { Log } from '../../system/index.js';
+import { type Log, pause } from '../../system/index.js';
 import { Adapter } from '../job/adapter.js';
 import type { JobResult } from '../job/result.js';
 import { inWindow } from './triggers.js';
@@ -60,7 +60,7 @@ export class JobRunner {
       }
       attempt += 1;
       this.#options.log.warn(`the adapter is started again: ${outcome.message}`);
-      await this.#wait(RETRY_MS);
+      await pause(RETRY_MS, this.#stop.signal);
     }
     return { kind: 'stopped' };
   }
@@ -105,21 +105,7 @@ export class JobRunner {
       const { enabled, schedule } = this.#options.config();
       return enabled && !inWindow(schedule, new Date());
     };
-    while (isOut() && !this.#stop.signal.aborted) await this.#wait(LOOK_MS);
+    while (isOut() && !this.#stop.signal.aborted) await pause(LOOK_MS, this.#stop.signal);
     this.#paused = false;
-  }
-
-  #wait(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const { signal } = this.#stop;
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      if (signal.aborted) done();
-      else signal.addEventListener('abort', done);
-    });
   }
 }

@@ -1,30 +1,30 @@
 // The loop in the supervisor: begins adaptations, owns their process, tries what they come to, watches it on the road.
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../config/index.js';
 import type { FrameResult } from '../../detector/index.js';
 import { BitlaneError, messageOf } from '../../errors.js';
 import type { Registry } from '../../registry/index.js';
 import type { Store } from '../../store/index.js';
-import { Emitter, type Log } from '../../system/index.js';
+import { Emitter, type Log, pause } from '../../system/index.js';
 import type { OutboxBody, StateBody } from '../../telemetry/index.js';
 import type { FinishedTrack } from '../../tracking/index.js';
 import { definedBudget, type Job, readJob, type Trigger } from '../job/job.js';
 import type { JobResult } from '../job/result.js';
+import { AfterSwap } from './after-swap.js';
 import { keepReport } from './files.js';
+import { Journal } from './journal.js';
 import { LadderWalk } from './ladder-walk.js';
 import { LoopMemory } from './memory.js';
 import { newJob } from './new-job.js';
 import { floatParentOf } from './parent.js';
-import { AdaptationHistory, type AdaptationRecord, begunRecord, eventOf, ofResult } from './record.js';
+import { type AdaptationRecord, begunRecord, eventOf, ofResult } from './record.js';
+import { Outgoing } from './outgoing.js';
 import { JobRunner } from './runner.js';
 import type { Serving } from './serving.js';
 import { tryCandidate } from './trial.js';
 import { type ClassPair, dueTrigger, inWindow } from './triggers.js';
-import { LiveWatch } from './watch.js';
-import { type AgreementOf, Watched } from './watched.js';
+import type { AgreementOf } from './watched.js';
 
 type State = StateBody<'adapt/state'>;
 type ModelEvent = OutboxBody<'event/model'>;
@@ -53,7 +53,6 @@ export interface LoopOptions {
   readonly tickMs?: number;
 }
 
-const OUTGOING = 'outgoing-';
 const TICK_MS = 2_000;
 const MISSES = 2;
 
@@ -63,24 +62,22 @@ export class AdaptationService extends Emitter<LoopEvents> {
   readonly #options: LoopOptions;
   readonly #log: Log;
   readonly #folder: string;
-  readonly #history: AdaptationHistory;
+  readonly #journal: Journal;
+  readonly #outgoing: Outgoing;
   readonly #memory: LoopMemory;
-  readonly #watch = new LiveWatch();
+  readonly #after: AfterSwap;
   readonly #ladder: LadderWalk;
   readonly #stop = new AbortController();
   readonly #stopped: Promise<undefined>;
   #job: Begun | undefined;
-  #record: AdaptationRecord | undefined;
   #runner: JobRunner | undefined;
   #status: State['status'] = 'idle';
   #progress = { step: null as string | null, done: 0, all: 0 };
-  #watched: Watched | undefined;
   #throttledSinceMs: number | undefined;
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #ticking: Promise<void> = Promise.resolve();
   #refusal = '';
-  #removing: Promise<void> = Promise.resolve();
 
   constructor(options: LoopOptions) {
     super();
@@ -90,17 +87,26 @@ export class AdaptationService extends Emitter<LoopEvents> {
       this.#stop.signal.addEventListener('abort', () => resolve(undefined), { once: true });
     });
     this.#folder = join(options.stateDir, 'adaptation');
-    this.#history = new AdaptationHistory(options.store.adaptations);
+    this.#journal = new Journal(options.store.adaptations, this.#folder, options.log);
+    this.#outgoing = new Outgoing(this.#folder, options.log);
     this.#memory = new LoopMemory(options.store.keyValue, options.log);
     this.#ladder = new LadderWalk(options.serving, options.log);
+    this.#after = new AfterSwap({
+      serving: options.serving,
+      rules: () => this.#config.watch,
+      agreement: options.agreement,
+      log: options.log,
+      onEnd: (live, back) => this.#endWatch(live, back),
+      onReturn: () => this.#memory.set({ ladder: [] }),
+    });
   }
 
   get state(): State {
-    const [last] = this.#history.list(5).filter(({ endedAt }) => endedAt !== null);
+    const [last] = this.#journal.list(5).filter(({ endedAt }) => endedAt !== null);
     const { step, done, all } = this.#progress;
     return {
       status: this.#status,
-      adaptation: this.#job?.id ?? (this.#status === 'watching' ? (this.#record?.id ?? null) : null),
+      adaptation: this.#job?.id ?? (this.#status === 'watching' ? (this.#journal.record?.id ?? null) : null),
       trigger: this.#job?.trigger ?? null,
       started_at: this.#job?.startedAt ?? null,
       step,
@@ -115,15 +121,13 @@ export class AdaptationService extends Emitter<LoopEvents> {
   }
 
   history(most: number): AdaptationRecord[] {
-    return this.#history.list(most);
+    return this.#journal.list(most);
   }
 
   /** Takes up a job that was under way, and begins to look at the clock. */
   start(): void {
     mkdirSync(join(this.#folder, 'cache'), { recursive: true, mode: 0o750 });
-    for (const name of readdirSync(this.#folder)) {
-      if (name.startsWith(OUTGOING)) this.#remove(join(this.#folder, name));
-    }
+    this.#outgoing.sweep();
     const folder = join(this.#folder, 'job');
     if (existsSync(folder)) this.#resume(folder);
     this.#tell();
@@ -135,7 +139,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
     this.#stop.abort();
     clearTimeout(this.#timer);
     await this.#runner?.stop();
-    await Promise.all([this.#ticking, this.#work, this.#removing]);
+    await Promise.all([this.#ticking, this.#work, this.#outgoing.idle()]);
     this.removeAll();
   }
 
@@ -180,22 +184,17 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   /** A frame of the serving model. */
   result(result: FrameResult): void {
-    this.#watch.result(result, this.#config.watch.seconds);
+    this.#after.result(result);
     this.#ladder.result(result);
   }
 
   track(track: FinishedTrack): void {
-    this.#watch.track(track);
+    this.#after.track(track);
   }
 
-  /** Something happened to a model: one that crashes while it is watched goes at once. */
-  step({ step, model, reason }: ModelEvent): void {
-    const watched = this.#watched?.candidate;
-    if (watched === undefined || model === null) return;
-    if (model === watched && (step === 'restarted' || step === 'failed')) {
-      void this.#goBack(reason ?? 'its process ended');
-    } else if (step === 'committed' && model !== watched) this.#endWatch();
-    else if (step === 'rolled-back' && model === watched) this.#endWatch(reason ?? 'it did not start');
+  /** Something happened to a model. */
+  step(event: ModelEvent): void {
+    this.#after.step(event);
   }
 
   get #config(): Config['adaptation'] {
@@ -253,7 +252,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
       rmSync(folder, { recursive: true, force: true });
       return;
     }
-    const known = this.#history.get(job.id);
+    const known = this.#journal.get(job.id);
     this.#status = 'running';
     this.#log.info('an adaptation that was under way is taken up again', { adaptation: job.id });
     const id = /[0-9a-f]{64}/;
@@ -265,8 +264,8 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   #take(folder: string, job: Job, models: Pick<AdaptationRecord, 'parent' | 'baseline'>): void {
     this.#job = { id: job.id, trigger: job.trigger, startedAt: job.createdAt, folder };
-    const isNew = this.#history.get(job.id) === undefined;
-    this.#keep(begunRecord(job, models));
+    const isNew = this.#journal.get(job.id) === undefined;
+    this.#journal.begin(begunRecord(job, models));
     if (isNew) this.#event('adapting');
     this.#work = this.#run(folder, job).catch((error: unknown) => {
       this.#log.error(`the loop met a problem: ${messageOf(error)}`);
@@ -291,7 +290,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
     const ended = await runner.run();
     this.#runner = undefined;
     if (this.#stop.signal.aborted) return;
-    this.#keep({ peakMb: Math.round(runner.peakMb) });
+    this.#journal.keep({ peakMb: Math.round(runner.peakMb) });
     switch (ended.kind) {
       case 'result':
         return this.#settle(job, ended.result);
@@ -305,13 +304,13 @@ export class AdaptationService extends Emitter<LoopEvents> {
   /** The adapter is done: what it made is tried on live frames, where it was judged good. */
   async #settle(job: Job, result: JobResult): Promise<void> {
     if (result.outcome === 'failed') return this.#end('failed', result.reason);
-    this.#keep(ofResult(result));
+    this.#journal.keep(ofResult(result));
     if (result.outcome === 'rejected') return this.#end('rejected', result.reason);
     this.#setStatus('deploying');
     const { registry, serving } = this.#options;
-    const { parent, baseline } = this.#record ?? { parent: '', baseline: '' };
+    const { parent, baseline } = this.#journal.record ?? { parent: '', baseline: '' };
     const trial = tryCandidate(
-      { registry, serving, memory: this.#memory, log: this.#log, wait: (ms) => this.#wait(ms) },
+      { registry, serving, memory: this.#memory, log: this.#log, wait: (ms) => pause(ms, this.#stop.signal) },
       {
         job,
         result,
@@ -324,7 +323,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
     // A daemon that stops does not wait for a canary; the job is still there at its next start.
     const tried = await Promise.race([trial, this.#stopped]);
     if (tried === undefined || this.#stop.signal.aborted) return;
-    this.#keep({ canary: tried.figures ?? null });
+    this.#journal.keep({ canary: tried.figures ?? null });
     if (!tried.committed) {
       this.#end('refused', tried.reason);
       const { misses } = this.#memory.value;
@@ -340,78 +339,31 @@ export class AdaptationService extends Emitter<LoopEvents> {
       configured: definedBudget(this.#config.budget),
     });
     this.#end('committed', result.reason);
-    const { agreement } = this.#options;
-    this.#watched = new Watched({
-      candidate: result.candidate.id,
-      baseline,
-      budget: job.budget,
-      live: this.#watch,
-      agreement,
-      untilMs: performance.now() + this.#config.watch.seconds * 1000,
-    });
+    this.#after.begin({ candidate: result.candidate.id, baseline, budget: job.budget });
     this.#setStatus('watching');
   }
 
   #end(outcome: AdaptationRecord['outcome'], reason: string): void {
     const job = this.#job;
     if (job === undefined) return;
-    this.#keep({ outcome, reason, endedAt: new Date().toISOString() });
+    this.#journal.keep({ outcome, reason, endedAt: new Date().toISOString() });
     this.#memory.set({ lastEndMs: Date.now() });
     keepReport(this.#folder, job.folder, job.id);
-    this.#remove(job.folder);
+    this.#outgoing.remove(job.folder);
     this.#job = undefined;
     this.#log.info(`the adaptation has ended: ${outcome}: ${reason}`, { adaptation: job.id });
     this.#event('adapted');
     this.#setStatus('idle');
   }
 
-  /** Out of the way at once; the bytes go while the loop goes on. */
-  #remove(folder: string): void {
-    const outgoing = join(this.#folder, `${OUTGOING}${randomBytes(4).toString('hex')}`);
-    try {
-      renameSync(folder, outgoing);
-    } catch (error) {
-      this.#log.warn(`${folder} cannot be removed: ${messageOf(error)}`);
-      return;
-    }
-    this.#removing = this.#removing
-      .then(() => rm(outgoing, { recursive: true, force: true }))
-      .catch((error: unknown) => this.#log.warn(`${outgoing} cannot be removed: ${messageOf(error)}`));
-  }
-
-  #keep(change: Partial<AdaptationRecord>): void {
-    const known = this.#record?.id === this.#job?.id ? this.#record : undefined;
-    this.#record = { ...(known ?? this.#record), ...change } as AdaptationRecord;
-    try {
-      for (const id of this.#history.put(this.#record)) keepReport(this.#folder, undefined, id);
-    } catch (error) {
-      this.#log.warn(`the history could not be written: ${messageOf(error)}`);
-    }
-  }
-
   #event(step: 'adapting' | 'adapted' | 'rolled-back', reason?: string): void {
-    const record = this.#record;
+    const record = this.#journal.record;
     if (record === undefined || this.#stop.signal.aborted) return;
     this.emit('event', eventOf(record, step, this.#options.serving.artifact?.id ?? null, reason));
   }
 
-  async #goBack(reason: string): Promise<void> {
-    const watched = this.#watched;
-    if (watched === undefined) return;
-    this.#endWatch(reason);
-    this.#memory.set({ ladder: [] });
-    try {
-      await this.#options.serving.use(watched.baseline);
-    } catch (error) {
-      this.#log.error(`the way back to ${watched.baseline.slice(0, 12)} failed: ${messageOf(error)}`);
-    }
-  }
-
-  /** @param back why the model goes; it stays where that is left out */
-  #endWatch(back?: string): void {
-    const live = this.#watched?.figures ?? null;
-    this.#watched = undefined;
-    this.#keep({
+  #endWatch(live: AdaptationRecord['live'], back: string | undefined): void {
+    this.#journal.keep({
       ...(live !== null && { live }),
       ...(back !== undefined && { outcome: 'rolled-back', reason: back }),
     });
@@ -442,12 +394,9 @@ export class AdaptationService extends Emitter<LoopEvents> {
         this.#tell();
         await this.#pauseOutside(config);
         break;
-      case 'watching': {
-        const found = await this.#watched?.look(config.watch, nowMs);
-        if (found?.kind === 'worse') await this.#goBack(found.reason);
-        else if (found?.kind === 'over') this.#endWatch();
+      case 'watching':
+        await this.#after.look(nowMs);
         break;
-      }
       case 'idle':
         await this.#beginWhereDue(config, nowMs);
         break;
@@ -462,7 +411,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
         this.#stopped,
       ]);
       // A step is not the loop's new model.
-      if (stepped === true && this.#watched !== undefined) this.#endWatch();
+      if (stepped === true) this.#after.leave();
     }
   }
 
@@ -496,19 +445,5 @@ export class AdaptationService extends Emitter<LoopEvents> {
         this.#log.warn(`an adaptation is due (${trigger}) and cannot begin: ${reason}`);
       this.#refusal = reason;
     }
-  }
-
-  #wait(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, ms);
-      const { signal } = this.#stop;
-      function done(): void {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      }
-      if (signal.aborted) done();
-      else signal.addEventListener('abort', done);
-    });
   }
 }

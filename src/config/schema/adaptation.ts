@@ -83,6 +83,37 @@ const ladderSchema = z.strictObject({
     .describe('and up again when it was neither for this long; longer where that was too soon'),
 });
 
+const finetuneSchema = z.strictObject({
+  steps: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(0)
+    .describe(
+      'steps in which the weights of the chosen allocation are trained on, from labels where there are any and from the FP32 model elsewhere; 0: they are rounded, and no more',
+    ),
+  batch: z.int().min(1).max(512).default(8).describe('pictures in a step'),
+  learningRate: z.number().positive().max(10).default(1e-4).describe('the highest one of the run'),
+  teacherWeight: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(1)
+    .describe("what the FP32 model's word counts beside labels"),
+  pairWeight: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(2)
+    .describe('what the class loss of the critical pairs counts'),
+  checkpointEvery: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(10)
+    .describe('steps between two checkpoints: what a kill or a power cut costs at most'),
+});
+
 export const adaptationSchema = z.strictObject({
   enabled: z
     .boolean()
@@ -117,6 +148,7 @@ export const adaptationSchema = z.strictObject({
     .describe('labelled pictures to adapt to; when left out, the hard examples of this device'),
   pictures: z.int().min(1).max(100_000).default(300).describe('pictures that are looked at, at most'),
   calibrationPictures: z.int().min(1).max(10_000).default(64),
+  finetune: finetuneSchema.prefault({}),
   objective: z
     .enum(['semantic', 'relativeWeightError', 'taskAgnostic', 'outputError', 'paperPure'])
     .default('semantic')

@@ -1,0 +1,89 @@
+// After a swap: the new model is held against the one before it, and goes back where the road says so.
+import type { AdaptationConfig } from '../../config/index.js';
+import type { FrameResult } from '../../detector/index.js';
+import { messageOf } from '../../errors.js';
+import type { Log } from '../../system/index.js';
+import type { OutboxBody } from '../../telemetry/index.js';
+import type { FinishedTrack } from '../../tracking/index.js';
+import type { AdaptationRecord } from './record.js';
+import type { Serving } from './serving.js';
+import { LiveWatch } from './watch.js';
+import { type AgreementOf, Watched, type WatchedOptions } from './watched.js';
+
+export interface AfterSwapOptions {
+  readonly serving: Pick<Serving, 'use'>;
+  /** As it is configured now. */
+  readonly rules: () => AdaptationConfig['watch'];
+  readonly agreement: AgreementOf | undefined;
+  readonly log: Log;
+  /** It is not watched any more. `back`: why the model goes; it stays where that is left out. */
+  readonly onEnd: (live: AdaptationRecord['live'], back: string | undefined) => void;
+  /** The model before is about to be swapped in again. */
+  readonly onReturn: () => void;
+}
+
+/** Sees every frame and track, watched or not: what was before a swap is what a new model is held against. */
+export class AfterSwap {
+  readonly #options: AfterSwapOptions;
+  readonly #live = new LiveWatch();
+  #watched: Watched | undefined;
+
+  constructor(options: AfterSwapOptions) {
+    this.#options = options;
+  }
+
+  /** A frame of the serving model. */
+  result(result: FrameResult): void {
+    this.#live.result(result, this.#options.rules().seconds);
+  }
+
+  track(track: FinishedTrack): void {
+    this.#live.track(track);
+  }
+
+  begin(swap: Pick<WatchedOptions, 'candidate' | 'baseline' | 'budget'>): void {
+    const { agreement, rules } = this.#options;
+    const untilMs = performance.now() + rules().seconds * 1000;
+    this.#watched = new Watched({ ...swap, live: this.#live, agreement, untilMs });
+  }
+
+  /** Looks once more at a model that is watched. */
+  async look(nowMs: number): Promise<void> {
+    const found = await this.#watched?.look(this.#options.rules(), nowMs);
+    if (found?.kind === 'worse') await this.#goBack(found.reason);
+    else if (found?.kind === 'over') this.#end();
+  }
+
+  /** Something happened to a model: one that crashes while it is watched goes at once. */
+  step({ step, model, reason }: OutboxBody<'event/model'>): void {
+    const watched = this.#watched?.candidate;
+    if (watched === undefined || model === null) return;
+    if (model === watched && (step === 'restarted' || step === 'failed')) {
+      void this.#goBack(reason ?? 'its process ended');
+    } else if (step === 'committed' && model !== watched) this.#end();
+    else if (step === 'rolled-back' && model === watched) this.#end(reason ?? 'it did not start');
+  }
+
+  /** Another model serves now, for a reason that says nothing of the one that was watched. */
+  leave(): void {
+    if (this.#watched !== undefined) this.#end();
+  }
+
+  async #goBack(reason: string): Promise<void> {
+    const watched = this.#watched;
+    if (watched === undefined) return;
+    this.#end(reason);
+    this.#options.onReturn();
+    try {
+      await this.#options.serving.use(watched.baseline);
+    } catch (error) {
+      this.#options.log.error(`the way back to ${watched.baseline.slice(0, 12)} failed: ${messageOf(error)}`);
+    }
+  }
+
+  #end(back?: string): void {
+    const live = this.#watched?.figures ?? null;
+    this.#watched = undefined;
+    this.#options.onEnd(live, back);
+  }
+}

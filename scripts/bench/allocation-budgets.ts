@@ -38,7 +38,7 @@ import type { QuantizeBench } from './quantize-lib.js';
 /** Pictures for ranges and rounding: the file is as large, and runs as long, with any. */
 const PICTURES = 2;
 /** Runs of each model while an allocation is looked for, and those that are reported. */
-const ROUNDS = { search: 50, report: 100 };
+const ROUNDS = { search: 100, report: 100 };
 /** The original's 95th percentile over its median on a machine that is quiet, and how often to wait for that. */
 const QUIET = 1.08;
 const ATTEMPTS = 3;
@@ -46,7 +46,7 @@ const ATTEMPTS = 3;
 const TOLERANCE = 0.05;
 /** What no plan was seen to take less than, the profile may be off by this: nearer to it a budget may be none that can be met. */
 const PROFILE_ERROR = 0.05;
-const SOLVER = { gap: 1e-3, seconds: 10 };
+const SOLVER = { gap: 1e-2, seconds: 10 };
 
 interface Drawn {
   readonly modelBytes: number;
@@ -90,43 +90,66 @@ const drawBudgets = async (
   return budgets;
 };
 
-const measureBudget = async (
-  { bench, profile: given }: AllocationBench,
-  problem: Problem,
-  budget: Drawn,
-  { feeds, ranges }: Calibration,
-): Promise<Result> => {
-  const profile = needed(given, '--profile', 'bitlane profile');
-  const original = new Uint8Array(readFileSync(bench.parent.modelPath));
-  const { name, width, height } = bench.parent.manifest.detector.input;
-  const time = async (bytes: Uint8Array, rounds: number): Promise<[number[], number[]]> => {
+/** An allocation whose artifact was measured to be within its budget. */
+interface Found {
+  readonly allocation: Allocation;
+  readonly predictedMs: number;
+  readonly rounds: number;
+}
+
+type Timer = (bytes: Uint8Array, rounds: number) => Promise<[number[], number[]]>;
+
+/** Times a model and the original in turns. */
+const timerOf = ({ parent }: QuantizeBench, threads: number): Timer => {
+  const original = new Uint8Array(readFileSync(parent.modelPath));
+  const { name, width, height } = parent.manifest.detector.input;
+  return async (bytes, rounds) => {
     const [first = [], second = []] = await timeBytes([original, bytes], {
       input: { name, dims: [1, 3, height, width] },
       rounds,
-      threads: profile.threads,
+      threads,
     });
     return [first, second];
   };
-  const met = await meetBudget(problem, budget, {
-    ...SOLVER,
-    measure: async (allocation) => {
-      const bytes = await buildArtifact(bench.model, allocation, ranges);
-      const [first, second] = await time(bytes, ROUNDS.search);
-      return {
-        modelBytes: bytes.length,
-        latencyMs: latencyRatio(first, second).value * profile.uniform.fp32Ms,
-      };
-    },
-  });
-  const bytes = await realArtifact(bench, met.allocation, feeds);
+};
+
+const findWithin = async (
+  { bench }: AllocationBench,
+  problem: Problem,
+  { budget, fp32Ms, time }: { readonly budget: Drawn; readonly fp32Ms: number; readonly time: Timer },
+  { ranges }: Calibration,
+): Promise<Found | Refused> => {
+  try {
+    const met = await meetBudget(problem, budget, {
+      ...SOLVER,
+      measure: async (allocation) => {
+        const bytes = await buildArtifact(bench.model, allocation, ranges);
+        const [first, second] = await time(bytes, ROUNDS.search);
+        return { modelBytes: bytes.length, latencyMs: latencyRatio(first, second).value * fp32Ms };
+      },
+    });
+    const { allocation, usage, rounds } = met;
+    return { allocation, predictedMs: usage.latencyMs ?? NaN, rounds: rounds.length };
+  } catch (error) {
+    if (error instanceof BitlaneError && error.isInputError) return { budget, refused: error.message };
+    throw error;
+  }
+};
+
+const measureFound = async (
+  { bench }: AllocationBench,
+  { allocation, ...found }: Found,
+  { budget, fp32Ms, time }: { readonly budget: Drawn; readonly fp32Ms: number; readonly time: Timer },
+  { feeds }: Calibration,
+): Promise<Result> => {
+  const bytes = await realArtifact(bench, allocation, feeds);
   const { first, second } = await leastDisturbed(() => time(bytes, ROUNDS.report));
   return {
     budget,
+    ...found,
     bytes: bytes.length,
-    p95Ms: (p95(second) / p95(first)) * profile.uniform.fp32Ms,
-    medianMs: latencyRatio(first, second).value * profile.uniform.fp32Ms,
-    predictedMs: met.usage.latencyMs ?? NaN,
-    rounds: met.rounds.length,
+    p95Ms: (p95(second) / p95(first)) * fp32Ms,
+    medianMs: latencyRatio(first, second).value * fp32Ms,
   };
 };
 
@@ -199,26 +222,41 @@ export const budgetFigures: AllocationPart = async (given) => {
   const problem = map === undefined ? { ...base, damage: randomDamage(base.components, 7) } : base;
   const key = [bench.parent.id, profile.measuredAt, map?.data.fingerprint ?? null];
   const budgets = await drawBudgets(problem, given, key);
+  const { threads, uniform } = profile;
+  const [fp32Ms, time] = [uniform.fp32Ms, timerOf(bench, threads)];
   let calibration: Calibration | undefined;
-  const outcomes: (Result | Refused)[] = [];
+  const calibrated = async (): Promise<Calibration> => (calibration ??= await calibrate(bench));
+  const say = (what: string, count: number, said: unknown): void => {
+    process.stderr.write(`${what} ${count} of ${budgets.length}: ${JSON.stringify(said)}\n`);
+  };
+  // What takes long but need not be quiet comes first: another run can go on from there.
+  const found: { readonly budget: Drawn; readonly found: Found | Refused }[] = [];
   for (const budget of budgets) {
-    const measure = async (): Promise<Result | Refused> => {
-      calibration ??= await calibrate(bench);
-      try {
-        return await measureBudget(given, problem, budget, calibration);
-      } catch (error) {
-        if (error instanceof BitlaneError && error.isInputError) return { budget, refused: error.message };
-        throw error;
-      }
-    };
-    const outcome = await store.kept('budget-met', [key, budget], measure);
-    outcomes.push(outcome);
-    process.stderr.write(`${outcomes.length} of ${budgets.length}: ${JSON.stringify(outcome)}\n`);
+    const within = await store.kept('budget-found', [key, budget], async () =>
+      findWithin(given, problem, { budget, fp32Ms, time }, await calibrated()),
+    );
+    found.push({ budget, found: within });
+    say('found', found.length, 'refused' in within ? within : { budget, rounds: within.rounds });
+  }
+  const outcomes: (Result | Refused)[] = [];
+  for (const { budget, found: within } of found) {
+    if (given.isSearchOnly) break;
+    outcomes.push(
+      'refused' in within
+        ? within
+        : await store.kept('budget-met', [key, budget], async () =>
+            measureFound(given, within, { budget, fp32Ms, time }, await calibrated()),
+          ),
+    );
+    say('measured', outcomes.length, outcomes.at(-1));
   }
   const results = outcomes.filter((outcome) => 'bytes' in outcome);
   const small = results.filter(({ bytes, budget }) => bytes <= budget.modelBytes);
   const fast = results.filter(({ p95Ms, budget }) => p95Ms <= budget.latencyMs * (1 + TOLERANCE));
+  const refused = found.filter((each) => 'refused' in each.found).length;
+  if (given.isSearchOnly) return [census('budgets.refused', 'budgets', refused, found.length)];
   return [
+    census('budgets.refused', 'budgets', refused, found.length),
     census('budgets.met', 'budgets', small.filter((each) => fast.includes(each)).length, outcomes.length),
     census(
       'budgets.metByMedian',

@@ -19,6 +19,8 @@ export interface AllocationBench {
   readonly objectives: readonly string[];
   /** Budgets to draw. */
   readonly count: number;
+  /** Budgets are met as far as an allocation is sought, and not measured to the end: what needs no quiet machine. */
+  readonly isSearchOnly: boolean;
   readonly limit: number | undefined;
   readonly store: Store;
 }

@@ -35,6 +35,7 @@ await runBench(async () => {
         default: 'portfolio,semantic,relativeWeightError,taskAgnostic,paperPure,uniform',
       },
       budgets: { type: 'string', default: '30' },
+      'search-only': { type: 'boolean', default: false },
       keep: { type: 'string' },
     },
   });
@@ -67,7 +68,17 @@ await runBench(async () => {
         ? undefined
         : parseProfile(readFileSync(values.profile, 'utf8'), values.profile);
     const count = countOption(values.budgets, '--budgets');
-    const given = { bench, map, profile, bits, objectives, count, limit, store: new Store(values.keep) };
+    const given = {
+      bench,
+      map,
+      profile,
+      bits,
+      objectives,
+      count,
+      isSearchOnly: values['search-only'],
+      limit,
+      store: new Store(values.keep),
+    };
     const figures: Figure[] = [];
     for (const part of parts) figures.push(...(await part(given)));
     printReport(

@@ -74,6 +74,52 @@ t.test('what is slow whenever it is measured is refused, after no more than nine
   t.ok(asked.length >= 2 && asked.length <= 9, `${asked.length} measurements`);
 });
 
+t.test('what a lucky reading says is not taken for granted', async (t) => {
+  const plain = await meetBudget(
+    three,
+    { latencyMs: least + 1 },
+    device(() => 0),
+  );
+  const budget = { latencyMs: (plain.usage.latencyMs ?? NaN) * 1.001 };
+  const slower = 1.01;
+  let readings = 0;
+  const met = await meetBudget(three, budget, {
+    measure: (allocation) => {
+      const { modelBytes, latencyMs = NaN } = usageOf(three, allocation);
+      readings += 1;
+      return Promise.resolve({ modelBytes, latencyMs: readings === 1 ? latencyMs : slower * latencyMs });
+    },
+  });
+  t.ok((met.usage.latencyMs ?? Infinity) * slower <= budget.latencyMs);
+});
+
+t.test('doubts come on top of the usual rounds', async (t) => {
+  const calm = await meetBudget(
+    three,
+    { latencyMs: least + 0.5 },
+    device(() => 0),
+  );
+  const budget = { latencyMs: least + 0.5, modelBytes: calm.usage.modelBytes ?? NaN };
+  const seen: string[] = [];
+  let readings = 0;
+  const met = await meetBudget(three, budget, {
+    measure: (allocation) => {
+      const { modelBytes = NaN, latencyMs = NaN } = usageOf(three, allocation);
+      const text = JSON.stringify(allocation);
+      if (!seen.includes(text)) seen.push(text);
+      // The first reading of a time is late, and files of the first four allocations are more over the models than those before.
+      const more = seen.indexOf(text) < 4 ? 1 + seen.indexOf(text) : 0;
+      readings += 1;
+      return Promise.resolve({
+        modelBytes: modelBytes + (more > 0 ? budget.modelBytes - modelBytes + more : 0),
+        latencyMs: latencyMs + (readings === 1 ? 50 : 0),
+      });
+    },
+  });
+  t.equal(seen.length, 5);
+  t.same(met.rounds.at(-1)?.missed, []);
+});
+
 t.test('sizes are not doubted', async (t) => {
   let count = 0;
   const measure = (allocation: Allocation): Promise<Measurements> => {

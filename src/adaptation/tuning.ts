@@ -3,12 +3,12 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { BitlaneError } from '../errors.js';
 import { readModel } from '../onnx/index.js';
-import { pictureFeeds, prepareFor, quantizeArtifact, roundWeights } from '../quantization/index.js';
+import { pictureFeeds, prepareFor, quantizeArtifact } from '../quantization/index.js';
 import { foldName } from '../registry/index.js';
 import {
+  beginQuantized,
   FINE_TUNING_AUGMENTATION,
   labelledSpec,
-  startFromCodes,
   trainDetector,
   unlabelledSpec,
 } from '../training/index.js';
@@ -46,18 +46,17 @@ export const tuneWeights =
     // Without the opset that packed weights need: it is trained in floats.
     const teacher = prepareFor(readModel(parent.modelPath), { ...allocation, components: {} });
     const feeds = pictureFeeds(calibration, detector.input, options.calibrationPictures);
-    const rounded = await roundWeights(teacher, allocation, feeds, {
-      rounding: 'gptq',
-      reduceRange,
+    const { model, weights } = await beginQuantized(teacher, {
+      weights: { allocation, reduceRange },
+      feeds,
       ...(signal !== undefined && { signal }),
       onProgress: (done, all) => onProgress('rounding', done, all),
     });
-    const { model, stepSizes } = startFromCodes(rounded.model, allocation, rounded.weights);
     const folder = join(options.folder, 'training');
     const { quantized } = await trainDetector({
       model,
       detector,
-      weights: { allocation, reduceRange, stepSizes },
+      weights,
       ...(labelled !== undefined && { labelled: labelledSpec({ ...labelled, classes }) }),
       ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
       teacher,

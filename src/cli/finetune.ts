@@ -4,13 +4,6 @@ import { writeImported } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
 import { type ClassOverride, openDataSet, parseClassOverrides } from '../evaluation/index.js';
 import { type Model, readModel, writeModel } from '../onnx/index.js';
-import {
-  type Allocation,
-  integersSaturate,
-  prepareModel,
-  quantizeArtifact,
-  type TrainedModel,
-} from '../quantization/index.js';
 import { type Artifact, createManifest, foldName, type Manifest, resolveModel } from '../registry/index.js';
 import {
   FINE_TUNING_AUGMENTATION,
@@ -18,9 +11,10 @@ import {
   labelledSpec,
   trainDetector,
   unlabelledSpec,
+  WEIGHT_METHODS,
 } from '../training/index.js';
-import { allocationOption, isWidth } from './allocation-option.js';
 import type { Cli } from './cli.js';
+import { beginRun, packRun, type QuantizedFlags } from './finetune-quantized.js';
 import { findPlace } from './place.js';
 import {
   addTrainingOptions,
@@ -34,14 +28,9 @@ import {
 } from './training-options.js';
 import { listOption, numberOption } from './values.js';
 
-interface Options extends TrainingFlags {
+interface Options extends TrainingFlags, QuantizedFlags {
   readonly model: string;
-  readonly data?: string;
-  readonly unlabelled?: string;
-  readonly split: string;
   readonly validateSplit: string;
-  readonly allocation?: string;
-  readonly execution?: string;
   readonly map?: string;
   readonly pairs?: string;
   readonly pairWeight?: string;
@@ -53,8 +42,6 @@ interface Options extends TrainingFlags {
 
 const USUAL = { steps: 400, batch: 8, learningRate: 1e-4, weightDecay: 0.01 } as const;
 const PAIR_WEIGHT = 2;
-/** Layers that int8 hurts most, and that stay in FP32. */
-const FLOAT_LAYERS = 10;
 
 /** `car:truck,bus:truck` as numbers of the model's classes. */
 const pairsOf = (text: string, classes: readonly string[]): [number, number][] =>
@@ -81,31 +68,6 @@ const asItIs = (parent: Artifact, model: Model, name: string): Made => {
   return { bytes, manifest: createManifest(bytes, { name, detector, parentId: parent.id, origin }) };
 };
 
-/** The weights that were trained go into the file on their grids; ranges of activations are measured. */
-const packed = async (
-  cli: Cli,
-  parent: Artifact,
-  trained: TrainedModel,
-  about: {
-    readonly allocation: Allocation;
-    readonly reduceRange: boolean;
-    readonly name: string;
-    readonly options: Options;
-  },
-): Promise<Made> => {
-  const { allocation, reduceRange, name, options } = about;
-  const isSought = isWidth(options.allocation ?? '') && options.execution !== 'fp32';
-  return quantizeArtifact(parent, {
-    allocation,
-    trained,
-    calibration: openDataSet(options.data ?? '', { split: options.split }),
-    reduceRange,
-    name,
-    ...(isSought && { seek: { maxFloatLayers: FLOAT_LAYERS } }),
-    signal: cli.signal,
-  });
-};
-
 export const addFinetune = (program: Command, cli: Cli): void => {
   const command = program
     .command('finetune')
@@ -126,6 +88,18 @@ export const addFinetune = (program: Command, cli: Cli): void => {
       'train under quantization: 8, 4 or 2 for all layers but the first and the last ones, or an allocation file',
     )
     .option('--execution <precision>', 'with 8, 4 or 2: what kernels compute in, int8 (default) or fp32')
+    .option(
+      '--method <method>',
+      `with --allocation: how weights meet their grids, ${WEIGHT_METHODS.join(', ')} (default lsq)`,
+    )
+    .option(
+      '--start <rounding>',
+      'with --allocation: how weights are rounded before the first step, gptq (default) or nearest',
+    )
+    .option(
+      '--activations <grids>',
+      'of int8 layers: learned with the weights (default), or measured when the training is done',
+    )
     .option('--map <from=to,...>', "model class = data class, where names don't say it")
     .option('--pairs <a:b,...>', 'critical pairs: their class loss counts more')
     .option('--pair-weight <n>', `how much more (default ${PAIR_WEIGHT})`)
@@ -150,12 +124,6 @@ export const addFinetune = (program: Command, cli: Cli): void => {
             'name pictures to learn from with --data, --unlabelled, or both',
           );
         }
-        if (options.allocation !== undefined && data === undefined) {
-          throw new BitlaneError(
-            'BAD_USAGE',
-            '--allocation measures ranges of activations on a data set: name one with --data too',
-          );
-        }
         const numbers = trainingNumbers(options, USUAL);
         const parent = await resolveModel(options.model, findPlace(options));
         const { detector } = parent.manifest;
@@ -177,29 +145,22 @@ export const addFinetune = (program: Command, cli: Cli): void => {
           data === undefined
             ? undefined
             : openDataSet(data, { split: options.validateSplit, ...(limit !== undefined && { limit }) });
-        if (options.execution !== undefined && options.allocation === undefined) {
-          throw new BitlaneError('BAD_USAGE', '--execution goes with --allocation');
-        }
-        const allocation =
-          options.allocation === undefined
-            ? undefined
-            : allocationOption('--allocation', parent, options.allocation, options.execution);
-        const weights =
-          allocation === undefined ? undefined : { allocation, reduceRange: await integersSaturate() };
-        const parentModel = readModel(parent.modelPath);
-        const model = weights === undefined ? parentModel : prepareModel(parentModel);
+        const run = await beginRun(cli, parent, options);
+        const original = readModel(parent.modelPath);
+        const model = run?.model ?? original;
         const { threads, steps, work } = numbers;
         const judged = { threads, overrides, signal: cli.signal };
         const before =
           validation === undefined
             ? undefined
-            : await judgeModel(writeModel(model), detector, validation, judged);
+            : await judgeModel(writeModel(original), detector, validation, judged);
         const bar = new RunBar(cli, steps);
         try {
           const trained = await trainDetector({
             model,
             detector,
-            ...(weights !== undefined && { weights }),
+            ...(run !== undefined && { weights: run.weights }),
+            ...(run?.activations !== undefined && { activations: run.activations }),
             ...(data !== undefined && {
               labelled: labelledSpec({
                 path: data,
@@ -209,7 +170,7 @@ export const addFinetune = (program: Command, cli: Cli): void => {
               }),
             }),
             ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
-            ...(teacherWeight > 0 && { teacher: model, teacherWeight }),
+            ...(teacherWeight > 0 && { teacher: original, teacherWeight }),
             ...(critical !== undefined && { critical }),
             augmentation: FINE_TUNING_AUGMENTATION,
             ...(validation !== undefined && {
@@ -224,9 +185,9 @@ export const addFinetune = (program: Command, cli: Cli): void => {
           bar.stop();
           const name = options.name ?? `${parent.manifest.name.slice(0, 100)}-tuned`;
           const made =
-            trained.quantized === undefined || weights === undefined
+            trained.quantized === undefined || run === undefined
               ? asItIs(parent, trained.model, name)
-              : await packed(cli, parent, trained.quantized, { ...weights, name, options });
+              : await packRun(cli, parent, trained.quantized, run, name);
           const artifact = await writeImported({ ...made, inferenceMs: 0 }, options.out);
           const files = keepHistory(work, trained.history, `${name}, ${steps} steps`);
           const result = {

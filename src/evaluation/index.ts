@@ -42,6 +42,7 @@ export {
   type PictureResult,
 } from './matching.js';
 export { openDataSet, type OpenOptions } from './open.js';
+export { openPictures } from './folder.js';
 export { picturesBelow } from './paths.js';
 export { pictureSize, readPicture } from './pictures.js';
 export {

@@ -26,10 +26,11 @@ import {
 } from '../registry/index.js';
 import { median, writeFileAtomic } from '../system/index.js';
 import { type Allocation, averageBits } from './allocation.js';
-import { DEFAULT_RANGE_METHOD, type RangeMethod } from './calibration.js';
+import { DEFAULT_RANGE_METHOD, type Range, type RangeMethod } from './calibration.js';
 import { componentsOf } from './components.js';
 import type { Int8Candidate } from './choose-int8.js';
 import { pictureFeeds } from './pictures.js';
+import type { ChannelGrid } from './grid.js';
 import type { WeightCodes } from './packing.js';
 import { alongPlan, planInt8 } from './plan-int8.js';
 import { quantizeModel, type QuantizeOptions } from './quantize.js';
@@ -40,12 +41,36 @@ import { latencyRatio, timeModels } from './timing.js';
 /** What is being done, for a progress bar. */
 export type Step = 'choosing' | 'calibrating' | 'rounding' | 'comparing layers' | 'timing' | 'validating';
 
+/** Grids of activations that were trained, and what the others follow from. */
+export interface TrainedActivations {
+  /** By the name of the value. */
+  readonly grids: ReadonlyMap<string, ChannelGrid>;
+  /** Of all values that need one. */
+  readonly ranges: ReadonlyMap<string, Range>;
+  readonly floatFunctions: ReadonlySet<string>;
+}
+
 export interface TrainedModel {
   /** With the parent's inputs and outputs, and FP32 weights. */
   readonly model: Model;
   /** By the name of the component; of all that have fewer than 32 bits somewhere. */
   readonly weights: ReadonlyMap<string, WeightCodes>;
+  /** Where activations were trained too: the allocation is then run as it is, nothing is sought or measured. */
+  readonly activations?: TrainedActivations;
 }
+
+/** Options of `quantizeModel` that pack what was trained. */
+export const trainedOptions = ({
+  weights,
+  activations,
+}: TrainedModel): Pick<QuantizeOptions, 'weights' | 'activationGrids' | 'ranges' | 'floatFunctions'> => ({
+  weights,
+  ...(activations !== undefined && {
+    activationGrids: activations.grids,
+    ranges: activations.ranges,
+    floatFunctions: activations.floatFunctions,
+  }),
+});
 
 export interface QuantizeArtifactOptions extends Omit<
   QuantizeOptions,
@@ -149,10 +174,16 @@ const validate = async (
   };
 };
 
-const seekPlan = async (
+/** How the int8 layers of an artifact run best, sought with calibration data; `undefined` where `seek` does not ask for it. */
+export const seekPlan = async (
   parent: Artifact,
   feeds: FeedSource,
-  { seek, onProgress, reduceRange, signal }: QuantizeArtifactOptions,
+  {
+    seek,
+    onProgress,
+    reduceRange,
+    signal,
+  }: Pick<QuantizeArtifactOptions, 'seek' | 'onProgress' | 'reduceRange' | 'signal'>,
 ): Promise<Int8Candidate | undefined> => {
   if (seek === undefined) return undefined;
   onProgress?.('choosing', 0, 1);
@@ -200,17 +231,19 @@ export const quantizeArtifact = async (
     ({ execution }) => execution === 'int8',
   );
   const isDynamic = options.activations === 'dynamic';
-  const needsRanges = isInteger && !isDynamic;
+  const learned = trained?.activations;
+  const needsRanges = isInteger && !isDynamic && learned === undefined;
   const isFed = trained === undefined && (options.rounding === 'gptq' || options.biasCorrection === true);
   const feeds = pictureFeeds(calibration, detector.input, taken);
   const plan = needsRanges ? await seekPlan(parent, feeds, options) : undefined;
   const planned = plan === undefined ? undefined : alongPlan(options.allocation, plan);
   const allocation = planned?.allocation ?? options.allocation;
   const method = planned?.method ?? options.method ?? DEFAULT_RANGE_METHOD;
+  const floatFunctions = [...(plan?.floatFunctions ?? learned?.floatFunctions ?? [])];
   const made = await quantizeModel(trained?.model ?? readModel(parent.modelPath), {
     ...rest,
     ...planned,
-    ...(trained !== undefined && { weights: trained.weights }),
+    ...(trained !== undefined && trainedOptions(trained)),
     feeds: counted(
       feeds,
       progress('calibrating', taken * ((needsRanges && plan === undefined ? 1 : 0) + (isFed ? 1 : 0))),
@@ -235,12 +268,12 @@ export const quantizeArtifact = async (
       data: calibration.path,
       split: calibration.split,
       pictures: taken,
-      ...(isInteger && { ranges: isDynamic ? 'dynamic' : method }),
+      ...(isInteger && { ranges: isDynamic ? 'dynamic' : learned === undefined ? method : 'trained' }),
       rounding: trained === undefined ? (options.rounding ?? 'nearest') : 'trained',
       ...(options.equalize === true && { equalized: true }),
       ...(options.biasCorrection !== undefined && { biasCorrected: options.biasCorrection }),
       reduceRange: options.reduceRange ?? false,
-      ...(plan !== undefined && { floatFunctions: [...plan.floatFunctions] }),
+      ...(floatFunctions.length > 0 && { floatFunctions }),
     },
   };
   const folder = mkdtempSync(join(tmpdir(), 'bitlane-quantize-'));
@@ -287,7 +320,7 @@ export const quantizeArtifact = async (
         layers,
         validation: validated,
         floatLayers: plan?.floatLayers ?? [],
-        floatFunctions: plan?.floatFunctions ?? [],
+        floatFunctions,
       },
     };
   } finally {

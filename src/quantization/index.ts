@@ -76,7 +76,13 @@ export { pictureFeeds } from './pictures.js';
 export { opsetFor, prepareFor, prepareModel } from './prepare.js';
 export { edgedAllocation, edgesOf } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';
-export { measureRanges, measureRangesBy, type MeasureOptions, rangesNeeded } from './ranges.js';
+export {
+  activationRanges,
+  measureRanges,
+  measureRangesBy,
+  type MeasureOptions,
+  rangesNeeded,
+} from './ranges.js';
 export { dataInputs, findRegions, isMover, type Regions } from './regions.js';
 export { type LayerReport, layerReport } from './report.js';
 export { type Rewritten, rewriteModel, type RewriteOptions, type RewrittenComponent } from './rewrite.js';
@@ -90,7 +96,10 @@ export {
   type QuantizedArtifact,
   type QuantizationReport,
   type Step,
+  type TrainedActivations,
   type TrainedModel,
+  seekPlan,
+  trainedOptions,
   validationOf,
 } from './artifact.js';
 export { latencyRatio, timeBytes, timeModels, type TimingOptions } from './timing.js';

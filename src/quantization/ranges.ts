@@ -1,8 +1,9 @@
 // Measures the ranges of activations on calibration data.
 import type { Model } from '../onnx/index.js';
-import { valuesToMeasure } from './activations.js';
+import { valuesToMeasure, withoutFlats } from './activations.js';
 import type { Allocation } from './allocation.js';
 import { ActivationObserver, type Range, type RangeMethod, type RangeOptions } from './calibration.js';
+import { componentsOf } from './components.js';
 import { findRegions } from './regions.js';
 import { type FeedSource, type TapOptions, tapValues } from './taps.js';
 
@@ -54,6 +55,23 @@ export const measureRanges = async (
     [...observers].map(([name, observer]) => [name, observer.range(options.method, 8, options)]),
   );
 };
+
+/**
+ * The ranges that static grids of an allocation follow from: of all that {@link rangesNeeded} names, what functions make flat cut off.
+ *
+ * @param model from `prepareModel`
+ * @throws BitlaneError as {@link measureRanges}
+ */
+export const activationRanges = async (
+  model: Model,
+  allocation: Allocation,
+  feeds: FeedSource,
+  options: MeasureOptions & { readonly floatFunctions?: ReadonlySet<string> } = {},
+): Promise<Map<string, Range>> =>
+  withoutFlats(
+    componentsOf(model),
+    await measureRanges(model, rangesNeeded(model, allocation, options.floatFunctions), feeds, options),
+  );
 
 /** {@link measureRanges} by several methods, from one pass over the feeds; extremes are those of the samples. */
 export const measureRangesBy = async <M extends RangeMethod>(

@@ -61,21 +61,37 @@ t.test('from scratch, then on, then under quantization', async (t) => {
     [...from, '--data', data, '--unlabelled', join(data, 'images'), '--memory', '4000', '--out', at('both')],
     [...from, '--data', data, '--allocation', '4', '--execution', 'fp32', '--out', at('packed')],
     ['eval', '--model', at('packed'), '--data', data, '--json'],
+    [...from, '--data', data, '--allocation', '8', '--out', at('integers')],
+    ['eval', '--model', at('integers'), '--data', data, '--json'],
+    [
+      ...[...from, '--unlabelled', join(data, 'images'), '--allocation', '4', '--execution', 'fp32'],
+      ...['--method', 'tqt', '--start', 'nearest', '--out', at('thresholds')],
+    ],
+    [
+      ...[...from, '--data', data, '--allocation', '8', '--method', 'dorefa'],
+      ...['--activations', 'measured', '--out', at('bent')],
+    ],
   ]);
   const [fresh, tuned, distilled, both, packed] = results.slice(0, 5).map(outcome);
   t.ok((fresh?.lastLoss ?? NaN) < 0.7 * (fresh?.firstLoss ?? NaN), 'the loss fell');
   t.ok(fresh?.best !== null && tuned?.before !== null);
   t.equal(tuned?.before?.map50, fresh?.best?.map50, 'what was written is what was validated');
   t.ok(distilled?.best === null && both?.best !== null);
-  for (const name of ['fresh', 'tuned', 'distilled', 'both', 'packed']) {
+  const [integers] = results.slice(6, 7).map(outcome);
+  results.slice(8).forEach(outcome);
+  for (const name of ['fresh', 'tuned', 'distilled', 'both', 'packed', 'integers', 'thresholds', 'bent']) {
     const { manifest } = await readArtifactFolder(at(name));
     t.equal(manifest.parentId === null, name === 'fresh');
   }
   const types = readModel(join(at('packed'), 'model.onnx')).graph.initializers.map(({ type }) => type);
   t.ok(types.includes('int4'), 'weights are packed');
   t.equal(results[5]?.code, 0);
-  const score = (JSON.parse(results[5]?.stdout ?? '{}') as { map50: number }).map50;
-  t.ok(Math.abs(score - (packed?.best?.map50 ?? NaN)) < 0.02, `${score} is what validation said`);
+  for (const [index, trained] of [[5, packed] as const, [7, integers] as const]) {
+    const score = (JSON.parse(results[index]?.stdout ?? '{}') as { map50: number }).map50;
+    t.ok(Math.abs(score - (trained?.best?.map50 ?? NaN)) < 0.02, `${score} is what validation said`);
+  }
+  const { calibration } = (await readArtifactFolder(at('integers'))).manifest;
+  t.equal(calibration?.ranges, 'trained');
   t.match(readFileSync(fresh?.files.curve ?? '', 'utf8'), /^<svg .*mAP50/s);
   t.notOk(existsSync(join(`${at('fresh')}.training`, 'checkpoint.bin')));
 });
@@ -87,7 +103,11 @@ t.test('plain errors', async (t) => {
     ['finetune', '--model', model, '--out', model, '--data', at('data')],
     ['finetune', '--model', model, '--out', at('x'), '--data', at('data'), '--pairs', 'red:green'],
     ['finetune', '--model', model, '--out', at('x'), '--data', at('data'), '--learning-rate', 'fast'],
-    ['finetune', '--model', model, '--out', at('x'), '--unlabelled', at('data'), '--allocation', '4'],
+    ['finetune', '--model', model, '--out', at('x'), '--data', at('data'), '--method', 'tqt'],
+    [
+      ...['finetune', '--model', model, '--out', at('x'), '--data', at('data'), '--allocation', '4'],
+      ...['--method', 'guesses'],
+    ],
     ['train', '--definition', 'enormous', '--data', 'scene', '--out', at('x')],
     ['train', '--definition', 'tiny', '--data', at('nowhere'), '--out', at('x')],
   ]);
@@ -96,7 +116,8 @@ t.test('plain errors', async (t) => {
     /is there already/,
     /pairs of the model's classes/,
     /--learning-rate takes a number/,
-    /--allocation measures/,
+    /--method goes with --allocation/,
+    /--method .*guesses/,
     /neither one of the networks/,
     /does not exist/,
   ];

@@ -18,6 +18,7 @@ import type { Augmentation } from '../data/augment.js';
 import type { LoaderSource } from '../data/loader.js';
 import type { SourceSpec } from '../data/sample.js';
 import { criticalClassWeights, detectionLoss, distillationLoss, sumOfLosses } from '../loss/index.js';
+import type { ActivationQuantization } from '../quantize/activations.js';
 import { withLearned } from '../quantize/codes.js';
 import type { WeightQuantization } from '../quantize/place.js';
 import { buildTraining } from '../step/graph.js';
@@ -25,7 +26,7 @@ import type { OptimizerOptions } from '../step/state.js';
 import type { BuildLoss, StepReport } from '../types.js';
 import type { ValidationPoint } from './history.js';
 import { judgeModel } from './judge.js';
-import { packedWeights, trainedModel } from './quantized.js';
+import { packedModel, trainedModel } from './quantized.js';
 import { type RunResult, runTraining, type Values } from './run.js';
 import { Teacher } from './teacher.js';
 
@@ -54,6 +55,8 @@ export interface DetectorTrainingOptions {
    * then judges the quantized weights.
    */
   readonly weights?: WeightQuantization;
+  /** With `weights`: activations are fake-quantized where the allocation computes in int8 (default: not). */
+  readonly activations?: Omit<ActivationQuantization, 'allocation'>;
   /** Objects of a picture that are learnt from (default 64). */
   readonly objects?: number;
   /** Pairs of classes, by number, whose class loss counts `weight`. */
@@ -144,17 +147,22 @@ const sourcesOf = ({ labelled, unlabelled, batch }: DetectorTrainingOptions): Lo
   return only === undefined ? [] : [{ ...only, share: batch }];
 };
 
+const floatsOf = (values: Values = new Map<string, Float32Array>()) =>
+  [...values].map(([name, floats]) => [name, [...floats]]);
+
 /** What makes a run this run: a checkpoint of another is not taken up. */
 const runOf = (options: DetectorTrainingOptions): string => {
   const { model, teacher, labelled, unlabelled, steps, batch, learningRate, weightDecay, seed } = options;
   const hash = createHash('sha256').update(writeModel(model));
   if (teacher !== undefined) hash.update(writeModel(teacher));
-  const { augmentation, normalization, critical, objects, teacherWeight, validation, weights } = options;
+  const { augmentation, normalization, critical, objects, teacherWeight, validation } = options;
+  const { weights, activations } = options;
   const about = [
     labelled?.options,
     unlabelled?.options,
     [steps, batch, learningRate, weightDecay, seed, objects, teacherWeight, normalization],
-    [augmentation, critical, weights],
+    [augmentation, critical, weights && { ...weights, stepSizes: floatsOf(weights.stepSizes) }],
+    activations && [[...activations.ranges], [...(activations.floatFunctions ?? [])], activations.learned],
     [validation?.dataSet.path, validation?.dataSet.split, validation?.every, validation?.patience],
   ];
   return hash.update(JSON.stringify(about)).digest('hex');
@@ -167,7 +175,8 @@ const runOf = (options: DetectorTrainingOptions): string => {
  *   that cannot be trained or where memory does not suffice; what `runTraining` throws
  */
 export const trainDetector = async (options: DetectorTrainingOptions): Promise<TrainedDetector> => {
-  const { model, detector, steps, batch, validation, folder, signal, teacher, weights } = options;
+  const { model, detector, steps, batch, validation, folder, signal, teacher, weights, activations } =
+    options;
   const sources = sourcesOf(options);
   if (sources.length === 0) throw new BitlaneError('BAD_USAGE', 'training needs pictures');
   if (options.unlabelled !== undefined && teacher === undefined) {
@@ -180,15 +189,19 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
     loss: lossOf(options),
     normalization: options.normalization ?? 'given',
     ...(weights !== undefined && { weights }),
+    ...(weights !== undefined &&
+      activations !== undefined && { activations: { ...activations, allocation: weights.allocation } }),
     ...(options.memoryCeiling !== undefined && { recompute: recomputeCheap }),
   });
   const quantizedOf = (values: Values): Promise<TrainedModel | undefined> =>
-    weights === undefined ? Promise.resolve(undefined) : trainedModel(model, graph, weights, values);
+    weights === undefined
+      ? Promise.resolve(undefined)
+      : trainedModel(model, graph, weights, values, activations);
   const deployed = async (values: Values): Promise<Uint8Array> => {
     const quantized = await quantizedOf(values);
     return quantized === undefined || weights === undefined
       ? writeModel(exported(model, values))
-      : packedWeights(quantized, weights);
+      : packedModel(quantized, weights);
   };
   const school = teacher === undefined ? undefined : await Teacher.open(teacher, detector, batch, threads);
   try {

@@ -18,6 +18,8 @@ export interface ActivationQuantization {
   readonly allocation: Allocation;
   /** What was measured: of all that `rangesNeeded` names. */
   readonly ranges: ReadonlyMap<string, Range>;
+  /** Components whose SiLU or LeakyRelu is computed in FP32 (default none). */
+  readonly floatFunctions?: ReadonlySet<string>;
   /** Whether step sizes are learned (LSQ; default true). Zero points stay. */
   readonly learned?: boolean;
 }
@@ -69,10 +71,10 @@ const isMoved = (value: Value, { int8 }: Regions): boolean => {
 export const addFakeActivations = (
   model: Model,
   ops: Ops,
-  { allocation, ranges, learned = true }: ActivationQuantization,
+  { allocation, ranges, floatFunctions, learned = true }: ActivationQuantization,
   batch: number,
 ): { readonly parameters: readonly Parameter[]; readonly activations: readonly FakeActivations[] } => {
-  const regions = findRegions(model, allocation);
+  const regions = findRegions(model, allocation, floatFunctions);
   const groups = new Map<ChannelGrid, Value[]>();
   for (const [value, grid] of activationGrids(regions, ranges)) {
     const members = groups.get(grid);

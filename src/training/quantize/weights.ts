@@ -11,7 +11,8 @@ import { levelsOf } from '../../quantization/index.js';
  * - `tqt`: learned thresholds, as logarithms (Jain et al. 2019); `power-of-two` scales as in the paper where asked for.
  * - `dorefa`: weights squeezed by tanh onto a range that they fill (Zhou et al. 2016), a baseline.
  */
-export type WeightMethod = 'fixed' | 'lsq' | 'tqt' | 'tqt-power-of-two' | 'dorefa';
+export const WEIGHT_METHODS = ['lsq', 'tqt', 'tqt-power-of-two', 'dorefa', 'fixed'] as const;
+export type WeightMethod = (typeof WEIGHT_METHODS)[number];
 
 /** The codes of each output channel; 32 bits: left alone. */
 export interface ChannelLevels {

@@ -1,35 +1,148 @@
-// Training begins with the codes that rounding found.
+// A run under quantization begins as the rounded model is, and what it computes is what the packed model computes.
+import fc from 'fast-check';
 import t from 'tap';
+import { writeModel } from '../../../src/onnx/index.js';
 import {
+  allocate,
+  type BitWidth,
+  BIT_WIDTHS,
+  componentNodes,
   componentsOf,
   prepareModel,
+  quantizeModel,
   roundWeights,
-  uniformAllocation,
+  trainedOptions,
+  weightRows,
 } from '../../../src/quantization/index.js';
-import { startFromCodes, stepSizeName, trainedCodes } from '../../../src/training/index.js';
-import { noise } from '../../onnx/bits.js';
-import { floatTensor } from '../../../src/runtime/index.js';
-import { SIDE, smallModel } from '../small.js';
+import { floatTensor, withSession } from '../../../src/runtime/index.js';
+import {
+  beginQuantized,
+  buildTraining,
+  startFromCodes,
+  stepSizeName,
+  trainedCodes,
+  trainedGrids,
+  withLearned,
+} from '../../../src/training/index.js';
+import { batchOf, distance, smallModel } from '../small.js';
 
-t.test('fake quantization gives the codes of the rounding again', async (t) => {
+const mixture = (stream: Iterator<BitWidth>) =>
+  allocate(componentsOf(prepareModel(smallModel())), ({ outputChannels }) => ({
+    bits: Array.from({ length: outputChannels }, (): BitWidth => {
+      const next: IteratorResult<BitWidth, unknown> = stream.next();
+      return next.done === true ? 8 : next.value;
+    }),
+    execution: 'fp32',
+  }));
+
+t.test('codes are those that were rounded to, and weights move no further than they must', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom('gptq' as const, 'nearest' as const),
+      fc.constantFrom('lsq' as const, 'fixed' as const, 'tqt' as const),
+      fc.infiniteStream(fc.constantFrom(...BIT_WIDTHS)),
+      fc.integer({ min: 1, max: 1e6 }),
+      async (rounding, method, stream, seed) => {
+        const model = prepareModel(smallModel());
+        const allocation = mixture(stream);
+        const { image } = batchOf(1, seed);
+        const feeds = () => (image === undefined ? [] : [{ image }]);
+        const rounded = await roundWeights(model, allocation, feeds, { rounding });
+        const start = startFromCodes(rounded.model, rounded.weights, { allocation, method });
+        const codes = await trainedCodes(start.model, start.quantization);
+        return [...componentNodes(start.model)].every(([node, component]) => {
+          const { name, outputChannels } = component;
+          const [wanted, found] = [rounded.weights.get(name), codes.get(name)];
+          const before = weightRows(component, rounded.model.graph.value(component.weight));
+          const now = weightRows(component, node.input(1));
+          const length = now.length / outputChannels;
+          const entry = allocation.components[name]?.bits;
+          return Array.from(now).every((weight, i) => {
+            const channel = Math.floor(i / length);
+            const bits = typeof entry === 'number' ? entry : (entry?.[channel] ?? 32);
+            const was = before[i] ?? NaN;
+            if (bits === 32) return weight === was;
+            const step = wanted?.grids[channel]?.scale ?? NaN;
+            const centre = (wanted?.codes[i] ?? NaN) * step;
+            return (
+              wanted?.codes[i] === found?.codes[i] &&
+              // Where its code was the nearest one it stays, or moves towards it only.
+              Math.abs(weight - was) <= Math.max(0, Math.abs(was - centre) - 0.44 * step)
+            );
+          });
+        });
+      },
+    ),
+    { numRuns: 20 },
+  );
+});
+
+t.test('dorefa cannot start from codes, and begins with the weights as they are', async (t) => {
   const model = prepareModel(smallModel());
-  for (const bits of [8, 4, 2] as const) {
-    const allocation = uniformAllocation(componentsOf(model), bits, 'fp32');
-    const feeds = () =>
-      [1, 2, 3].map((seed) => ({ image: floatTensor([1, 3, SIDE, SIDE], noise(3 * SIDE * SIDE, seed)) }));
-    const rounded = await roundWeights(model, allocation, feeds, { rounding: 'gptq' });
-    const start = startFromCodes(rounded.model, allocation, rounded.weights);
-    const codes = await trainedCodes(start.model, { allocation, stepSizes: start.stepSizes });
-    let compared = 0;
-    for (const [name, { codes: own, grids }] of rounded.weights) {
-      if (!start.stepSizes.has(stepSizeName(name))) continue;
-      compared += 1;
-      t.same(codes.get(name)?.codes, own, `${name} at ${bits} bits`);
-      t.same(
-        codes.get(name)?.grids.map(({ scale }) => Math.fround(scale)),
-        grids.map(({ scale }) => Math.fround(scale)),
-      );
-    }
-    t.equal(compared, 3, 'all but the one whose channels come second');
+  const allocation = allocate(componentsOf(model), () => ({ bits: 4, execution: 'fp32' }));
+  const weights = { allocation, method: 'dorefa' as const };
+  t.throws(() => startFromCodes(model, new Map(), weights), { code: 'BAD_CONFIG' });
+  const begun = await beginQuantized(model, { weights, feeds: () => [] });
+  t.same(writeModel(begun.model), writeModel(model));
+});
+
+t.test('activations, functions in FP32 among them: within one code of the packed model', async (t) => {
+  const model = prepareModel(smallModel());
+  const [first = '', second = ''] = componentsOf(model).map(({ name }) => name);
+  for (const floatFunctions of [new Set<string>(), new Set([first]), new Set([first, second])]) {
+    const allocation = allocate(componentsOf(model), () => ({ bits: 8, execution: 'int8' }));
+    const { image, target } = batchOf(1, 3);
+    if (image === undefined || target === undefined) throw new Error('no batch');
+    const begun = await beginQuantized(model, {
+      weights: { allocation, reduceRange: true },
+      feeds: () => [{ image }],
+      activations: { method: 'min-max', floatFunctions },
+    });
+    const { weights, activations } = begun;
+    if (activations === undefined) throw new Error('no grids');
+    const graph = buildTraining(begun.model, {
+      batch: 1,
+      loss: distance,
+      weights,
+      activations: { ...activations, allocation },
+    });
+    // As if training had moved every grid.
+    const learned = new Map(
+      graph.parameters.map(({ name, kind, value }) => [
+        name,
+        kind === 'step-size' ? value.map((scale) => 0.93 * scale) : value,
+      ]),
+    );
+    const parameters = Object.fromEntries(
+      graph.parameters.map(({ name, dims, value }) => [name, floatTensor(dims, learned.get(name) ?? value)]),
+    );
+    const fake = await withSession(
+      writeModel(graph.model),
+      { configuration: { 'session.disable_quant_qdq': '1' } },
+      (session) => session.run({ image, target, ...parameters }),
+    );
+    const trained = withLearned(begun.model, learned);
+    const stepSizes = new Map(
+      [...graph.stepSizes].map(([name, start]) => [name, learned.get(name) ?? start]),
+    );
+    t.ok(stepSizes.has(stepSizeName(first)));
+    const grids = trainedGrids(graph.activations, learned);
+    const made = await quantizeModel(trained, {
+      allocation,
+      feeds: () => [],
+      reduceRange: true,
+      ...trainedOptions({
+        model: trained,
+        weights: await trainedCodes(trained, { ...weights, stepSizes }),
+        activations: { grids, ranges: activations.ranges, floatFunctions },
+      }),
+    });
+    const real = await withSession(writeModel(made.model), {}, (session) => session.run({ image }));
+    const [result] = Object.values(real);
+    const shown = fake[graph.parts.get('output') ?? ''];
+    if (result?.type !== 'float32' || shown?.type !== 'float32') throw new Error('no floats');
+    const code = grids.get(model.graph.outputs[0]?.name ?? '')?.scale ?? NaN;
+    const most = Math.max(...shown.data.map((value, i) => Math.abs(value - (result.data[i] ?? NaN))));
+    t.ok(most <= 1.001 * code, `${most / code} codes`);
   }
 });

@@ -1,0 +1,224 @@
+// `npm run bench:qat`: what training under quantization gets back of what rounding costs, with labels and without.
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { problemOf, solveLayers } from '../../src/allocation/index.js';
+import { BitlaneError } from '../../src/errors.js';
+import {
+  bootstrap,
+  type DataSet,
+  evaluate,
+  type Evaluation,
+  mapClasses,
+  predict,
+} from '../../src/evaluation/index.js';
+import { type Model, readModel, writeModel } from '../../src/onnx/index.js';
+import {
+  type Allocation,
+  averageBits,
+  componentsOf,
+  edgedAllocation,
+  prepareModel,
+} from '../../src/quantization/index.js';
+import type { Artifact } from '../../src/registry/index.js';
+import { Store } from './allocation-lib.js';
+import { census, countOption, dataPath, type Figure, printReport, readOptions, runBench } from './lib.js';
+import { nanoArtifact } from './nano.js';
+import { layOut } from './qat-data.js';
+import { type RoundedModel, round, trainRounded } from './qat-models.js';
+import { labels, type RunOptions, type Runs, trainFloats, withoutLabels } from './qat-runs.js';
+import { significanceOf } from './qat-significance.js';
+import { map50Drop, withArtifact } from './quantize-lib.js';
+
+/** Of FP32 runs, and of those under quantization. Chosen on training pictures that were held out. */
+const RATES = { floats: 1e-4, quantized: 1e-4 } as const;
+const AVERAGE = 3;
+
+interface Bench {
+  readonly runs: Runs;
+  /** FP32 at the place: what is quantized. */
+  readonly site: Model;
+  /** FP32 after as many more steps: what quantized models are held against. */
+  readonly reference: Evaluation;
+  readonly judge: (bytes: Uint8Array) => Promise<Evaluation>;
+  readonly pictures: number;
+  readonly rate: number;
+}
+
+/** The labelled run: its labels, and beside them the word of the model that it comes from. */
+const labelled = ({ runs, site, rate }: Bench): Omit<RunOptions, 'model' | 'weights'> => ({
+  labelled: labels(runs),
+  teacher: site,
+  learningRate: rate,
+});
+
+const labelFree = ({ runs, site, rate }: Bench): Omit<RunOptions, 'model' | 'weights'> => ({
+  unlabelled: withoutLabels(runs),
+  teacher: site,
+  learningRate: rate,
+});
+
+const dropOf = ({ reference, pictures }: Bench, name: string, evaluation: Evaluation): Figure =>
+  map50Drop(`${name}.map50Drop`, reference, evaluation, pictures);
+
+/** What of the way from `from` to `to` was made. */
+const recovered = (
+  name: string,
+  pictures: number,
+  from: Evaluation,
+  to: Evaluation,
+  reached: Evaluation,
+): Figure => ({
+  name,
+  unit: 'share',
+  ...bootstrap(pictures, (weights) => {
+    const start = from.table.map50(weights);
+    return (reached.table.map50(weights) - start) / (to.table.map50(weights) - start);
+  }),
+  runs: pictures,
+});
+
+const fourBits = async (bench: Bench): Promise<Figure[]> => {
+  const { runs, site, judge, pictures } = bench;
+  const allocation = edgedAllocation(prepareModel(site), 4, 'fp32');
+  const nearest = await judge((await round(runs, 'nearest4', site, allocation, 'nearest')).bytes);
+  const rounded = await round(runs, 'ptq4', site, allocation, 'gptq');
+  const untrained = await judge(rounded.bytes);
+  const trained = await judge(await trainRounded(runs, 'qat4', rounded, labelled(bench)));
+  const distilled = await judge(await trainRounded(runs, 'distill4', rounded, labelFree(bench)));
+  return [
+    dropOf(bench, 'ptq4.nearest', nearest),
+    dropOf(bench, 'ptq4', untrained),
+    dropOf(bench, 'qat4', trained),
+    dropOf(bench, 'distill4', distilled),
+    recovered('distill4.recoveredShare', pictures, untrained, trained, distilled),
+    recovered('distill4.recoveredShareOfNearest', pictures, nearest, trained, distilled),
+  ];
+};
+
+/** By significance, every layer's bits together no more than 3 a weight. */
+const threeBitAllocation = async ({ runs, site }: Bench): Promise<Allocation> => {
+  const map = await significanceOf(runs, site);
+  const problem = await problemOf(site, { objective: 'semantic', map, execution: 'fp32', widths: [2, 4, 8] });
+  const solved = await solveLayers(problem, { averageBits: AVERAGE }, { gap: 1e-5, seconds: 20 });
+  if (solved !== undefined) return solved.allocation;
+  throw new BitlaneError('BAD_USAGE', `${AVERAGE} bits a weight are not possible`);
+};
+
+const threeBits = async (bench: Bench): Promise<Figure[]> => {
+  const { runs, site, judge } = bench;
+  const store = new Store(runs.folder);
+  const key = createHash('sha256').update(writeModel(site)).digest('hex');
+  const allocation = await store.kept('allocation3', key, () => threeBitAllocation(bench));
+  const rounded: RoundedModel = await round(runs, 'ptq3', site, allocation, 'gptq');
+  const trained = await trainRounded(runs, 'qat3', rounded, labelled(bench));
+  return [
+    dropOf(bench, 'ptq3', await judge(rounded.bytes)),
+    dropOf(bench, 'qat3', await judge(trained)),
+    census('qat3.averageBits', 'bits', averageBits(componentsOf(prepareModel(site)), allocation), 1),
+  ];
+};
+
+const PARTS: Readonly<Record<string, (bench: Bench) => Promise<Figure[]>>> = {
+  '4': fourBits,
+  '3': threeBits,
+};
+
+/** Judges files on a data set; what was judged is kept. */
+const judgeOn =
+  (parent: Artifact, dataSet: DataSet, store: Store): Bench['judge'] =>
+  async (bytes) => {
+    const map = mapClasses(parent.manifest.detector.classes, dataSet.classes);
+    const about = [createHash('sha256').update(bytes).digest('hex'), dataSet.path, dataSet.images.length];
+    const results = await store.kept('results', about, () =>
+      withArtifact(parent, bytes, async (artifact) => (await predict(artifact, dataSet, map)).results),
+    );
+    return evaluate(results, map, { rounds: 0 });
+  };
+
+await runBench(async () => {
+  const values = readOptions({
+    json: { type: 'boolean', default: false },
+    model: { type: 'string' },
+    data: { type: 'string' },
+    frames: { type: 'string' },
+    steps: { type: 'string', default: '400' },
+    batch: { type: 'string', default: '4' },
+    threads: { type: 'string', default: '2' },
+    limit: { type: 'string' },
+    judge: { type: 'string', default: 'valid' },
+    rate: { type: 'string', default: String(RATES.quantized) },
+    parts: { type: 'string', default: Object.keys(PARTS).join(',') },
+    keep: { type: 'string' },
+  });
+  const parts = values.parts.split(',').map((name) => {
+    const part = Object.hasOwn(PARTS, name) ? PARTS[name] : undefined;
+    if (part !== undefined) return part;
+    throw new BitlaneError('BAD_USAGE', `--parts takes ${Object.keys(PARTS).join(', ')}, not ${name}`);
+  });
+  const rate = Number(values.rate);
+  if (!(rate > 0 && rate < 1))
+    throw new BitlaneError('BAD_USAGE', `--rate must lie in 0 to 1, not ${values.rate}`);
+  if (values.judge !== 'valid' && values.judge !== 'held-out') {
+    throw new BitlaneError('BAD_USAGE', `--judge takes valid and held-out, not ${values.judge}`);
+  }
+  const modelPath = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
+  const highway = dataPath(values.data, '--data', 'highway');
+  const frames = dataPath(values.frames, '--frames', 'junction-frames');
+  const limit = values.limit === undefined ? undefined : countOption(values.limit, '--limit');
+  const folder = values.keep ?? mkdtempSync(join(tmpdir(), 'bitlane-qat-'));
+  const { artifact, remove } = await nanoArtifact(modelPath);
+  try {
+    const data = layOut(folder, highway, frames, limit);
+    const runs: Runs = {
+      folder,
+      detector: artifact.manifest.detector,
+      data,
+      steps: countOption(values.steps, '--steps'),
+      batch: countOption(values.batch, '--batch'),
+      threads: countOption(values.threads, '--threads'),
+    };
+    const given = { labelled: labels(runs), learningRate: RATES.floats };
+    const model = readModel(artifact.modelPath);
+    const site = await trainFloats(runs, 'site', { ...given, model });
+    const reference = await trainFloats(runs, 'reference', { ...given, model: site });
+    const dataSet = values.judge === 'valid' ? data.valid : data.held;
+    const judge = judgeOn(artifact, dataSet, new Store(folder));
+    const fp32 = await judge(writeModel(reference));
+    const pictures = dataSet.images.length;
+    const bench: Bench = { runs, site, reference: fp32, judge, pictures, rate };
+    const worth = (name: string, { table }: Evaluation): Figure => ({
+      name: `${name}.map50`,
+      unit: 'mAP50',
+      ...bootstrap(pictures, (weights) => table.map50(weights)),
+      runs: pictures,
+    });
+    const figures = [
+      worth('given', await judge(writeModel(model))),
+      worth('site', await judge(writeModel(site))),
+      worth('fp32', fp32),
+    ];
+    for (const part of parts) figures.push(...(await part(bench)));
+    printReport(
+      {
+        bench: 'qat',
+        model: { id: artifact.id, name: artifact.manifest.name },
+        data: {
+          learnedFrom: { path: highway, split: 'train', heldOut: data.held.images.length },
+          unlabelled: { frames, path: highway, split: 'train' },
+          judgedOn: { split: values.judge, pictures },
+          steps: runs.steps,
+          batch: runs.batch,
+          learningRates: { floats: RATES.floats, quantized: rate },
+          activations: 'fp32',
+        },
+        figures,
+      },
+      values.json,
+    );
+  } finally {
+    remove();
+    if (values.keep === undefined) rmSync(folder, { recursive: true, force: true });
+  }
+});

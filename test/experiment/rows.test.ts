@@ -3,11 +3,13 @@ import t from 'tap';
 import type { DataSet, Evaluation } from '../../src/evaluation/index.js';
 import { evaluate, type PictureResult } from '../../src/evaluation/index.js';
 import { judgedOf } from '../../src/experiment/judge.js';
+import { withCodedInputs } from '../../src/experiment/rows/coded-inputs.js';
 import { headOf } from '../../src/experiment/rows/pictures.js';
 import { uniformBits } from '../../src/experiment/rows/uniform.js';
 import { haqLayers } from '../../src/experiment/search/haq-layers.js';
-import { channelBits, componentsOf, edgesOf, prepareModel } from '../../src/quantization/index.js';
-import { smallModel } from '../training/small.js';
+import { channelBits, componentsOf, edgesOf, prepareModel, tapValues } from '../../src/quantization/index.js';
+import type { FloatTensor } from '../../src/runtime/index.js';
+import { batchOf, smallModel } from '../training/small.js';
 
 t.test('uniform bits: edges have 8, 3 bits are half 2 and half 4', (t) => {
   const model = prepareModel(smallModel());
@@ -76,6 +78,23 @@ t.test('the agent sees depthwise layers, strides and sizes', (t) => {
     [162, 54, 30, 320],
   );
   t.end();
+});
+
+t.test('coded inputs have as few levels as was asked for', async (t) => {
+  const model = prepareModel(smallModel());
+  const edges = new Set(edgesOf(model).map(({ name }) => name));
+  const feeds = () => Array.from({ length: 6 }, (_, i) => ({ image: batchOf(1, i)['image'] as FloatTensor }));
+  const coded = await withCodedInputs(model, (name) => (edges.has(name) ? 8 : 4), feeds);
+  const components = componentsOf(coded);
+  const seen = new Map(components.map(({ input }) => [input, new Set<number>()]));
+  await tapValues(coded, [...seen.keys()], feeds, (name, values) => {
+    for (const value of values) seen.get(name)?.add(value);
+  });
+  for (const { name, input } of components) {
+    const levels = seen.get(input)?.size ?? 0;
+    if (edges.has(name)) t.ok(levels > 16, `${name} sees ${levels} levels`);
+    else t.ok(levels > 1 && levels <= 16, `${name} sees ${levels} levels`);
+  }
 });
 
 const box = (x: number, classId: number) => ({ x1: x, y1: 0, x2: x + 10, y2: 10, classId });

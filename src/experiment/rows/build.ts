@@ -1,20 +1,23 @@
 // The model of a row: rounded or trained as the row says.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { readModel, writeModel } from '../../onnx/index.js';
+import { type Model, readModel, writeModel } from '../../onnx/index.js';
 import {
   type Allocation,
   averageBits,
   componentsOf,
+  edgesOf,
   type Execution,
   type FeedSource,
   pictureFeeds,
   prepareModel,
   quantizeModel,
   type TrainedModel,
+  trainedOptions,
 } from '../../quantization/index.js';
-import { FINE_TUNING_AUGMENTATION, trainDetector } from '../../training/index.js';
+import { beginQuantized, FINE_TUNING_AUGMENTATION, trainDetector } from '../../training/index.js';
 import type { Setting } from '../setting.js';
+import { withCodedInputs } from './coded-inputs.js';
 import { distilledPictures, noisePictures } from './distilled.js';
 import type { Calibration, Row } from './row.js';
 import type { Searches } from './search.js';
@@ -55,21 +58,30 @@ const feedsFor = async (setting: Setting, calibration: Calibration, seed: number
   }
 };
 
+/** Training begins with the best that is known without it: rounded with error feedback, activations on grids where kernels take codes. */
 const train = async (
   setting: Setting,
   row: Row,
+  model: Model,
   allocation: Allocation,
   seed: number,
   onStep: (done: number, all: number) => void,
 ): Promise<TrainedModel> => {
-  const { parent, learn, scale, reduceRange, folder, threads, signal } = setting;
-  const { steps, batch, learningRate, weightDecay } = scale;
+  const { parent, tuning, learn, scale, reduceRange, folder, threads, signal } = setting;
+  const { steps, batch, learningRate, weightDecay, calibrationPictures } = scale;
+  const { input } = parent.manifest.detector;
   const work = join(folder, 'training', `${row.id}-${seed}`);
+  const isInteger = Object.values(allocation.components).some(({ execution }) => execution === 'int8');
+  const begun = await beginQuantized(model, {
+    weights: { allocation, reduceRange, ...(row.training !== undefined && { method: row.training }) },
+    feeds: pictureFeeds(tuning, input, calibrationPictures),
+    ...(isInteger && { activations: {} }),
+    ...(signal !== undefined && { signal }),
+  });
   const { quantized } = await trainDetector({
-    model: prepareModel(readModel(parent.modelPath)),
+    ...begun,
     detector: parent.manifest.detector,
     labelled: learn,
-    weights: { allocation, reduceRange, ...(row.training !== undefined && { method: row.training }) },
     augmentation: FINE_TUNING_AUGMENTATION,
     steps,
     batch,
@@ -84,6 +96,16 @@ const train = async (
   if (quantized === undefined) throw new TypeError('training gave no quantized model');
   rmSync(work, { recursive: true, force: true });
   return quantized;
+};
+
+/** The model that is rounded and trained: the parent, prepared, with rounded inputs of its layers where the row says so. */
+const startOf = async (setting: Setting, { inputBits }: Row): Promise<Model> => {
+  const { parent, tuning, scale, signal } = setting;
+  const prepared = prepareModel(readModel(parent.modelPath));
+  if (inputBits === undefined) return prepared;
+  const edges = new Set(edgesOf(prepared).map(({ name }) => name));
+  const feeds = pictureFeeds(tuning, parent.manifest.detector.input, scale.calibrationPictures);
+  return withCodedInputs(prepared, (name) => (edges.has(name) ? 8 : inputBits), feeds, signal);
 };
 
 /** Makes the model of a row. Blocks the thread while models run. */
@@ -108,12 +130,14 @@ export const buildRow = async (
       : { allocation: uniformBits(prepared, row.bits.uniform, execution), seconds: null };
   const { allocation } = found;
   const trained =
-    row.training === undefined ? undefined : await train(setting, row, allocation, seed, onStep);
+    row.training === undefined
+      ? undefined
+      : await train(setting, row, await startOf(setting, row), allocation, seed, onStep);
   const made = await quantizeModel(trained?.model ?? source, {
     allocation,
     feeds: await feedsFor(setting, row.calibration ?? 'pictures', seed),
     reduceRange,
-    ...(trained !== undefined && { weights: trained.weights }),
+    ...(trained !== undefined && trainedOptions(trained)),
     ...(row.rounding !== undefined && { rounding: row.rounding }),
     ...(row.ranges !== undefined && { method: row.ranges }),
     ...(row.dataFree === true && { equalize: true, biasCorrection: true }),

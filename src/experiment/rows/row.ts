@@ -48,6 +48,8 @@ export interface Row {
   readonly dataFree?: boolean;
   /** Trained on, by this way of meeting the grid. */
   readonly training?: WeightMethod;
+  /** What comes into layers is rounded to so many bits (the first and the last 8). */
+  readonly inputBits?: 4;
   /** Repeated with every seed. */
   readonly isRandom: boolean;
 }
@@ -130,6 +132,16 @@ export const ROWS: readonly Row[] = [
       isRandom: true,
     })),
   ),
+  {
+    id: 'fqn4',
+    family: 'trained',
+    label: '4 bits, activations too (FQN)',
+    bits: { uniform: 4 },
+    quantized: 'weights',
+    inputBits: 4,
+    training: 'lsq',
+    isRandom: true,
+  },
   ...SEARCHES.filter((search) => search !== 'uniform').map((search): Row => ({
     id: `mixed-${search}`,
     family: 'mixed',

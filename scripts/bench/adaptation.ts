@@ -1,6 +1,6 @@
 // The loop: what an adaptation costs the road while it runs, and what it is worth from the first frame to a committed model:
 // `npm run bench:adaptation -- --json`.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BitlaneError } from '../../src/errors.js';
@@ -90,11 +90,10 @@ await runBench(async () => {
           say,
         });
       } else {
-        const stateDir = join(root, part);
-        mkdirSync(stateDir, { recursive: true });
         made = await endToEnd({
           name: part,
-          stateDir,
+          stateDir: join(root, part),
+          streamDir: join(root, 'stream'),
           modelPath,
           data,
           bits: widthOf(values.bits),

@@ -99,7 +99,8 @@ const detailText = (record: AdaptationRecord): string =>
       Object.entries(record.bits)
         .map(([bits, share]) => `${bits}: ${(100 * share).toFixed(0)} %`)
         .join(', ') || '-'
-    }`,
+    }${record.objective === undefined ? '' : `, by ${record.objective}`}`,
+    `  weights     ${record.tunedSteps === undefined ? 'rounded' : `rounded, then trained on for ${record.tunedSteps} steps`}`,
     ...(record.canary === null
       ? []
       : [

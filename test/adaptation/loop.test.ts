@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import t, { type Test as Tap } from 'tap';
+import { z } from 'zod';
 import { AdaptationService, type LoopEvents, readHistory, reportPath } from '../../src/adaptation/index.js';
 import { type Config, parseConfig } from '../../src/config/index.js';
 import { ModelService } from '../../src/daemon/models.js';
@@ -22,7 +23,15 @@ const pictures = await Promise.all(
 );
 
 /** A supervisor without camera and broker: frames come from a timer. */
-const setUp = async (t: Tap, adaptation: object, stateDir = mkdtempSync(join(tmpdir(), 'bitlane-loop-'))) => {
+const setUp = async (
+  t: Tap,
+  adaptation: object,
+  stateDir = mkdtempSync(join(tmpdir(), 'bitlane-loop-')),
+  critical: readonly (readonly [string, string])[] = [
+    ['bus', 'car'],
+    ['car', 'truck'],
+  ],
+) => {
   const registry = new Registry({ stateDir });
   await registry.start();
   await registry.installFolder(fixture.home);
@@ -53,10 +62,7 @@ const setUp = async (t: Tap, adaptation: object, stateDir = mkdtempSync(join(tmp
     registry,
     serving: models,
     store,
-    critical: () => [
-      ['bus', 'car'],
-      ['car', 'truck'],
-    ],
+    critical: () => critical,
     throttled: () => Promise.resolve(device.throttled),
     log: silentLog,
     nice: 0,
@@ -193,4 +199,31 @@ t.test('what cannot be done is refused or ends with a reason', async (t) => {
     outcome: 'failed',
     reason: /0 hard examples are too few/,
   });
+});
+
+t.test('a site that turns to another pair is adapted to again, by itself', async (t) => {
+  const settings = { enabled: true, everyDays: 0.01, budget: { averageBits: 4 }, watch: { seconds: 5 } };
+  const first = await setUp(t, { ...settings, enabled: false }, undefined, [['bus', 'car']]);
+  await first.loop.begin('command');
+  await first.saw(() => first.loop.state.last !== null && first.loop.state.status === 'idle');
+  await first.stop();
+  // As long ago as a drift has to wait for.
+  const store = openStore(join(first.stateDir, 'bitlane.db'));
+  const known = store.keyValue.get('adaptation', z.looseObject({ lastEndMs: z.number() }));
+  store.keyValue.set('adaptation', { ...known, lastEndMs: (known?.lastEndMs ?? 0) - 90_000 });
+  store.close();
+  const copy = mkdtempSync(join(tmpdir(), 'bitlane-loop-'));
+  cpSync(first.stateDir, copy, { recursive: true });
+  const second = await setUp(t, settings, copy, [['car', 'truck']]);
+  await second.saw(() => second.loop.history(5).length === 2 && second.loop.state.status === 'idle');
+  const [young, old] = readHistory(copy, 5);
+  t.match(old, { trigger: 'command', outcome: 'committed', pairs: [['bus', 'car']] });
+  t.match(young, { trigger: 'drift', outcome: 'committed', pairs: [['car', 'truck']] });
+  const mapOf = async (id: string | null | undefined) =>
+    (await second.registry.get(id ?? '')).manifest.significance?.divergence;
+  t.not(young?.candidate, undefined);
+  t.notSame(await mapOf(young?.candidate), await mapOf(old?.candidate), 'another map');
+  for (const record of [young, old]) {
+    t.match(readFileSync(reportPath(copy, record?.id ?? ''), 'utf8'), /Which layers tell them apart/);
+  }
 });

@@ -1,16 +1,19 @@
 // The loop from its first frame to a committed model, judged on pictures that neither it nor anybody who made it has seen.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AdaptationRecord, compareModels } from '../../../src/adaptation/index.js';
 import { mapClasses, openDataSet, type Interval } from '../../../src/evaluation/index.js';
 import { type Artifact, Registry } from '../../../src/registry/index.js';
 import { parsePairs } from '../../../src/significance/index.js';
+import { writeFileAtomic } from '../../../src/system/index.js';
 import { census, type Figure } from '../lib.js';
 import { installUniform, shuffled, Site, type Width } from './site.js';
 
 export interface EndToEndOptions {
   readonly name: 'labelled' | 'labelFree';
   readonly stateDir: string;
+  /** Where the stream is seen, once for all that goes on from it. */
+  readonly streamDir: string;
   readonly modelPath: string;
   readonly data: string;
   readonly bits: Width;
@@ -93,34 +96,37 @@ const judged = async (
   };
 };
 
+/** What a stream came to, as its folder keeps it. */
 interface Streamed {
   readonly shown: number;
   readonly detected: number;
-  readonly stored: number;
-  readonly said: Record<string, number>;
+  /** Artifact id. */
   readonly uniform: string;
+  /** Which picture was shown when. */
+  readonly frames: readonly (readonly [string, number])[];
 }
 
-/** One adaptation from a stream of single pictures. A state folder in which the stream was seen already is gone on with. */
-export const endToEnd = async (options: EndToEndOptions): Promise<EndToEnd> => {
-  const { name, stateDir, modelPath, data, bits, fps, labels, seed, say } = options;
-  const road = openDataSet(data, { split: 'train' });
-  const note = join(stateDir, 'streamed.json');
-  let streamed = existsSync(note) ? (JSON.parse(readFileSync(note, 'utf8')) as Streamed) : undefined;
-  const shownFolder = join(stateDir, 'shown');
-  const shown = road.images.slice(0, options.pictures);
-  let uniform: Artifact;
-  if (streamed === undefined) {
-    say(`the model at uniform ${bits} bits is made`);
-    ({ uniform } = await installUniform(stateDir, modelPath, road, bits));
-    shuffled(shown, shownFolder, seed);
-  } else uniform = await artifactOf(stateDir, streamed.uniform);
-  const site = new Site({
+/** A file in which a stage says what it came to: a run that was ended goes on behind it. */
+const once = async <T>(file: string, work: () => Promise<T>): Promise<T> => {
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as T;
+  const outcome = await work();
+  writeFileAtomic(file, JSON.stringify(outcome));
+  return outcome;
+};
+
+const siteOf = (
+  options: EndToEndOptions,
+  stateDir: string,
+  uniform: Artifact,
+  frames: Streamed['frames'] = [],
+): Site =>
+  new Site({
     stateDir,
-    shown: shownFolder,
-    fps,
-    road,
+    shown: join(stateDir, 'shown'),
+    fps: options.fps,
+    road: openDataSet(options.data, { split: 'train' }),
     classes: uniform.manifest.detector.classes,
+    frames,
     adaptation: {
       budget: { modelBytes: uniform.manifest.modelBytes },
       watch: { seconds: 20 },
@@ -128,31 +134,61 @@ export const endToEnd = async (options: EndToEndOptions): Promise<EndToEnd> => {
     },
     examples: EXAMPLES,
     ...(options.nice !== undefined && { nice: options.nice }),
-    say,
+    say: options.say,
   });
-  await site.start();
-  let record: AdaptationRecord;
-  try {
-    if (streamed === undefined) {
-      say(`the camera shows ${shown.length} pictures`);
-      await site.watch(shown.length);
-      const { stored, said } = await site.label(labels, seed);
-      say(`${stored} hard examples; the operator said ${JSON.stringify(said)}`);
-      streamed = { shown: shown.length, detected: site.detected, stored, said, uniform: uniform.id };
-      writeFileSync(note, JSON.stringify(streamed));
+
+/** The model at uniform bits serves beside a road that is shown once, and keeps what it finds hard. */
+const stream = (options: EndToEndOptions): Promise<Streamed> =>
+  once(join(options.streamDir, 'streamed.json'), async () => {
+    const { streamDir, modelPath, data, bits, seed, say } = options;
+    rmSync(streamDir, { recursive: true, force: true });
+    mkdirSync(streamDir, { recursive: true });
+    const road = openDataSet(data, { split: 'train' });
+    say(`the model at uniform ${bits} bits is made`);
+    const { uniform } = await installUniform(streamDir, modelPath, road, bits);
+    const shown = shuffled(road.images.slice(0, options.pictures), join(streamDir, 'shown'), seed);
+    const site = siteOf(options, streamDir, uniform);
+    await site.start();
+    try {
+      say(`the camera shows ${shown} pictures`);
+      await site.watch(shown);
+    } finally {
+      await site.stop();
     }
+    const { detected, operator } = site;
+    return { shown, detected, uniform: uniform.id, frames: operator.frames };
+  });
+
+/** One adaptation from what a stream of single pictures left behind. A state folder in which it was begun is gone on with. */
+export const endToEnd = async (options: EndToEndOptions): Promise<EndToEnd> => {
+  const { name, stateDir, streamDir, labels, seed, say } = options;
+  const { frames, ...streamed } = await stream(options);
+  const noted = (what: string): string => join(stateDir, `${what}.json`);
+  if (!existsSync(noted('labelled'))) {
+    rmSync(stateDir, { recursive: true, force: true });
+    cpSync(streamDir, stateDir, { recursive: true });
+  }
+  const uniform = await artifactOf(stateDir, streamed.uniform);
+  const site = siteOf(options, stateDir, uniform, frames);
+  const labelled = await once(noted('labelled'), async () => {
+    await site.start();
+    const said = await site.label(labels, seed);
+    say(`${said.stored} hard examples; the operator said ${JSON.stringify(said.said)}`);
+    return said;
+  });
+  const adapted = await once(noted('adapted'), async () => {
+    await site.start();
     // One that was under way when the run before was ended goes on by itself.
     if ((await site.state()).status === 'idle') await site.call('adapt/start');
-    record = await site.follow();
+    const record = await site.follow();
     say(`${record.outcome}: ${record.reason}`);
-  } finally {
-    await site.stop();
-  }
-  const { received = 0, done = 0, dropped = 0, skipped = 0 } = site.counters ?? {};
+    return { record, counters: site.counters };
+  }).finally(() => site.stop());
+  const { received = 0, done = 0, dropped = 0, skipped = 0 } = adapted.counters ?? {};
   const lost = Math.max(0, received - done - dropped - skipped - UNDER_WAY);
-  const result = await judged(options, uniform, record);
+  const result = await judged(options, uniform, adapted.record);
   return {
     figures: [...result.figures, census(`${name}.framesLost`, 'frames', lost, received)],
-    about: { ...result.about, streamed, frames: site.counters },
+    about: { ...result.about, streamed, labelled, frames: adapted.counters },
   };
 };

@@ -46,16 +46,22 @@ export class Operator {
   /** By the time of the frame, as messages say it. */
   readonly #shown = new Map<string, number>();
 
-  constructor(dataSet: DataSet, classes: readonly string[]) {
+  /** @param frames what {@link frames} gave in an earlier run */
+  constructor(
+    dataSet: DataSet,
+    classes: readonly string[],
+    frames: readonly (readonly [string, number])[] = [],
+  ) {
+    for (const [at, index] of frames) this.#shown.set(at, index);
     this.#dataSet = dataSet;
     this.#indices = new Map(dataSet.images.map(({ path }, index) => [keyOf(readFileSync(path)), index]));
     const { fromData, fromModel } = mapClasses(classes, dataSet.classes);
     this.#names = fromData.map((id) => classes[fromModel.indexOf(id)]);
   }
 
-  /** Pictures that were shown so far. */
-  get seen(): number {
-    return new Set(this.#shown.values()).size;
+  /** Which picture was shown when. */
+  get frames(): [string, number][] {
+    return [...this.#shown];
   }
 
   frame({ data, wallMs }: Frame): void {

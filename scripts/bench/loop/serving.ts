@@ -1,14 +1,17 @@
 // What an adaptation costs the road while it runs: frames with the adapter stopped and started in turns.
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { dirname, join } from 'node:path';
 import { SingleBar } from 'cli-progress';
+import { z } from 'zod';
 import { Adapter, writeJob } from '../../../src/adaptation/index.js';
 import { readConfig } from '../../../src/config/index.js';
 import { Daemon } from '../../../src/daemon/index.js';
 import { type FrameResult, workMs } from '../../../src/detector/index.js';
 import { Registry } from '../../../src/registry/index.js';
 import { RootLog } from '../../../src/system/index.js';
+import { callDaemon } from '../../../src/telemetry/index.js';
 import { census, type Figure, medianFigure } from '../lib.js';
 import { nanoArtifact } from '../nano.js';
 
@@ -26,6 +29,8 @@ const PICTURES = 200;
 const LIMITS = { memoryMb: 6_000, deadlineMs: 3_600_000 };
 /** What the change from one turn to the next does is no part of either. */
 const SETTLE_MS = 2_000;
+/** How often the event loop is looked at; a delay is what comes on top. */
+const RESOLUTION_MS = 1;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -89,6 +94,8 @@ export const serving = async ({
         runtimeDir: state,
         logLevel: 'error',
         camera: { kind: 'replay', path: shown, fps },
+        // Mined and stored as on a road, and at once: the figures of the event loop are with all of it.
+        examples: { reserveMb: 0, flushSeconds: 5 },
       }),
       'the benchmark.json',
     );
@@ -101,18 +108,24 @@ export const serving = async ({
       },
     });
     await daemon.start();
-    const turn = async (): Promise<{ total: number; work: number; frames: number }> => {
+    const turn = async (): Promise<{ total: number; work: number; frames: number; delay: number }> => {
       await sleep(SETTLE_MS);
       times = [];
+      const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+      delay.enable();
       await sleep(seconds * 1000);
+      delay.disable();
       return {
         total: p95(times.map(({ total }) => total)),
         work: p95(times.map(({ work }) => work)),
         frames: times.length,
+        delay: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION_MS),
       };
     };
     const steps = new Set<string>();
     const ratios: { total: number; work: number; frames: number }[] = [];
+    const delays: { readonly without: number; readonly beside: number }[] = [];
+    let mined = 0;
     const peaks: number[] = [];
     try {
       while (times.length < 10) await sleep(50);
@@ -131,6 +144,7 @@ export const serving = async ({
         await adapter.stop();
         await run;
         peaks.push(adapter.peakMb);
+        delays.push({ without: without.delay, beside: beside.delay });
         ratios.push({
           total: beside.total / without.total,
           work: beside.work / without.work,
@@ -138,6 +152,8 @@ export const serving = async ({
         });
         bar?.update(done);
       }
+      const { total } = z.looseObject({ total: z.number() }).parse(await callDaemon(state, 'examples/list'));
+      mined = total;
     } finally {
       bar?.stop();
       await daemon.stop();
@@ -155,6 +171,7 @@ export const serving = async ({
         frames: counted,
         steps: [...steps],
         peakMb: Math.max(...peaks),
+        examples: mined,
       },
       figures: [
         census('serving.framesLost', 'frames', lost, counted.received),
@@ -172,6 +189,16 @@ export const serving = async ({
           'serving.throughputRatio',
           'ratio',
           ratios.map(({ frames: share }) => share),
+        ),
+        medianFigure(
+          'serving.eventLoopP99Ms',
+          'ms',
+          delays.map(({ without }) => without),
+        ),
+        medianFigure(
+          'serving.eventLoopBesideP99Ms',
+          'ms',
+          delays.map(({ beside }) => beside),
         ),
       ],
     };

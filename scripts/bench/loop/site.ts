@@ -83,6 +83,8 @@ export interface SiteOptions {
   readonly fps: number;
   readonly road: DataSet;
   readonly classes: readonly string[];
+  /** Which picture was shown when, in runs before. */
+  readonly frames?: readonly (readonly [string, number])[];
   /** The section `adaptation`. */
   readonly adaptation: object;
   readonly confusions?: object;
@@ -111,11 +113,12 @@ export class Site {
   readonly #options: SiteOptions;
   readonly #daemon: Daemon;
   #frames = 0;
+  #started: Promise<void> | undefined;
 
   constructor(options: SiteOptions) {
     const { stateDir, shown, fps, road, classes, adaptation, confusions = {}, examples = {} } = options;
     this.#options = options;
-    this.operator = new Operator(road, classes);
+    this.operator = new Operator(road, classes, options.frames);
     const local = readConfig(
       JSON.stringify({
         stateDir,
@@ -158,12 +161,13 @@ export class Site {
     return this.#daemon.frames;
   }
 
+  /** Safe to call twice. */
   start(): Promise<void> {
-    return this.#daemon.start();
+    return (this.#started ??= this.#daemon.start());
   }
 
-  stop(): Promise<void> {
-    return this.#daemon.stop();
+  async stop(): Promise<void> {
+    if (this.#started !== undefined) await this.#daemon.stop();
   }
 
   call(name: string, payload: Readonly<Record<string, unknown>> = {}): Promise<unknown> {

@@ -75,6 +75,10 @@ export const recordSchema = z.strictObject({
   pairs: z.array(pair),
   objects: z.int(),
   labelled: z.boolean(),
+  /** What its bits were given by. */
+  objective: z.string().optional(),
+  /** Steps in which its weights were trained on; absent where they were rounded, and no more. */
+  tunedSteps: z.int().optional(),
   significant: z.array(z.strictObject({ component: z.string(), divergence: z.number() })),
   /** Share of the weights by bits. */
   bits: z.record(z.string(), z.number()),
@@ -142,6 +146,7 @@ export const ofResult = (
     pairs: critical.pairs,
     objects: critical.objects,
     labelled: critical.labelled,
+    ...(result.objective !== undefined && { objective: result.objective }),
     significant,
     bits: candidate.bits,
     int8: candidate.int8,
@@ -171,6 +176,7 @@ export const begunRecord = (
   pairs: [],
   objects: 0,
   labelled: job.tuning?.labelled ?? true,
+  ...(job.finetune !== undefined && { tunedSteps: job.finetune.steps }),
   significant: [],
   bits: {},
   int8: 0,

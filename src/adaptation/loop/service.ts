@@ -16,8 +16,7 @@ import { keepReport } from './files.js';
 import { Journal } from './journal.js';
 import { LadderWalk } from './ladder-walk.js';
 import { LoopMemory } from './memory.js';
-import { newJob } from './new-job.js';
-import { floatParentOf } from './parent.js';
+import { type AskedJob, startJob } from './start-job.js';
 import { type AdaptationRecord, begunRecord, eventOf, ofResult } from './record.js';
 import { Outgoing } from './outgoing.js';
 import { JobRunner } from './runner.js';
@@ -151,7 +150,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
    */
   async begin(
     trigger: Trigger,
-    asked: { readonly budget?: Job['budget'] | undefined; readonly pairs?: Job['pairs'] } = {},
+    asked: Omit<AskedJob, 'trigger'> = {},
   ): Promise<{ readonly id: string; readonly parent: string }> {
     if (this.#status !== 'idle') {
       throw new BitlaneError(
@@ -213,33 +212,14 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   async #begin(
     trigger: Trigger,
-    { budget, pairs }: { readonly budget?: Job['budget'] | undefined; readonly pairs?: Job['pairs'] },
+    asked: Omit<AskedJob, 'trigger'>,
   ): Promise<{ readonly id: string; readonly parent: string }> {
-    const { registry, serving, critical } = this.#options;
-    const config = this.#options.config();
-    const { adaptation } = config;
-    const { ladder, frameOverRun } = this.#memory.value;
-    const active = serving.artifact;
-    if (active === undefined)
-      throw new BitlaneError('NO_SUCH_MODEL', 'no model serves: there is nothing to adapt');
-    // On a lower rung the model that serves is not what a new one must be as good as.
-    const best = ladder.some(({ id }) => id === active.id) ? ladder[0]?.id : undefined;
-    const baseline = best === undefined ? active : await registry.get(best);
-    const parent = await floatParentOf(registry, baseline);
-    const folder = newJob({
-      config,
-      home: this.#folder,
-      trigger,
-      budget: budget ?? adaptation.budget,
-      critical: pairs ?? critical(),
-      parent,
-      baseline,
-      frameOverRun: frameOverRun[parent.id] ?? 1,
-      now: new Date(),
-    });
-    const job = readJob(folder);
-    this.#take(folder, job, { parent: parent.id, baseline: baseline.id });
-    return { id: job.id, parent: parent.id };
+    const { folder, job, parent, baseline } = await startJob(
+      { ...this.#options, home: this.#folder, memory: this.#memory },
+      { trigger, ...asked },
+    );
+    this.#take(folder, job, { parent, baseline });
+    return { id: job.id, parent };
   }
 
   #resume(folder: string): void {

@@ -1,0 +1,65 @@
+// A job for what serves now: its FP32 parent, what a candidate must be as good as, the budget that holds.
+import type { Config } from '../../config/index.js';
+import { BitlaneError } from '../../errors.js';
+import type { Registry } from '../../registry/index.js';
+import { type Job, readJob, type Trigger } from '../job/job.js';
+import type { LoopMemory } from './memory.js';
+import { newJob } from './new-job.js';
+import { floatParentOf } from './parent.js';
+import type { Serving } from './serving.js';
+import type { ClassPair } from './triggers.js';
+
+export interface JobParts {
+  readonly config: () => Config;
+  readonly registry: Registry;
+  readonly serving: Pick<Serving, 'artifact'>;
+  readonly critical: () => readonly ClassPair[];
+  readonly memory: LoopMemory;
+  /** The loop's folder. */
+  readonly home: string;
+}
+
+export interface AskedJob {
+  readonly trigger: Trigger;
+  /** Instead of the configured one. */
+  readonly budget?: Job['budget'] | undefined;
+  /** Instead of those that are observed. */
+  readonly pairs?: Job['pairs'];
+}
+
+/**
+ * Writes a new job into its folder.
+ *
+ * @throws BitlaneError `NO_SUCH_MODEL` where there is nothing to adapt
+ */
+export const startJob = async (
+  { config: configured, registry, serving, critical, memory, home }: JobParts,
+  { trigger, budget, pairs }: AskedJob,
+): Promise<{
+  readonly folder: string;
+  readonly job: Job;
+  readonly parent: string;
+  readonly baseline: string;
+}> => {
+  const config = configured();
+  const { ladder, frameOverRun } = memory.value;
+  const active = serving.artifact;
+  if (active === undefined)
+    throw new BitlaneError('NO_SUCH_MODEL', 'no model serves: there is nothing to adapt');
+  // On a lower rung the model that serves is not what a new one must be as good as.
+  const best = ladder.some(({ id }) => id === active.id) ? ladder[0]?.id : undefined;
+  const baseline = best === undefined ? active : await registry.get(best);
+  const parent = await floatParentOf(registry, baseline);
+  const folder = newJob({
+    config,
+    home,
+    trigger,
+    budget: budget ?? config.adaptation.budget,
+    critical: pairs ?? critical(),
+    parent,
+    baseline,
+    frameOverRun: frameOverRun[parent.id] ?? 1,
+    now: new Date(),
+  });
+  return { folder, job: readJob(folder), parent: parent.id, baseline: baseline.id };
+};

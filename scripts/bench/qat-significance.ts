@@ -15,7 +15,7 @@ import { writeFileAtomic } from '../../src/system/index.js';
 import type { Runs } from './qat-runs.js';
 
 const PAIRS = 'car:truck,bus:car,bus:truck';
-const PICTURES = 100;
+const PICTURES = 64;
 const CALIBRATION = 64;
 
 /** Measured layer by layer; what was measured is kept in the folder of runs. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../src/errors.js';
 import { openDataSet } from '../src/evaluation/index.js';
-import { type Model, writeModel } from '../src/onnx/index.js';
+import { type Model, readModel, writeModel } from '../src/onnx/index.js';
 import {
   createManifest,
   type Manifest,
@@ -78,16 +78,40 @@ const shown =
     );
   };
 
+/** Validations of a stage. */
+const VALIDATIONS = 4;
+
+/** Everything from the first stage on; or, from the artifact that a stage has come to, those behind it. */
+const beginningOf = (
+  from: string | undefined,
+  after: string | undefined,
+): { readonly weights: Values; readonly stages: readonly recipe.Stage[] } => {
+  if (from === undefined && after === undefined) return { weights: new Map(), stages: recipe.STAGES };
+  const index = recipe.STAGES.findIndex(({ name }) => name === after);
+  if (from === undefined || index < 0) {
+    const names = recipe.STAGES.map(({ name }) => name).join(', ');
+    throw new Error(`--from names an artifact, and --after the stage that it came from: ${names}`);
+  }
+  const { initializers } = readModel(join(from, MODEL_FILE)).graph;
+  const weights = initializers.flatMap(({ name, constant }): [string, Float32Array][] =>
+    constant?.kind === 'dense' && constant.type === 'float32' ? [[name, constant.data]] : [],
+  );
+  return { weights: new Map(weights), stages: recipe.STAGES.slice(index + 1) };
+};
+
 const main = async (): Promise<void> => {
   const { values } = parseArgs({
     options: {
       work: { type: 'string' },
       out: { type: 'string', default: join('models', NAME) },
       threads: { type: 'string', default: '2' },
+      from: { type: 'string' },
+      after: { type: 'string' },
     },
   });
   if (values.work === undefined) throw new Error('name a folder for pictures and checkpoints with --work');
   const { work, out } = values;
+  const begin = beginningOf(values.from, values.after);
   const threads = Number(values.threads);
   const began = performance.now();
   const minutes = (): string => `after ${((performance.now() - began) / 60_000).toFixed(0)} minutes`;
@@ -109,41 +133,46 @@ const main = async (): Promise<void> => {
   const model = buildNetwork(recipe.NETWORK, recipe.CLASSES, recipe.SEED);
   const detector = detectorOf(recipe.NETWORK, recipe.CLASSES);
   const trained = detectorOf(recipe.TRAINED, recipe.CLASSES);
-  const graph = buildTraining(buildNetwork(recipe.TRAINED, recipe.CLASSES, recipe.SEED), {
-    batch: sets.length * recipe.SHARE,
-    normalization: 'batch',
-    loss: detectionLoss({ detector: trained, objects: recipe.OBJECTS, weights: recipe.LOSS_PARTS }),
-  });
-  const { steps } = recipe.SCHEDULE;
   const latest = join(work, 'latest');
   const sources = sets.map(({ folder }) => ({ ...packedSpec({ folder, ...sides }), share: recipe.SHARE }));
-  const result = await runTraining({
-    graph,
-    optimizer: recipe.OPTIMIZER,
-    steps,
-    sources,
-    batches: {
-      detector: trained,
-      objects: recipe.OBJECTS,
-      seed: recipe.SEED,
-      augmentation: recipe.AUGMENTATION,
-      mosaicUntil: recipe.MOSAIC_UNTIL,
-    },
-    threads,
-    checkpoint: { file: join(work, 'checkpoint.bin'), run: NAME, every: 50 },
-    validation: {
-      every: 1150,
-      judge: (learned) => {
-        const bytes = finished(model, learned);
-        writeArtifact(latest, bytes);
-        return judgeModel(bytes, detector, openDataSet(validation, { split: 'test' }));
+  let weights = begin.weights;
+  for (const stage of begin.stages) {
+    log(`stage ${stage.name}`);
+    const start = withLearned(buildNetwork(recipe.TRAINED, recipe.CLASSES, recipe.SEED), weights);
+    const { steps } = stage.optimizer.schedule;
+    const result = await runTraining({
+      graph: buildTraining(start, {
+        batch: sets.length * recipe.SHARE,
+        normalization: 'batch',
+        loss: detectionLoss({ detector: trained, objects: recipe.OBJECTS, weights: recipe.LOSS_PARTS }),
+      }),
+      optimizer: stage.optimizer,
+      steps,
+      sources,
+      batches: {
+        detector: trained,
+        objects: recipe.OBJECTS,
+        seed: stage.seed,
+        augmentation: recipe.AUGMENTATION,
+        mosaicUntil: stage.mosaicUntil,
       },
-    },
-    onStep: shown(steps),
-    onValidation: ({ step, map50, map5095 }) =>
-      log(`step ${step}: mAP50 ${map50.toFixed(4)}, mAP50-95 ${map5095.toFixed(4)}`),
-  });
-  const bytes = finished(model, result.values);
+      threads,
+      checkpoint: { file: join(work, `${stage.name}.bin`), run: `${NAME} ${stage.name}`, every: 50 },
+      validation: {
+        every: Math.ceil(steps / VALIDATIONS),
+        judge: (learned) => {
+          const bytes = finished(model, learned);
+          writeArtifact(latest, bytes);
+          return judgeModel(bytes, detector, openDataSet(validation, { split: 'test' }));
+        },
+      },
+      onStep: shown(steps),
+      onValidation: ({ step, map50, map5095 }) =>
+        log(`step ${step}: mAP50 ${map50.toFixed(4)}, mAP50-95 ${map5095.toFixed(4)}`),
+    });
+    weights = result.values;
+  }
+  const bytes = finished(model, weights);
   writeArtifact(out, bytes);
   log(`${out} is trained, ${minutes()}`);
   const mixed = await makeMixed(await readArtifactFolder(out), {

@@ -1,6 +1,6 @@
 // How the shipped model is made: its network, its pictures, its schedule. All that a figure of its card depends on.
 import { SCENE_CLASSES } from '../../src/scene/index.js';
-import type { Augmentation, NetworkDefinition } from '../../src/training/index.js';
+import type { Augmentation, NetworkDefinition, OptimizerOptions } from '../../src/training/index.js';
 
 export const CLASSES = SCENE_CLASSES;
 
@@ -57,16 +57,30 @@ export const SEED = 1;
 export const SHARE = 4;
 export const OBJECTS = 24;
 export const LOSS_PARTS = { box: 5, objectness: 1, class: 2 } as const;
-export const SCHEDULE = { rate: 2e-3, warmUp: 200, hold: 3000, steps: 4600, last: 0.01 } as const;
-/** From this step on inputs are single pictures. */
-export const MOSAIC_UNTIL = 4300;
-export const OPTIMIZER = {
-  kind: 'adamw',
-  schedule: SCHEDULE,
-  weightDecay: 0.05,
-  clipNorm: 10,
-  average: { decay: 0.9985, rampSteps: 10 },
-} as const;
+/** A part of the training. The next one goes on from its weights, with an optimizer of its own. */
+export interface Stage {
+  readonly name: string;
+  /** Of the order of the pictures and of how they are changed. */
+  readonly seed: number;
+  readonly optimizer: OptimizerOptions;
+  /** From this step on inputs are single pictures. */
+  readonly mosaicUntil: number;
+}
+
+export const STAGES: readonly Stage[] = [
+  {
+    name: 'first',
+    seed: SEED,
+    optimizer: {
+      kind: 'adamw',
+      schedule: { rate: 2e-3, warmUp: 200, hold: 3000, steps: 4600, last: 0.01 },
+      weightDecay: 0.05,
+      clipNorm: 10,
+      average: { decay: 0.9985, rampSteps: 10 },
+    },
+    mosaicUntil: 4300,
+  },
+];
 
 /** The same in mixed precision: bytes of weights, and how it is trained on. */
 export const MIXED = {

@@ -118,7 +118,8 @@ export class Session {
   /**
    * Runs the model once; the thread is blocked until it is done. `feeds` are read in place; the result owns its memory.
    *
-   * @param into tensors that outputs are written into, by their names: spares fresh memory where outputs are large and many
+   * @param into tensors that outputs are written into, by their names; what is returned is a copy of them all the same, which the binding
+   *   makes of every output: large and many outputs cost time
    * @throws BitlaneError `BAD_MODEL` when the model refuses the feeds or fails while it runs
    */
   async run(feeds: Tensors, into: Tensors = {}): Promise<Tensors> {

@@ -154,6 +154,7 @@ for (const [name, { model: source, spec }] of heads) {
       model,
       outputs,
       components.map((component) => shifted(component, 1)),
+      2,
     );
     t.equal(models.answers.length, components.length, 'every layer answers');
     const feed = picture(2);
@@ -168,7 +169,14 @@ for (const [name, { model: source, spec }] of heads) {
           weight: 2 * next() - 1,
         }));
       });
-      const responses = await responder.respond(seeds);
+      // Two in one run, the third in another: what a direction is answered does not depend on its company.
+      const twice = seeds.map((slope) => ({ ...slope, weight: -2 * slope.weight }));
+      const [ignored, responses, doubled] = await responder.respond([seeds.slice(0, 5), seeds, twice]);
+      if (ignored === undefined || responses === undefined || doubled === undefined)
+        throw new Error('answers');
+      t.ok(ignored.some((value, i) => Math.abs(value - (responses[i] ?? NaN)) > 1e-6));
+      const most = Math.max(...responses.map(Math.abs));
+      t.ok(responses.every((value, i) => Math.abs(2 * value + (doubled[i] ?? NaN)) <= 1e-5 * most));
       const valueOf = (said: Tensors): number =>
         seeds.reduce((sum, { output, element, weight }) => {
           return sum + weight * Number(said[output]?.data[element] ?? NaN);

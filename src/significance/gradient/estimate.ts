@@ -44,27 +44,26 @@ export interface FilterEstimates {
 }
 
 const DIRECTIONS = 8;
-const SESSION = { threads: 1 } as const;
+const SESSION = { threads: 1, memoryPattern: false } as const;
 
-const tensorsLike = (tensors: Tensors): Tensors =>
-  Object.fromEntries(Object.entries(tensors).filter(([, { type }]) => type === 'float32'));
+/** Directions of a run: most pictures have one critical object or two and one guard. */
+const TOGETHER = 3;
 
 /** The two models at work. */
 export class Responder {
   readonly #models: ResponseModels;
-  readonly #forward: Session;
-  readonly #backward: Session;
+  readonly #plain: Session;
+  readonly #responses: Session;
   readonly #starts: readonly number[];
   readonly #size: number;
-  readonly #seeds: Readonly<Record<string, Float32Array>>;
+  readonly #seeds: readonly Readonly<Record<string, Float32Array>>[];
   readonly #seedFeeds: Tensors;
-  #values: Tensors = {};
-  #answers: Tensors = {};
+  #feed: Tensors = {};
 
-  private constructor(models: ResponseModels, forward: Session, backward: Session, widths: number) {
+  private constructor(models: ResponseModels, plain: Session, responses: Session, widths: number) {
     this.#models = models;
-    this.#forward = forward;
-    this.#backward = backward;
+    this.#plain = plain;
+    this.#responses = responses;
     const starts: number[] = [];
     let size = 0;
     for (const { component } of models.answers) {
@@ -73,62 +72,78 @@ export class Responder {
     }
     this.#starts = starts;
     this.#size = size;
-    const feeds = [...models.seeds].map(([output, { input, dims }]) => {
-      const data = new Float32Array(dims.reduce((product, dim) => product * dim, 1));
-      return { output, input, data, tensor: floatTensor(dims, data) };
-    });
-    this.#seeds = Object.fromEntries(feeds.map(({ output, data }) => [output, data]));
-    this.#seedFeeds = Object.fromEntries(feeds.map(({ input, tensor }) => [input, tensor]));
+    const feeds = models.seeds.map((seeds) =>
+      [...seeds].map(([output, { input, dims }]) => {
+        const data = new Float32Array(dims.reduce((product, dim) => product * dim, 1));
+        return { output, input, data, tensor: floatTensor(dims, data) };
+      }),
+    );
+    this.#seeds = feeds.map((set) => Object.fromEntries(set.map(({ output, data }) => [output, data])));
+    this.#seedFeeds = Object.fromEntries(feeds.flat().map(({ input, tensor }) => [input, tensor]));
   }
 
   static async open(models: ResponseModels, widths: number): Promise<Responder> {
-    const forward = await openSession(writeModel(models.forward), SESSION);
+    const plain = await openSession(writeModel(models.plain), SESSION);
     try {
-      return new Responder(models, forward, await openSession(writeModel(models.backward), SESSION), widths);
+      return new Responder(models, plain, await openSession(writeModel(models.responses), SESSION), widths);
     } catch (error) {
-      await forward.release();
+      await plain.release();
       throw error;
     }
   }
 
   async release(): Promise<void> {
-    await this.#forward.release();
-    await this.#backward.release();
+    await this.#plain.release();
+    await this.#responses.release();
   }
 
   get size(): number {
     return this.#size;
   }
 
-  /** Takes a picture; returns what the model says of it. Valid until the next one. */
+  /** Takes a picture; returns what the model says of it. */
   async look(feed: Tensors): Promise<Tensors> {
-    this.#values = await this.#forward.run(feed, tensorsLike(this.#values));
-    return this.#values;
+    this.#feed = feed;
+    return this.#plain.run(feed);
   }
 
-  /** The responses of all filters to a direction, in the picture that was looked at. */
-  async respond(direction: Question['directions'][number]): Promise<Float32Array> {
-    for (const { output, element, weight } of direction) {
-      const seeds = this.#seeds[output];
-      if (seeds !== undefined) seeds[element] = (seeds[element] ?? 0) + weight;
-    }
-    const taken = new Set(this.#backward.inputs.map(({ name }) => name));
-    const feeds = Object.fromEntries(
-      Object.entries({ ...this.#values, ...this.#seedFeeds }).filter(([name]) => taken.has(name)),
-    );
-    this.#answers = await this.#backward.run(feeds, tensorsLike(this.#answers));
-    for (const { output, element } of direction) {
-      const seeds = this.#seeds[output];
-      if (seeds !== undefined) seeds[element] = 0;
-    }
-    const all = new Float32Array(this.#size);
-    for (const [index, { output }] of this.#models.answers.entries()) {
-      const answer = this.#answers[output];
-      if (answer?.type !== 'float32')
-        throw new BitlaneError('INTERNAL', `the gradients gave no FP32 value ${output}`);
-      all.set(answer.data, this.#starts[index] ?? 0);
+  /** The responses of all filters to each direction, in the picture that was looked at. */
+  async respond(directions: Question['directions']): Promise<Float32Array[]> {
+    const all: Float32Array[] = [];
+    for (let at = 0; at < directions.length; at += this.#seeds.length) {
+      all.push(...(await this.#run(directions.slice(at, at + this.#seeds.length))));
     }
     return all;
+  }
+
+  async #run(directions: Question['directions']): Promise<Float32Array[]> {
+    this.#seed(directions, (seeds, element, weight) => (seeds[element] ?? 0) + weight);
+    const answers = await this.#responses.run({ ...this.#feed, ...this.#seedFeeds });
+    this.#seed(directions, () => 0);
+    return directions.map((_, turn) => {
+      const all = new Float32Array(this.#size);
+      for (const [index, { outputs }] of this.#models.answers.entries()) {
+        const name = outputs[turn] ?? '';
+        const answer = answers[name];
+        if (answer?.type !== 'float32')
+          throw new BitlaneError('INTERNAL', `the gradients gave no FP32 value ${name}`);
+        all.set(answer.data, this.#starts[index] ?? 0);
+      }
+      return all;
+    });
+  }
+
+  /** Sets the seeds that the directions name. */
+  #seed(
+    directions: Question['directions'],
+    change: (seeds: Float32Array, element: number, weight: number) => number,
+  ): void {
+    directions.forEach((direction, turn) => {
+      for (const { output, element, weight } of direction) {
+        const seeds = this.#seeds[turn]?.[output];
+        if (seeds !== undefined) seeds[element] = change(seeds, element, weight);
+      }
+    });
   }
 }
 
@@ -157,7 +172,7 @@ export const estimateFilters = async (options: EstimateOptions): Promise<FilterE
   const { model, detector, space, found, critical, roundings, signal, guards = true } = options;
   const widths = roundings[0]?.layers.length ?? 0;
   const names = headOutputs(detector);
-  const models = responseModels(model, names, roundings);
+  const models = responseModels(model, names, roundings, TOGETHER);
   const responder = await Responder.open(models, widths);
   try {
     const tally = (halvings?: number): Tally => new Tally(responder.size, halvings);
@@ -180,12 +195,10 @@ export const estimateFilters = async (options: EstimateOptions): Promise<FilterE
       const seen = seenIn(rows, outputs, picture, first, critical);
       first += picture.rows.length;
       const asked = { rows, space, critical, seen, random, most: options.directions ?? DIRECTIONS };
-      for (const { directions, answer } of questionsOf(asked, tallies, turn, guards)) {
-        const responses: Float32Array[] = [];
-        for (const direction of directions) responses.push(await responder.respond(direction));
-        passes += directions.length;
-        answer(responses);
-      }
+      const questions = questionsOf(asked, tallies, turn, guards);
+      const responses = await responder.respond(questions.flatMap(({ directions }) => directions));
+      passes += responses.length;
+      for (const { directions, answer } of questions) answer(responses.splice(0, directions.length));
       for (const each of Object.values(tallies) as (Tally | undefined)[]) each?.close();
       options.onProgress?.(turn + 1, found.pictures.length);
     }

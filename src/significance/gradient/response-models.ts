@@ -1,4 +1,4 @@
-// Two graphs that tell, for any direction in the outputs, how far each filter moves them when it alone is rounded.
+// A graph that tells, for a few directions in the outputs at once, how far each filter moves along them when it alone is rounded.
 import { gradient } from '../../autodiff/index.js';
 import { BitlaneError } from '../../errors.js';
 import {
@@ -16,7 +16,8 @@ import {
 import { type Component, componentsOf } from '../../quantization/index.js';
 import { floatsOf, type RoundedLayer } from '../perturb.js';
 import { functionBehind } from './activation.js';
-import { type Seeds, seeded } from './seeded.js';
+import { furtherDirections } from './directions.js';
+import { type Seeds, seeded, valueOf } from './seeded.js';
 
 /** One layer whose filters are looked at. */
 export interface RoundedComponent {
@@ -25,20 +26,23 @@ export interface RoundedComponent {
   readonly layers: readonly RoundedLayer[];
 }
 
-/** What of the models answers for a component. */
+/** What answers for a component. */
 export interface Answer {
   readonly component: Component;
-  /** Output of `backward`, [channels, bit-widths, 1]: the response of each filter. */
-  readonly output: string;
+  /** For each direction the output [channels, bit-widths, 1] with the response of each filter. */
+  readonly outputs: readonly string[];
 }
 
 export interface ResponseModels {
-  /** From the input to what `backward` takes, and to the outputs: run once for each picture. */
-  readonly forward: Model;
-  /** Takes what `forward` gives and the seeds: run once for each direction. */
-  readonly backward: Model;
-  /** Inputs of `backward` with the weight of each element of the model's outputs, by the name of the output. */
-  readonly seeds: Seeds;
+  /** From the input to the outputs, as they are. */
+  readonly plain: Model;
+  /**
+   * Takes the model's input and a set of seeds for each direction. All of it in one graph: what layers see and how far rounded filters move
+   * it is many times the size of the network, and would be copied on its way between two.
+   */
+  readonly responses: Model;
+  /** For each direction, inputs with the weight of each element of the model's outputs, by the name of the output. */
+  readonly seeds: readonly Seeds[];
   readonly answers: readonly Answer[];
 }
 
@@ -185,12 +189,14 @@ const columns = (writer: Writer, gradientOf: Value, { kind, outputChannels }: Co
  *
  * @param model from `prepareModel`, for one picture at once
  * @param outputs that are looked at
+ * @param directions that are answered in one run
  * @throws BitlaneError `BAD_MODEL` for an operator that has no gradient rule, or shapes that are not fixed
  */
 export const responseModels = (
   model: Model,
   outputs: readonly string[],
   roundings: readonly RoundedComponent[],
+  directions: number,
 ): ResponseModels => {
   const { model: source, loss, seeds } = seeded(model, outputs);
   const { graph } = source;
@@ -226,44 +232,31 @@ export const responseModels = (
     if (producer === undefined) throw new BitlaneError('INTERNAL', `nothing computes ${output}`);
     return producer;
   };
-  const answers = wanted.map(({ rounding, name, output, nodes }): Answer => {
+  const answers = wanted.map(({ rounding, name, output, nodes }) => {
     const end = { value: valueOf(whole, name), nodes: nodes.map(makerOf) };
     const moved = differences(inner, makerOf(output), rounding, end);
     const slope = columns(inner, valueOf(whole, gradients.get(name) ?? ''), rounding.component);
     const answer = inner.node('MatMul', [moved, slope], {}, `${rounding.component.name}/response`);
-    return { component: rounding.component, output: answer.name };
+    return { component: rounding.component, answer };
   });
   inferShapes(whole);
-  const inputs = new Set([...seeds.values()].map(({ input }) => input));
-  const later = new Set([...inputs].flatMap((name) => [...downstream(valueOf(whole, name))]));
-  const isLater = (value: Value): boolean =>
-    inputs.has(value.name) || (value.producer !== undefined && later.has(value.producer));
-  const ends = answers.map(({ output }) => valueOf(whole, output));
-  const cut = new Set<Value>();
-  const waiting = ends.flatMap(({ producer }) => producer ?? []);
-  const seen = new Set<Node>(waiting);
-  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
-    for (const value of node.needs) {
-      if (value.constant !== undefined) continue;
-      if (!isLater(value)) cut.add(value);
-      else if (value.producer !== undefined && !seen.has(value.producer)) {
-        seen.add(value.producer);
-        waiting.push(value.producer);
-      }
-    }
-  }
-  const given = whole.graph.inputs.filter(({ name }) => !inputs.has(name));
-  const shown = outputs.map((name) => valueOf(whole, name)).filter((value) => !cut.has(value));
+  const given = whole.graph.inputs.filter(
+    ({ name }) => ![...seeds.values()].some(({ input }) => input === name),
+  );
+  const ends = answers.map(({ answer }) => answer);
+  const sets = [{ seeds, ends }, ...furtherDirections(whole, seeds, ends, directions - 1)];
+  const inputs = sets.flatMap((set) => [...set.seeds.values()].map(({ input }) => valueOf(whole, input)));
   return {
-    forward: extract(whole, given, [...cut, ...shown]),
-    backward: extract(whole, [...cut, ...[...inputs].map((name) => valueOf(whole, name))], ends),
-    seeds,
-    answers,
+    plain: extract(model, model.graph.inputs, outputs),
+    responses: extract(
+      whole,
+      [...given, ...inputs],
+      sets.flatMap((set) => set.ends),
+    ),
+    seeds: sets.map((set) => set.seeds),
+    answers: answers.map(({ component }, index) => ({
+      component,
+      outputs: sets.flatMap((set) => set.ends[index]?.name ?? []),
+    })),
   };
-};
-
-const valueOf = (model: Model, name: string): Value => {
-  const value = model.graph.value(name);
-  if (value === undefined) throw new BitlaneError('INTERNAL', `the graph has no value ${name}`);
-  return value;
 };

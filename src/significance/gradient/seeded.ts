@@ -74,3 +74,10 @@ export const seeded = (
   inferShapes(source);
   return { model: source, loss: loss.name, seeds };
 };
+
+/** @throws BitlaneError `INTERNAL` for a name that the graph does not have */
+export const valueOf = (model: Model, name: string): Value => {
+  const value = model.graph.value(name);
+  if (value === undefined) throw new BitlaneError('INTERNAL', `the graph has no value ${name}`);
+  return value;
+};

@@ -9,6 +9,7 @@ import { experimentMarkdown, type ExperimentResult, resultSchema } from '../src/
 import { packageRoot } from '../src/system/index.js';
 import { dataPath } from './bench/lib.js';
 import { shippedModel } from './demo/place.js';
+import { sharedData } from './test-data.js';
 import { COCO_CLASSES } from './yolox-nano.js';
 
 const USAGE = `Usage: npm run experiment -- --work DIR [--part scene|highway] [--quick] [--rows IDS] [--markdown FILE]
@@ -19,7 +20,9 @@ highway/valid. Hours; what was measured is kept in DIR, and a run that was ended
   --part NAME      one of the two only
   --quick          a small version in minutes
   --rows IDS       only these rows (bitlane experiment --list names them)
-  --markdown FILE  write the tables there (docs/experiment.md)`;
+  --markdown FILE  write the tables into it, below its heading "What came out" (docs/experiment.md)
+
+The highway part needs the test data: BITLANE_TEST_DATA names its folder.`;
 
 const cliScript = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -28,7 +31,8 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const SCENE = { pictures: 2400, seed: 31 } as const;
 const SCENE_SEEDS = '1,2,3';
 const FINE_TUNING_STEPS = '400';
-/** Pairs that the classes' makers know to be near ones; the same for every model of a part. */
+/** Near classes, the same for every model of a part. */
+const SCENE_PAIRS = 'sedan:hatchback,sedan:wagon,hatchback:wagon,suv:pickup,van:minibus';
 const HIGHWAY_PAIRS = 'car:truck,bus:car,bus:truck';
 
 /** Runs a command of bitlane with its progress on this terminal. */
@@ -59,7 +63,7 @@ const scene: Part = {
       await bitlane(['scene', '--out', road, '--pictures', String(pictures), '--seed', String(SCENE.seed)]);
     }
     return [
-      ...['--model', shippedModel(), '--data', road, '--execution', 'int8'],
+      ...['--model', shippedModel(), '--data', road, '--pairs', SCENE_PAIRS, '--execution', 'int8'],
       ...(isQuick ? [] : ['--seeds', SCENE_SEEDS]),
     ];
   },
@@ -94,6 +98,19 @@ const readResult = (folder: string): ExperimentResult | undefined => {
   return existsSync(file) ? resultSchema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
 };
 
+/** What stands above is written by people. */
+const MARK = '## What came out';
+
+const writeBelow = (file: string, text: string): void => {
+  const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  const at = before.indexOf(MARK);
+  if (before !== '' && at < 0) {
+    throw new BitlaneError('BAD_USAGE', `${file} has no heading "${MARK}", below which results belong`);
+  }
+  const head = at < 0 ? '' : before.slice(0, at);
+  writeFileSync(file, `${head}${MARK}\n\n${text.replaceAll(/^##/gm, '###')}`);
+};
+
 const main = async (): Promise<number> => {
   const { values } = parseArgs({
     options: {
@@ -110,11 +127,24 @@ const main = async (): Promise<number> => {
     return 0;
   }
   if (values.work === undefined) throw new BitlaneError('BAD_USAGE', 'name a folder with --work');
-  const work = resolve(values.work);
+  // A quick run's pictures and models are not those of a full one.
+  const work = values.quick ? join(resolve(values.work), 'quick') : resolve(values.work);
   mkdirSync(work, { recursive: true });
   const parts = [scene, highway].filter(({ name }) => values.part === undefined || values.part === name);
   if (parts.length === 0)
     throw new BitlaneError('BAD_USAGE', `--part is scene or highway, not ${values.part ?? ''}`);
+  // What is missing is said before hours of work, not after them.
+  if (parts.includes(highway)) {
+    const missing = [['highway'], ['models', 'yolox-nano', 'yolox_nano.onnx']].find(
+      (name) => sharedData(...name) === undefined,
+    );
+    if (missing !== undefined) {
+      throw new BitlaneError(
+        'BAD_USAGE',
+        `the highway part needs ${missing.join('/')} of the test data: set BITLANE_TEST_DATA to its folder, or take --part scene`,
+      );
+    }
+  }
   for (const part of parts) {
     say(part.title);
     const args = await part.prepare(work, values.quick);
@@ -128,7 +158,7 @@ const main = async (): Promise<number> => {
     const result = readResult(join(work, name));
     return result === undefined ? [] : [experimentMarkdown(title, result)];
   });
-  if (values.markdown !== undefined) writeFileSync(values.markdown, sections.join('\n'));
+  if (values.markdown !== undefined) writeBelow(values.markdown, sections.join('\n'));
   else say(sections.join('\n'));
   return 0;
 };

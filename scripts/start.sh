@@ -16,6 +16,7 @@ if [ -L node_modules ]; then
 elif [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   npm ci --no-audit --no-fund
 fi
+echo 'building ...' >&2
 npm run --silent build
 root=$PWD
 cd "$cd_back"

@@ -1,6 +1,7 @@
 // The first run: the daemon on a simulated road with the model that ships; or on pictures or a video, with a model that is fetched.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { extname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
@@ -125,6 +126,21 @@ const portOf = (text: string): number => {
   return port;
 };
 
+/** @throws BitlaneError `BAD_USAGE` where something listens there already */
+const checkFree = (port: number): Promise<void> =>
+  new Promise((done, fail) => {
+    const server = createServer();
+    server.once('error', () =>
+      fail(
+        new BitlaneError(
+          'BAD_USAGE',
+          `port ${port} is taken: give another one with --port, or publish to the broker there with --mqtt mqtt://127.0.0.1:${port}`,
+        ),
+      ),
+    );
+    server.listen(port, '127.0.0.1', () => server.close(() => done()));
+  });
+
 const main = async (): Promise<number> => {
   const { values, positionals } = parse({
     allowPositionals: true,
@@ -143,6 +159,7 @@ const main = async (): Promise<number> => {
   if (positionals.length > 1) throw new BitlaneError('BAD_USAGE', 'one folder or video at a time');
   const state = resolve(values.state ?? join(packageRoot, 'state'));
   const port = portOf(values.port);
+  if (values.mqtt === undefined) await checkFree(port);
   const [path] = positionals;
   if (path === undefined) {
     await runDemo({

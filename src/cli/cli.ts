@@ -51,12 +51,23 @@ export class Cli {
   progress(label: string, total: number, unit = ''): Progress {
     if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
     const bar = new SingleBar({
-      format: `${label} [{bar}] {value}/{total}${unit === '' ? '' : ` ${unit}`}  {eta_formatted} left  {note}`,
+      format: `${label} [{bar}] {value}/{total}${unit === '' ? '' : ` ${unit}`}  {left}  {note}`,
       hideCursor: true,
       stream: process.stderr,
     });
-    bar.start(total, 0, { note: '' });
-    return { update: (done, note = '') => bar.update(done, { note }), stop: () => bar.stop() };
+    const began = performance.now();
+    /** Nothing is known before something is done. */
+    const left = (done: number): string => {
+      const seconds = (((performance.now() - began) / 1000) * (total - done)) / done;
+      if (!Number.isFinite(seconds)) return '';
+      const [minutes, rest] = [Math.floor(seconds / 60), Math.ceil(seconds % 60)];
+      return minutes === 0 ? `${rest} s left` : `${minutes} min left`;
+    };
+    bar.start(total, 0, { note: '', left: '' });
+    return {
+      update: (done, note = '') => bar.update(done, { note, left: left(done) }),
+      stop: () => bar.stop(),
+    };
   }
 
   /**

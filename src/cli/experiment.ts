@@ -13,6 +13,7 @@ import {
 } from '../evaluation/index.js';
 import {
   cellsOf,
+  chosenRows,
   type ClassPair,
   conclusions,
   experimentPage,
@@ -106,7 +107,7 @@ const confusedOn = async (
 
 const textOf = (result: ExperimentResult, page: string): string =>
   [
-    `${result.model.name}: ${result.rows.length} rows`,
+    `${result.model.name}: ${result.rows.length} of ${ROWS.length} rows`,
     '',
     ...alignColumns([[...HEAD], ...result.rows.map(cellsOf)]),
     '',
@@ -127,6 +128,8 @@ const writeReport = (folder: string, { result, map }: Experiment, artifact: Arti
 
 const work = async (cli: Cli, options: Options): Promise<void> => {
   const scale = scaleOf(options);
+  const rows = options.rows === undefined ? undefined : listOption(options.rows);
+  chosenRows(rows);
   const execution = choice('--execution', options.execution, ['fp32', 'int8']);
   const whole = { min: 1, max: 256, integer: true };
   const processes = numberOption('--processes', options.processes, whole, usualProcesses());
@@ -172,7 +175,7 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
         signal: cli.signal,
       },
       {
-        ...(options.rows !== undefined && { rows: listOption(options.rows) }),
+        ...(rows !== undefined && { rows }),
         onRow: ({ label }, seed, done, all) => {
           bars.stop();
           bars.show(`row ${done + 1} of ${all}: ${label}, seed ${seed}`, 0, 1);

@@ -1,14 +1,15 @@
 // Runs the rows, one after the other, and keeps each: an experiment that was ended goes on with the row it was at.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Checkpoints } from '../adaptation/index.js';
 import { detectorMemory } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
 import { describeDevice } from '../evaluation/index.js';
-import { latencyRatio, timeBytes } from '../quantization/index.js';
+import { readModel } from '../onnx/index.js';
+import { componentsOf, latencyRatio, prepareModel, timeBytes } from '../quantization/index.js';
 import type { SignificanceMap } from '../significance/index.js';
-import { median } from '../system/index.js';
+import { median, writeFileAtomic } from '../system/index.js';
 import { judgedOf, judgeOn } from './judge.js';
 import { type ExperimentResult, type RowResult, rowResultSchema } from './result.js';
 import { buildRow } from './rows/build.js';
@@ -34,6 +35,23 @@ export interface Experiment {
   /** Where a row needed it. */
   readonly map: SignificanceMap | undefined;
 }
+
+/** What a folder's results were measured with; a folder is of one setting. */
+const SETTING_FILE = 'setting.json';
+
+/** @throws BitlaneError `BAD_USAGE` where the folder holds an experiment with something else */
+const claimFolder = (folder: string, key: unknown): void => {
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, SETTING_FILE);
+  const own = JSON.stringify(key);
+  if (!existsSync(file)) writeFileAtomic(file, own);
+  else if (readFileSync(file, 'utf8') !== own) {
+    throw new BitlaneError(
+      'BAD_USAGE',
+      `${folder} holds an experiment with another model, other pictures, pairs, precision or scale: name a new folder`,
+    );
+  }
+};
 
 /** @throws BitlaneError `BAD_USAGE` naming a row that there is not */
 export const chosenRows = (ids: readonly string[] | undefined): Row[] => {
@@ -92,6 +110,15 @@ const measureOrSay = async (...given: Parameters<typeof measure>): Promise<RowRe
   }
 };
 
+/** @throws BitlaneError `BAD_MODEL` for a model that is quantized already */
+const checkFloats = ({ parent }: Setting): void => {
+  if (componentsOf(prepareModel(readModel(parent.modelPath))).length > 0) return;
+  throw new BitlaneError(
+    'BAD_MODEL',
+    `${parent.manifest.name} has no layer with constant FP32 weights: an experiment begins with an FP32 model (of a quantized one, the parent)`,
+  );
+};
+
 /** All that results depend on. */
 const keyOf = ({ parent, tuning, validation, pairs, execution, reduceRange, scale }: Setting): unknown => {
   const { seeds: _seeds, ...rest } = scale;
@@ -113,21 +140,33 @@ const keyOf = ({ parent, tuning, validation, pairs, execution, reduceRange, scal
 /**
  * Runs the experiment. Blocks the thread while models run; rows that were measured before are taken as they are.
  *
- * @throws BitlaneError `BAD_MODEL`, `BAD_DATASET`, `BAD_USAGE`, the reason of the setting's `signal`
+ * @throws BitlaneError `BAD_MODEL`, `BAD_DATASET`, `BAD_USAGE` (a row that there is not, a folder of another experiment), the reason of the setting's `signal`
  */
 export const runExperiment = async (
   setting: Setting,
   { rows: ids, onRow, onStep = () => undefined, onKnown }: RunOptions = {},
 ): Promise<Experiment> => {
   const { parent, tuning, validation, map, pairs, scale, folder, signal } = setting;
-  mkdirSync(folder, { recursive: true });
-  const kept = new Checkpoints(join(folder, 'steps'), keyOf(setting));
+  const chosen = chosenRows(ids);
+  checkFloats(setting);
+  const key = keyOf(setting);
+  claimFolder(folder, key);
+  const kept = new Checkpoints(join(folder, 'steps'), key);
   const searches = new Searches(setting, kept, onStep);
   const { modelBytes = 0 } = await searches.budget();
-  const runs = chosenRows(ids).flatMap((row) =>
+  const runs = chosen.flatMap((row) =>
     (row.isRandom ? scale.seeds : scale.seeds.slice(0, 1)).map((seed) => ({ row, seed })),
   );
-  const results = new Map<Row, { seed: number; result: RowResult }[]>();
+  const stepOf = (row: Row, seed: number): string => `row-${row.id}-${seed}`;
+  /** Of all rows, whether they were asked for this time or before. */
+  const results = (): ExperimentResult['rows'] =>
+    ROWS.flatMap((row) => {
+      const own = (row.isRandom ? scale.seeds : scale.seeds.slice(0, 1)).flatMap((seed) => {
+        const result = kept.kept(stepOf(row, seed), rowResultSchema);
+        return result === undefined ? [] : [{ seed, result }];
+      });
+      return own.length === 0 ? [] : [{ id: row.id, family: row.family, label: row.label, runs: own }];
+    });
   const classNames = (pair: readonly [number, number]): [string, string] => [
     map.classes[pair[0]] ?? '?',
     map.classes[pair[1]] ?? '?',
@@ -145,16 +184,15 @@ export const runExperiment = async (
     scale: { ...scale },
     device: describeDevice().name,
     budget: { modelBytes },
-    rows: [...results].map(([{ id, family, label }, own]) => ({ id, family, label, runs: own })),
+    rows: results(),
   });
   const known = (): Experiment => ({ result: resultOf(), map: searches.knownMap });
   for (const [done, { row, seed }] of runs.entries()) {
     signal?.throwIfAborted();
     onRow?.(row, seed, done, runs.length);
-    const result = await kept.once(`row-${row.id}-${seed}`, rowResultSchema, () =>
+    await kept.once(stepOf(row, seed), rowResultSchema, () =>
       measureOrSay(setting, searches, row, seed, onStep),
     );
-    results.set(row, [...(results.get(row) ?? []), { seed, result }]);
     onKnown?.(known());
   }
   return known();

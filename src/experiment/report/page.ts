@@ -53,6 +53,7 @@ const tables = ({ rows }: ExperimentResult): string[] =>
 const comparisons = (result: ExperimentResult): string[] => {
   const all = hypothesesOf(result, 'criticalAccuracy');
   const label = (id: string): string => result.rows.find((row) => row.id === id)?.label ?? id;
+  if (all.length === 0) return [];
   return [
     pageTable(
       ['at equal bytes', 'against', 'difference of critical accuracy (95 %)', 'p', ''],
@@ -107,23 +108,29 @@ export const experimentPage = ({ result, model, map }: ReportParts): string => {
         yLabel: name,
       }),
     );
+  const sections: readonly (readonly [string, readonly string[]])[] = [
+    [
+      'What holds, and what does not',
+      [...conclusions(result).map((text) => pageParagraph(text)), ...comparisons(result)],
+    ],
+    ['The table', [...tables(result), ...notesOf(result).map((text) => pageParagraph(text, 'note'))]],
+    [
+      'Accuracy over bytes and time',
+      [
+        scatter('map50', 'mAP50', kilobytes, 'model file, kB'),
+        scatter('criticalAccuracy', 'critical accuracy', kilobytes, 'model file, kB'),
+        scatter('map50', 'mAP50', time, 'time of a run to FP32'),
+        scatter('criticalAccuracy', 'critical accuracy', time, 'time of a run to FP32'),
+      ],
+    ],
+    ['What is confused', confusions(result)],
+    ['The significance map', map === undefined ? [] : [pagePicture(drawMap(map))]],
+    ['Where the bits went', allocations(result, model)],
+  ];
   return page(`The paper's experiment: ${result.model.name}`, [
     ...about.map((text) => pageParagraph(text)),
-    pageHeading('1. What holds, and what does not'),
-    ...conclusions(result).map((text) => pageParagraph(text)),
-    ...comparisons(result),
-    pageHeading('2. The table'),
-    ...tables(result),
-    ...notesOf(result).map((text) => pageParagraph(text, 'note')),
-    pageHeading('3. Accuracy over bytes and time'),
-    scatter('map50', 'mAP50', kilobytes, 'model file, kB'),
-    scatter('criticalAccuracy', 'critical accuracy', kilobytes, 'model file, kB'),
-    scatter('map50', 'mAP50', time, 'time of a run to FP32'),
-    scatter('criticalAccuracy', 'critical accuracy', time, 'time of a run to FP32'),
-    pageHeading('4. What is confused'),
-    ...confusions(result),
-    ...(map === undefined ? [] : [pageHeading('5. The significance map'), pagePicture(drawMap(map))]),
-    pageHeading('6. Where the bits went'),
-    ...allocations(result, model),
+    ...sections
+      .filter(([, parts]) => parts.length > 0)
+      .flatMap(([heading, parts], i) => [pageHeading(`${i + 1}. ${heading}`), ...parts]),
   ]);
 };

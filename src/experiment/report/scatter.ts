@@ -19,7 +19,8 @@ const rangeOf = (values: readonly number[]): [number, number] => {
   const known = values.filter(Number.isFinite);
   if (known.length === 0) return [0, 1];
   const [low, high] = [Math.min(...known), Math.max(...known)];
-  const room = Math.max((high - low) * 0.06, 1e-6);
+  // One point alone has room around it, too.
+  const room = Math.max((high - low) * 0.06, Math.abs(high) * 0.01, 1e-6);
   return [low - room, high + room];
 };
 

@@ -8,7 +8,9 @@ export const number = (value: number | null | undefined, digits = 3): string =>
   value === null || value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
 
 export const interval = (value: Interval | undefined): string =>
-  value === undefined ? '-' : `${number(value.value)} (${number(value.low)} to ${number(value.high)})`;
+  value === undefined || !Number.isFinite(value.value)
+    ? '-'
+    : `${number(value.value)} (${number(value.low)} to ${number(value.high)})`;
 
 const mean = (values: readonly number[]): number =>
   values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -68,7 +70,9 @@ export const sentenceOf = (
 export const conclusions = (result: ExperimentResult): string[] => {
   const all = hypothesesOf(result, 'criticalAccuracy');
   if (all.length === 0) {
-    return ['The rows that the hypothesis compares were not all measured: nothing can be said of it yet.'];
+    return [
+      'Nothing can be said of the hypothesis yet: it compares mixed-product, mixed-paperLayers or mixed-paperFilters with another mixed row or ptq4-gptq, and trained-... with trained rows or qat4-lsq.',
+    ];
   }
   const of = (ours: string): Hypothesis[] => all.filter((each) => each.ours === ours);
   return [

@@ -51,8 +51,18 @@ const widthOf = (text: string): Width => {
 const LABELLED = 0.1;
 /** A site that turns within minutes needs more words to be seen turning. */
 const DRIFT_LABELLED = 0.4;
-/** What an adaptation takes of these pictures. */
-const ADAPTATION = { pictures: 600, calibrationPictures: 64, memoryMb: 6_000 };
+/** What an adaptation takes of these pictures: a tenth of the labels, and three in eight of those, are few to judge by. */
+const ADAPTATION = {
+  pictures: 400,
+  calibrationPictures: 64,
+  memoryMb: 6_000,
+  minPictures: 10,
+  minObjects: 5,
+  canaryFrames: 60,
+  finetune: { steps: 150 },
+};
+/** A site that turns is looked at for its bits. */
+const ROUNDED = { finetune: { steps: 0 } };
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -86,7 +96,7 @@ await runBench(async () => {
           labels: DRIFT_LABELLED,
           seed: countOption(values.seed, '--seed'),
           ...(values.nice !== undefined && { nice: Number(values.nice) }),
-          adaptation: { ...ADAPTATION, ...(JSON.parse(values.adaptation) as object) },
+          adaptation: { ...ADAPTATION, ...ROUNDED, ...(JSON.parse(values.adaptation) as object) },
           say,
         });
       } else {

@@ -155,10 +155,13 @@ export const drift = async (
       census(
         'drift.mapRankCorrelation',
         'rank correlation',
-        spearman(
-          names.map((name) => old.get(name)?.divergence ?? 0),
-          names.map((name) => young.get(name)?.divergence ?? 0),
-        ) ?? Number.NaN,
+        // Of one and the same artifact only one map is kept.
+        (first?.record.candidate === second?.record.candidate
+          ? undefined
+          : spearman(
+              names.map((name) => old.get(name)?.divergence ?? 0),
+              names.map((name) => young.get(name)?.divergence ?? 0),
+            )) ?? Number.NaN,
         names.length,
       ),
       census('drift.layersMoved', 'layers', moved.length, names.length),

@@ -1,5 +1,5 @@
 // Paths that data files name: kept inside the data set's folder; pictures found below a folder.
-import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs';
+import { type Dirent, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { extname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { BitlaneError, messageOf } from '../errors.js';
 
@@ -39,7 +39,11 @@ const entriesOf = (folder: string): Dirent[] => {
       a.name < b.name ? -1 : a.name > b.name ? 1 : 0,
     );
   } catch (error) {
-    throw new BitlaneError('BAD_DATASET', `${folder} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new BitlaneError(
+      'BAD_DATASET',
+      existsSync(folder) ? `${folder} cannot be read: ${messageOf(error)}` : `${folder} does not exist`,
+      { cause: error },
+    );
   }
 };
 

@@ -1,5 +1,5 @@
 // A detector from scratch, described: sizes of its parts, in a file or by name.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { BitlaneError, messageOf } from '../../errors.js';
 import type { DetectorSpec } from '../../registry/index.js';
@@ -130,7 +130,7 @@ export const openNetwork = (nameOrFile: string): NetworkDefinition => {
   } catch (error) {
     throw bad(
       nameOrFile,
-      `is neither one of the networks ${Object.keys(NETWORKS).join(', ')} nor a file that can be read: ${messageOf(error)}`,
+      `is neither one of the networks ${Object.keys(NETWORKS).join(', ')} nor a file that can be read${existsSync(nameOrFile) ? ` (${messageOf(error)})` : ''}`,
     );
   }
   let value: unknown;

@@ -229,7 +229,12 @@ export const compose = (
   const lies =
     samples.length === 1 && first !== undefined && options.crops !== true
       ? [singleLie(first, input, options, random)]
-      : (options.tiles === true || samples.length === 1 ? tileLies : mosaicLies)(samples, input, options, random);
+      : (options.tiles === true || samples.length === 1 ? tileLies : mosaicLies)(
+          samples,
+          input,
+          options,
+          random,
+        );
   const shown = samples.map((sample, i) => {
     const lie = lies[i];
     if (lie === undefined) return { objects: [], ignored: [] };

@@ -273,7 +273,7 @@ export const quantizeArtifact = async (
       ...(options.equalize === true && { equalized: true }),
       ...(options.biasCorrection !== undefined && { biasCorrected: options.biasCorrection }),
       reduceRange: options.reduceRange ?? false,
-      ...(floatFunctions.length > 0 && { floatFunctions }),
+      ...((plan ?? learned) !== undefined && { floatFunctions }),
     },
   };
   const folder = mkdtempSync(join(tmpdir(), 'bitlane-quantize-'));

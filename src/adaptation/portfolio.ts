@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { type ObjectiveName, OBJECTIVES, type Prices } from '../allocation/index.js';
 import { BitlaneError } from '../errors.js';
-import type { DataSet } from '../evaluation/index.js';
+import { type DataSet, partOf, spread } from '../evaluation/index.js';
 import type { Allocation } from '../quantization/index.js';
 import type { Effects, SignificanceMap } from '../significance/index.js';
 import { figure } from './documents.js';
@@ -42,21 +42,6 @@ export const candidateSchema = z.strictObject({
 });
 export type CandidateScore = z.output<typeof candidateSchema>;
 
-const partOf = (dataSet: DataSet, indices: readonly number[]): DataSet => ({
-  ...dataSet,
-  images: indices.flatMap((index) => dataSet.images[index] ?? []),
-  load: (index) => dataSet.load(indices[index] ?? -1),
-});
-
-/** At most {@link MOST} of them, evenly spread. */
-const spread = (indices: readonly number[]): number[] => {
-  const count = Math.min(MOST, indices.length);
-  return Array.from(
-    { length: count },
-    (_, index) => indices[Math.floor((index * indices.length) / count)] ?? 0,
-  );
-};
-
 /**
  * The pictures that significance is measured on, and those that whole candidates are compared on: others where there are enough of them,
  * else the same, evenly spread.
@@ -67,7 +52,7 @@ export const splitTuning = (
   const all = dataSet.images.map((_, index) => index);
   const own = all.filter((index) => index % EVERY === EVERY - 1);
   const isHeldOut = own.length >= FEWEST;
-  const compared = spread(isHeldOut ? own : all);
+  const compared = spread(isHeldOut ? own : all, MOST);
   const kept = new Set(isHeldOut ? compared : []);
   return {
     map: isHeldOut
@@ -91,11 +76,11 @@ export const picturesBeside = (
 ): { readonly compared: DataSet; readonly isHeldOut: boolean } => {
   const all = dataSet.images.map((_, index) => index);
   if (data.name !== dataSet.path || data.split !== dataSet.split) {
-    return { compared: partOf(dataSet, spread(all)), isHeldOut: true };
+    return { compared: partOf(dataSet, spread(all, MOST)), isHeldOut: true };
   }
   const unseen = all.slice(data.pictures);
   const isHeldOut = unseen.length >= FEWEST;
-  return { compared: partOf(dataSet, isHeldOut ? unseen.slice(0, MOST) : spread(all)), isHeldOut };
+  return { compared: partOf(dataSet, isHeldOut ? unseen.slice(0, MOST) : spread(all, MOST)), isHeldOut };
 };
 
 /** Whose allocations are compared: those that were asked for, the main one first. */

@@ -43,6 +43,7 @@ export {
 } from './matching.js';
 export { openDataSet, type OpenOptions } from './open.js';
 export { openPictures } from './folder.js';
+export { partOf, spread, spreadOver } from './part.js';
 export { picturesBelow } from './paths.js';
 export { pictureSize, readPicture } from './pictures.js';
 export {

@@ -1,7 +1,6 @@
 // `bitlane allocate` from the command line: a file that `bitlane quantize` takes, budgets that its artifact meets, plain sentences.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import t from 'tap';
 import { latencyOf, type Profile, profileModel } from '../../src/allocation/index.js';
@@ -9,33 +8,15 @@ import { readModel } from '../../src/onnx/index.js';
 import { componentsOf, parseAllocation, prepareModel } from '../../src/quantization/index.js';
 import { readArtifactFolder } from '../../src/registry/index.js';
 import { floatTensor } from '../../src/runtime/index.js';
-import { runBounded } from '../../src/system/index.js';
 import { type MapEntry, mapOf } from '../allocation/maps.js';
 import { tinyDetector } from '../helpers/tinyModel.js';
-
-const many = fileURLToPath(new URL('./many.js', import.meta.url));
-
-interface Printed {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import { type Printed, runMany } from './lines.js';
 
 const folder = t.testdir();
 const model = join(folder, 'model');
 const data = join(folder, 'data');
 const map = join(folder, 'map.json');
 const profilePath = join(folder, 'profile.json');
-
-const runMany = async (commandLines: readonly (readonly string[])[]): Promise<Printed[]> => {
-  const [inputs, results] = [join(folder, 'inputs.json'), join(folder, 'results.json')];
-  writeFileSync(inputs, JSON.stringify(commandLines));
-  const { code, stderr } = await runBounded(process.execPath, [many, inputs, results], {
-    deadlineMs: 240_000,
-  });
-  if (code !== 0) throw new Error(`the command lines ended their process: ${stderr}`);
-  return JSON.parse(readFileSync(results, 'utf8')) as Printed[];
-};
 
 interface Document {
   readonly objective: string;
@@ -120,7 +101,7 @@ t.test('an allocation whose artifact is within the budget, as bitlane quantize m
   const bits = join(folder, 'bits.json');
   const out = join(folder, 'made');
   const budget = Math.round(wholeBytes / 3);
-  const [allocated, made] = await runMany([
+  const [allocated, made] = await runMany(folder, [
     [...base, '--significance', map, '--budget-bytes', String(budget), '--out', bits, '--json'],
     ['quantize', '--model', model, '--data', data, '--bits', bits, '--out', out, '--json'],
   ]);
@@ -146,7 +127,7 @@ t.test('time and memory by the profile; the front as a table and as a picture', 
   const svg = join(folder, 'front.svg');
   const bits = join(folder, 'fast.json');
   const withProfile = [...base, '--significance', map, '--profile', profilePath];
-  const [fast, drawn, text] = await runMany([
+  const [fast, drawn, text] = await runMany(folder, [
     [
       ...withProfile,
       '--budget-latency',
@@ -215,7 +196,10 @@ t.test('budgets that cannot be met, and bad options, get one sentence', async (t
       /gone cannot be read/,
     ],
   ];
-  const printed = await runMany(cases.map(([args]) => [...base, ...args, '--out', out, '--json']));
+  const printed = await runMany(
+    folder,
+    cases.map(([args]) => [...base, ...args, '--out', out, '--json']),
+  );
   for (const [index, [args, pattern]] of cases.entries()) {
     const found = printed[index];
     if (found === undefined) throw new Error('a result');

@@ -10,37 +10,14 @@ import { componentsOf, prepareModel, uniformAllocation } from '../../src/quantiz
 import { manifestSchema, readArtifactFolder } from '../../src/registry/index.js';
 import { runBounded } from '../../src/system/index.js';
 import { tinyDetector } from '../helpers/tinyModel.js';
+import { json, runMany } from './lines.js';
 
-const many = fileURLToPath(new URL('./many.js', import.meta.url));
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-
-interface Printed {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 const folder = t.testdir();
 const data = join(folder, 'data');
 const model = join(folder, 'model');
 const bare = join(folder, 'bare');
-
-/** Many command lines, one after the other in one process. */
-const runMany = async (commandLines: readonly (readonly string[])[]): Promise<Printed[]> => {
-  const [inputs, results] = [join(folder, 'inputs.json'), join(folder, 'results.json')];
-  writeFileSync(inputs, JSON.stringify(commandLines));
-  const { code, stderr } = await runBounded(process.execPath, [many, inputs, results], {
-    deadlineMs: 240_000,
-  });
-  if (code !== 0) throw new Error(`the command lines ended their process: ${stderr}`);
-  return JSON.parse(readFileSync(results, 'utf8')) as Printed[];
-};
-
-/** The one JSON document on stdout. */
-const json = (stdout: string): Record<string, unknown> => {
-  if (!/^[^\n]+\n$/.test(stdout)) throw new Error(`not one line: ${stdout}`);
-  return JSON.parse(stdout) as Record<string, unknown>;
-};
 
 const writeTiny = (path: string, delayLayers: number): void => {
   const boxes = [{ x1: 8, y1: 8, x2: 24, y2: 24, classId: 0, score: 0.9 }];
@@ -72,7 +49,7 @@ t.test('an artifact that is verified, measured and installed like any other', as
   const out = join(folder, 'int8');
   const state = join(folder, 'state');
   const parent = await readArtifactFolder(model);
-  const [made, again, verified, measured, installed, listed] = await runMany([
+  const [made, again, verified, measured, installed, listed] = await runMany(folder, [
     [...base, '--bits', '8', '--no-search', '--validate', data, '--out', out, '--json'],
     [...base, '--bits', '8', '--out', out, '--json'],
     ['models', 'verify', out, '--json'],
@@ -136,7 +113,7 @@ t.test('an artifact that is verified, measured and installed like any other', as
 
 t.test('how int8 runs best is sought, and written down', async (t) => {
   const out = join(folder, 'sought');
-  const [made, refused] = await runMany([
+  const [made, refused] = await runMany(folder, [
     [...base, '--bits', '8', '--float-layers', '1', '--validate', data, '--out', out, '--json'],
     [...base, '--bits', '8', '--float-layers', '1', '--execution', 'fp32', '--json'],
   ]);
@@ -180,7 +157,7 @@ t.test('an allocation file, and a text for people', async (t) => {
 
 t.test('ranges, activations, equalization and bias correction as they are asked for', async (t) => {
   const [dynamic, chosen] = [join(folder, 'dynamic'), join(folder, 'chosen')];
-  const [first, second] = await runMany([
+  const [first, second] = await runMany(folder, [
     [...base, '--bits', '8', '--activations', 'dynamic', '--validate', data, '--out', dynamic, '--json'],
     [
       ...base,
@@ -234,7 +211,10 @@ t.test('bad options get one sentence, and nothing is written', async (t) => {
     [['quantize', '--model', bare, '--data', data, '--bits', '8'], /has no layer with constant FP32 weights/],
     [['quantize', '--model', join(folder, 'gone'), '--data', data, '--bits', '8'], /is no artifact folder/],
   ];
-  const printed = await runMany(cases.map(([args]) => [...args, '--out', out, '--json']));
+  const printed = await runMany(
+    folder,
+    cases.map(([args]) => [...args, '--out', out, '--json']),
+  );
   for (const [index, [args, pattern]] of cases.entries()) {
     const { code, stdout, stderr } = printed[index] ?? { code: 0, stdout: '', stderr: '' };
     t.equal(code, 2, `${args.join(' ')}: ${stdout}`);
@@ -264,6 +244,7 @@ t.test('one document whatever it is given', async (t) => {
       '--json',
     ]);
   const printed = await runMany(
+    folder,
     // An option that may be anything may be left out.
     fc.sample(commandLine, 40).filter((line) => line.some((part) => part !== '' && /[^\d\s]/.test(part))),
   );

@@ -1,32 +1,14 @@
 // `bitlane train` and `bitlane finetune`: from a definition to an artifact, and on from there, in FP32 and under quantization.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { readModel } from '../../src/onnx/index.js';
 import { readArtifactFolder } from '../../src/registry/index.js';
-import { runBounded } from '../../src/system/index.js';
 import { smallNetwork, writeBoxes } from '../training/boxes-data.js';
-
-const many = fileURLToPath(new URL('./many.js', import.meta.url));
-
-interface Printed {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import { type Printed, runMany } from './lines.js';
 
 const folder = t.testdir();
 const at = (name: string): string => join(folder, name);
-
-const runMany = async (commandLines: readonly (readonly string[])[]): Promise<Printed[]> => {
-  writeFileSync(at('inputs.json'), JSON.stringify(commandLines));
-  const { code, stderr } = await runBounded(process.execPath, [many, at('inputs.json'), at('results.json')], {
-    deadlineMs: 240_000,
-  });
-  if (code !== 0) throw new Error(`the command lines ended their process: ${stderr}`);
-  return JSON.parse(readFileSync(at('results.json'), 'utf8')) as Printed[];
-};
 
 interface Outcome {
   readonly id: string;
@@ -51,7 +33,7 @@ t.test('from scratch, then on, then under quantization', async (t) => {
   await writeBoxes(data);
   writeFileSync(at('small.json'), JSON.stringify(smallNetwork));
   const from = ['finetune', '--model', at('fresh'), '--steps', '6', '--batch', '4', '--json'];
-  const results = await runMany([
+  const results = await runMany(folder, [
     [
       ...['train', '--definition', at('small.json'), '--data', data, '--out', at('fresh'), '--steps', '60'],
       ...['--batch', '4', '--learning-rate', '0.01', '--mosaic', '0', '--validate-every', '30', '--json'],
@@ -98,7 +80,7 @@ t.test('from scratch, then on, then under quantization', async (t) => {
 
 t.test('plain errors', async (t) => {
   const model = at('fresh');
-  const refused = await runMany([
+  const refused = await runMany(folder, [
     ['finetune', '--model', model, '--out', at('x')],
     ['finetune', '--model', model, '--out', model, '--data', at('data')],
     ['finetune', '--model', model, '--out', at('x'), '--data', at('data'), '--pairs', 'red:green'],

@@ -1,10 +1,9 @@
 // Parts of rows: uniform bits, parts of data sets, layers as the agent sees them, figures of a judged model.
 import t from 'tap';
 import type { DataSet, Evaluation } from '../../src/evaluation/index.js';
-import { evaluate, type PictureResult } from '../../src/evaluation/index.js';
+import { evaluate, type PictureResult, spreadOver } from '../../src/evaluation/index.js';
 import { judgedOf } from '../../src/experiment/judge.js';
 import { withCodedInputs } from '../../src/experiment/rows/coded-inputs.js';
-import { headOf } from '../../src/experiment/rows/pictures.js';
 import { uniformBits } from '../../src/experiment/rows/uniform.js';
 import { haqLayers } from '../../src/experiment/search/haq-layers.js';
 import { channelBits, componentsOf, edgesOf, prepareModel, tapValues } from '../../src/quantization/index.js';
@@ -45,14 +44,14 @@ t.test('a part of a data set is spread over it, and loads its own pictures', asy
         objects: [{ x1: index, y1: 0, x2: index + 1, y2: 1, classId: 0, crowd: false }],
       }),
   };
-  const part = headOf(all, 4);
+  const part = spreadOver(all, 4);
   t.same(
     part.images.map(({ path }) => path),
     ['/x/0.jpg', '/x/2.jpg', '/x/5.jpg', '/x/7.jpg'],
   );
   const { objects } = await part.load(2);
   t.equal(objects[0]?.x1, 5);
-  t.equal(headOf(all, 10), all);
+  t.equal(spreadOver(all, 10), all);
 });
 
 t.test('the agent sees depthwise layers, strides and sizes', (t) => {

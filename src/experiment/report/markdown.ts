@@ -1,8 +1,7 @@
 // An experiment as Markdown: what docs/experiment.md holds.
-import { hypothesesOf } from '../compare.js';
 import type { ExperimentResult } from '../result.js';
 import { FAMILIES } from '../rows/row.js';
-import { cellsOf, conclusions, HEAD, interval, notesOf, number } from './words.js';
+import { cellsOf, COMPARED, comparisonRows, conclusions, HEAD, notesOf } from './words.js';
 
 const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
@@ -14,8 +13,6 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 /** The tables and conclusions of one experiment; a heading of the second level begins it. */
 export const experimentMarkdown = (title: string, result: ExperimentResult): string => {
   const { model, data, pairs, execution, budget, device, scale, rows } = result;
-  const label = (id: string): string => rows.find((row) => row.id === id)?.label ?? id;
-  const compared = hypothesesOf(result, 'criticalAccuracy');
   const seeds = Array.isArray(scale['seeds']) ? scale['seeds'].join(', ') : '';
   return [
     `## ${title}`,
@@ -32,16 +29,7 @@ export const experimentMarkdown = (title: string, result: ExperimentResult): str
     '',
     '### At equal bytes',
     '',
-    ...table(
-      ['', 'against', 'difference of critical accuracy (95 %)', 'p', ''],
-      compared.map(({ ours, against, difference, verdict }) => [
-        `${label(ours)}${ours.startsWith('trained') ? '' : ', rounded'}`,
-        label(against),
-        interval(difference),
-        number(difference.p),
-        verdict,
-      ]),
-    ),
+    ...table(COMPARED, comparisonRows(result)),
     '',
   ].join('\n');
 };

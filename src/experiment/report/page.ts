@@ -5,12 +5,12 @@ import { type Model } from '../../onnx/index.js';
 import { componentsOf, prepareModel } from '../../quantization/index.js';
 import { drawMap, type SignificanceMap } from '../../significance/index.js';
 import { page, pageHeading, pageParagraph, pagePicture, pageTable } from '../../system/index.js';
-import { hypothesesOf, intervalOfRow, measuredRuns, type ResultRow } from '../compare.js';
+import { intervalOfRow, measuredRuns, type ResultRow } from '../compare.js';
 import type { FigureName } from '../judge.js';
 import type { ExperimentResult } from '../result.js';
 import { FAMILIES } from '../rows/row.js';
 import { drawScatter, type Point } from './scatter.js';
-import { cellsOf, conclusions, HEAD, interval, notesOf, number } from './words.js';
+import { cellsOf, COMPARED, comparisonRows, conclusions, HEAD, interval, notesOf } from './words.js';
 
 export interface ReportParts {
   readonly result: ExperimentResult;
@@ -51,21 +51,8 @@ const tables = ({ rows }: ExperimentResult): string[] =>
   });
 
 const comparisons = (result: ExperimentResult): string[] => {
-  const all = hypothesesOf(result, 'criticalAccuracy');
-  const label = (id: string): string => result.rows.find((row) => row.id === id)?.label ?? id;
-  if (all.length === 0) return [];
-  return [
-    pageTable(
-      ['at equal bytes', 'against', 'difference of critical accuracy (95 %)', 'p', ''],
-      all.map(({ ours, against, difference, verdict }) => [
-        `${label(ours)}${ours.startsWith('trained') ? '' : ', rounded'}`,
-        label(against),
-        interval(difference),
-        number(difference.p),
-        verdict,
-      ]),
-    ),
-  ];
+  const rows = comparisonRows(result);
+  return rows.length === 0 ? [] : [pageTable(COMPARED, rows)];
 };
 
 const confusions = ({ rows }: ExperimentResult): string[] => {

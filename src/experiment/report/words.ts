@@ -59,12 +59,17 @@ export const notesOf = ({ rows }: ExperimentResult): string[] =>
 const labelOf = ({ rows }: ExperimentResult, id: string): string =>
   rows.find((row) => row.id === id)?.label ?? id;
 
-/** One comparison as a sentence. */
-export const sentenceOf = (
-  result: ExperimentResult,
-  { ours, against, difference, verdict }: Hypothesis,
-): string =>
-  `${labelOf(result, ours)} against ${labelOf(result, against)}: ${number(difference.value)} (${number(difference.low)} to ${number(difference.high)}), p = ${number(difference.p)}: ${verdict}.`;
+export const COMPARED = ['', 'against', 'difference of critical accuracy (95 %)', 'p', ''] as const;
+
+/** Every comparison of the hypothesis; columns are those of {@link COMPARED}. */
+export const comparisonRows = (result: ExperimentResult): string[][] =>
+  hypothesesOf(result, 'criticalAccuracy').map(({ ours, against, difference, verdict }) => [
+    `${labelOf(result, ours)}${ours.startsWith('trained') ? '' : ', rounded'}`,
+    labelOf(result, against),
+    interval(difference),
+    number(difference.p),
+    verdict,
+  ]);
 
 /** What holds, what does not, and how sure that is. */
 export const conclusions = (result: ExperimentResult): string[] => {

@@ -4,7 +4,6 @@ import type { WeightMethod } from '../../training/index.js';
 
 /** How bits are given to layers or filters, at equal bytes. */
 export const SEARCHES = [
-  'uniform',
   'relativeWeightError',
   'hawq',
   'haq',
@@ -55,7 +54,6 @@ export interface Row {
 }
 
 const SEARCH_LABELS: Readonly<Record<Search, string>> = {
-  uniform: 'uniform 4 bits',
   relativeWeightError: 'relative weight error',
   hawq: 'HAWQ-V2 (Hessian trace)',
   haq: 'HAQ (reinforcement learning)',
@@ -142,7 +140,7 @@ export const ROWS: readonly Row[] = [
     training: 'lsq',
     isRandom: true,
   },
-  ...SEARCHES.filter((search) => search !== 'uniform').map((search): Row => ({
+  ...SEARCHES.map((search): Row => ({
     id: `mixed-${search}`,
     family: 'mixed',
     label: SEARCH_LABELS[search],
@@ -150,7 +148,7 @@ export const ROWS: readonly Row[] = [
     rounding: 'gptq',
     isRandom: search === 'haq',
   })),
-  ...SEARCHES.filter((search) => search !== 'uniform').map((search): Row => ({
+  ...SEARCHES.map((search): Row => ({
     id: `trained-${search}`,
     family: 'mixed and trained',
     label: `${SEARCH_LABELS[search]}, LSQ`,

@@ -15,11 +15,13 @@ import {
   artifactBytes,
   type Budget,
   meetBudget,
+  type Met,
   type ObjectiveName,
   type Problem,
   problemOf,
   semanticPrices,
 } from '../../allocation/index.js';
+import { spreadOver } from '../../evaluation/index.js';
 import { type Model, readModel, writeModel } from '../../onnx/index.js';
 import { type Allocation, allocationSchema, prepareModel, quantizeModel } from '../../quantization/index.js';
 import {
@@ -34,7 +36,6 @@ import {
   significanceSchema,
 } from '../../significance/index.js';
 import type { Setting } from '../setting.js';
-import { headOf } from './pictures.js';
 import type { Search } from './row.js';
 import { searchByTrial } from './trial.js';
 import { uniformBits } from './uniform.js';
@@ -59,19 +60,16 @@ type Mapped = z.output<typeof mapSchema>;
 
 const filtersSchema = z.strictObject({ map: filterMapSchema, seconds: z.number() });
 
-const OBJECTIVE_OF: Readonly<Partial<Record<Search, ObjectiveName>>> = {
-  relativeWeightError: 'relativeWeightError',
-  hawq: 'hawq',
-  fisher: 'fisher',
-  paperLayers: 'paperPure',
-};
+const CLASSES_STEPS = ['finding objects', 'rounding', 'measuring'];
 
-/** Steps of measuring a map that an objective has a use for. */
-const STEPS_OF: Readonly<Partial<Record<Search, readonly string[]>>> = {
+/** Steps of measuring the map by layer that a search has a use for. */
+const STEPS_OF: Readonly<Record<Exclude<Search, 'paperFilters'>, readonly string[]>> = {
   relativeWeightError: ['rounding'],
   hawq: ['rounding', 'information'],
+  haq: ['rounding'],
   fisher: ['rounding', 'information'],
-  paperLayers: ['finding objects', 'rounding', 'measuring'],
+  paperLayers: CLASSES_STEPS,
+  product: CLASSES_STEPS,
 };
 
 const now = (): number => performance.now() / 1000;
@@ -83,6 +81,7 @@ export class Searches {
   readonly #source: Model;
   readonly #onStep: (step: string, done: number, all: number) => void;
   #measured: MeasuredSignificance | undefined;
+  #budget: Promise<Budget> | undefined;
 
   /** @param kept keyed by all that the setting says */
   constructor(
@@ -96,11 +95,12 @@ export class Searches {
     this.#onStep = onStep;
   }
 
-  /** Bytes that every search stays within: those of a uniform model of 4 bits. */
-  async budget(): Promise<Budget> {
-    const { execution } = this.#setting;
-    const allocation = uniformBits(prepareModel(this.#source), 4, execution);
-    return { modelBytes: await artifactBytes(this.#source, allocation) };
+  /** Bytes that every search stays within: those of a uniform model of 4 bits, whose file is built once. */
+  budget(): Promise<Budget> {
+    return (this.#budget ??= artifactBytes(
+      this.#source,
+      uniformBits(prepareModel(this.#source), 4, this.#setting.execution),
+    ).then((modelBytes) => ({ modelBytes })));
   }
 
   /** The map by layer, where a row has needed it. */
@@ -141,39 +141,34 @@ export class Searches {
     });
   }
 
-  /** Seconds of what a search takes from the map. */
+  /** Seconds of what a search takes from a map. */
   async #given(search: Search): Promise<number> {
-    if (search === 'uniform') return 0;
-    const { seconds } = await this.map();
-    const steps =
-      STEPS_OF[search] ?? (search === 'haq' ? ['rounding'] : ['finding objects', 'rounding', 'measuring']);
     // Channels are measured from gradients, in a map of their own.
-    if (search === 'paperFilters') return 0;
-    return steps.reduce((sum, name) => sum + (seconds[name] ?? 0), 0);
+    if (search === 'paperFilters') return (await this.#filters()).seconds;
+    const { seconds } = await this.map();
+    return STEPS_OF[search].reduce((sum, name) => sum + (seconds[name] ?? 0), 0);
   }
 
   async #search(search: Search, seed: number): Promise<Allocation> {
-    const { execution } = this.#setting;
     switch (search) {
-      case 'uniform':
-        return uniformBits(prepareModel(this.#source), 4, execution);
       case 'haq':
         return this.#byTrial(seed);
       case 'paperFilters':
         return this.#byFilter();
       case 'product':
         return this.#product();
+      case 'paperLayers':
+        return (await this.#met('paperPure')).allocation;
       case 'relativeWeightError':
       case 'hawq':
       case 'fisher':
-      case 'paperLayers':
-        return this.#byLayer(OBJECTIVE_OF[search] ?? 'uniform');
+        return (await this.#met(search)).allocation;
     }
   }
 
   async #options(): Promise<SignificanceOptions> {
     const { parent, tuning, map, pairs, scale, reduceRange, folder, processes, signal } = this.#setting;
-    const pictures = headOf(tuning, scale.searchPictures);
+    const pictures = spreadOver(tuning, scale.searchPictures);
     const cache = join(folder, 'significance');
     mkdirSync(cache, { recursive: true });
     return {
@@ -197,24 +192,27 @@ export class Searches {
     return problemOf(this.#source, { objective, map, execution: this.#setting.execution, widths: WIDTHS });
   }
 
-  async #byLayer(objective: ObjectiveName): Promise<Allocation> {
+  async #met(objective: ObjectiveName): Promise<Met> {
     const { parent, signal } = this.#setting;
     const budget = await this.budget();
-    const { allocation } = await meetBudget(await this.#problem(objective), budget, {
+    return meetBudget(await this.#problem(objective), budget, {
       measure: artifactMeasure(parent, { budget, profile: undefined, isRun: false, signal }),
       ...SOLVER,
       ...(signal !== undefined && { signal }),
     });
-    return allocation;
   }
 
-  async #byFilter(): Promise<Allocation> {
-    const { execution, signal } = this.#setting;
-    const { map } = await this.#kept.once('filters', filtersSchema, async () => {
+  #filters(): Promise<z.output<typeof filtersSchema>> {
+    return this.#kept.once('filters', filtersSchema, async () => {
       const since = now();
       const measured = await measureFilterMap({ ...(await this.#options()), onProgress: this.#onStep });
       return { map: measured.map, seconds: now() - since };
     });
+  }
+
+  async #byFilter(): Promise<Allocation> {
+    const { execution, signal } = this.#setting;
+    const { map } = await this.#filters();
     const found = await allocateFilters(this.#source, {
       map,
       objective: 'paperPure',
@@ -230,22 +228,14 @@ export class Searches {
     const { parent, tuning, map: classes, scale, signal } = this.#setting;
     const { map } = await this.map();
     const observe = wholeMeter(parent, map, {
-      dataSet: headOf(tuning, scale.trialPictures),
+      dataSet: spreadOver(tuning, scale.trialPictures),
       map: classes,
       ...(signal !== undefined && { signal }),
     });
     const problem = await this.#problem('semantic');
     const { allocated } = await chooseCandidate({
       objectives: objectivesOf('semantic'),
-      allocate: async (objective) => {
-        const budget = await this.budget();
-        const met = await meetBudget(await this.#problem(objective), budget, {
-          measure: artifactMeasure(parent, { budget, profile: undefined, isRun: false, signal }),
-          ...SOLVER,
-          ...(signal !== undefined && { signal }),
-        });
-        return { ...met, rounds: met.rounds.length };
-      },
+      allocate: (objective) => this.#met(objective),
       measure: async (_objective, allocation) => comparable(await observe(await this.#rounded(allocation))),
       prices: () => semanticPrices(map, problem.components),
     });

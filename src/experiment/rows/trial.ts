@@ -1,6 +1,7 @@
 // HAQ on a real model: trials of whole models on labelled pictures, layers as each was rounded alone.
 import { artifactBytes, type Problem, usageOf } from '../../allocation/index.js';
 import { BitlaneError } from '../../errors.js';
+import { spreadOver } from '../../evaluation/index.js';
 import { type Model, writeModel } from '../../onnx/index.js';
 import { allocate, type Allocation, type Component, prepareModel } from '../../quantization/index.js';
 import type { Perturbations } from '../../significance/index.js';
@@ -10,7 +11,6 @@ import { judgeOn } from '../judge.js';
 import { haqLayers } from '../search/haq-layers.js';
 import { searchBits, withinBudget } from '../search/haq.js';
 import type { Setting } from '../setting.js';
-import { headOf } from './pictures.js';
 
 const WIDTHS = [2, 4, 8] as const;
 type Width = (typeof WIDTHS)[number];
@@ -49,7 +49,7 @@ export const searchByTrial = async (setting: Setting, options: TrialOptions): Pr
   const { source, problem, perturbations, modelBytes, seed, onEpisode } = options;
   const { components } = problem;
   const prepared = prepareModel(source);
-  const trial = headOf(tuning, scale.trialPictures);
+  const trial = spreadOver(tuning, scale.trialPictures);
   const random = new Random(seed, 71);
   const allocationOf = (bits: readonly Width[]): Allocation => {
     const byName = new Map(components.map(({ name }, i) => [name, bits[i] ?? 2]));

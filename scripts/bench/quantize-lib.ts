@@ -1,7 +1,4 @@
 // What the parts of the quantization benchmark share: the model, the pictures, and what FP32 makes of them.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   type ClassMap,
   type DataSet,
@@ -21,13 +18,7 @@ import {
   pictureFeeds,
   planInt8,
 } from '../../src/quantization/index.js';
-import {
-  type Artifact,
-  createManifest,
-  MANIFEST_FILE,
-  MODEL_FILE,
-  readArtifactFolder,
-} from '../../src/registry/index.js';
+import { type Artifact, withTemporaryArtifact } from '../../src/registry/index.js';
 import type { Figure } from './lib.js';
 
 export interface QuantizeBench {
@@ -56,21 +47,11 @@ const COMPARED = 48;
 export type BenchPart = (bench: QuantizeBench) => Promise<readonly Figure[]>;
 
 /** Hands a model to `work` as an artifact in a temporary folder. */
-export const withArtifact = async <T>(
+export const withArtifact = <T>(
   parent: Artifact,
   bytes: Uint8Array,
   work: (artifact: Artifact) => Promise<T>,
-): Promise<T> => {
-  const folder = mkdtempSync(join(tmpdir(), 'bitlane-bench-'));
-  try {
-    const { detector, name } = parent.manifest;
-    writeFileSync(join(folder, MODEL_FILE), bytes);
-    writeFileSync(join(folder, MANIFEST_FILE), JSON.stringify(createManifest(bytes, { name, detector })));
-    return await work(await readArtifactFolder(folder));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-};
+): Promise<T> => withTemporaryArtifact(bytes, parent.manifest, work);
 
 export const openBench = (
   parent: Artifact,

@@ -1,7 +1,4 @@
 // What a model is worth: figures on the validation pictures, and the same over resampled pictures, so that rows can be compared in pairs.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { z } from 'zod';
 import {
   type ClassMap,
@@ -14,14 +11,7 @@ import {
   resample,
   type WeightedFigure,
 } from '../evaluation/index.js';
-import {
-  type Artifact,
-  createManifest,
-  MANIFEST_FILE,
-  MODEL_FILE,
-  readArtifactFolder,
-} from '../registry/index.js';
-import { writeFileAtomic } from '../system/index.js';
+import { type Artifact, withTemporaryArtifact } from '../registry/index.js';
 import type { ClassPair } from './setting.js';
 
 export const FIGURES = ['map50', 'map5095', 'criticalAccuracy', 'nearConfusion'] as const;
@@ -46,22 +36,6 @@ const DIGITS = 5;
 const short = (value: number): number | null =>
   Number.isFinite(value) ? Number(value.toFixed(DIGITS)) : null;
 
-/** Hands a model to `work` as an artifact like its parent. */
-export const asArtifact = async <T>(
-  { manifest: { name, detector } }: Artifact,
-  bytes: Uint8Array,
-  work: (artifact: Artifact) => Promise<T>,
-): Promise<T> => {
-  const folder = mkdtempSync(join(tmpdir(), 'bitlane-experiment-'));
-  try {
-    writeFileAtomic(join(folder, MODEL_FILE), bytes);
-    writeFileAtomic(join(folder, MANIFEST_FILE), JSON.stringify(createManifest(bytes, { name, detector })));
-    return await work(await readArtifactFolder(folder));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-};
-
 /** A model on labelled pictures. Blocks the thread while it runs. */
 export const judgeOn = (
   parent: Artifact,
@@ -71,7 +45,7 @@ export const judgeOn = (
   signal?: AbortSignal,
   pairs?: readonly ClassPair[],
 ): Promise<Evaluation> =>
-  asArtifact(parent, bytes, async (artifact) => {
+  withTemporaryArtifact(bytes, parent.manifest, async (artifact) => {
     const { results } = await predict(artifact, dataSet, map, {}, undefined, signal);
     return evaluate(results, map, {
       rounds: 0,

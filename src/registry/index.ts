@@ -39,3 +39,4 @@ export {
   UNFINISHED_START_LIMIT,
 } from './registry.js';
 export { resolveModel } from './resolve.js';
+export { withTemporaryArtifact } from './temporary.js';

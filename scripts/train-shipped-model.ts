@@ -55,6 +55,26 @@ const render = async (
  */
 const finished = (model: Model, values: Values): Uint8Array => writeModel(withLearned(model, values));
 
+const STEM = 'stem.weight';
+
+/** Weights whose first convolution [channels, 3, kernel, kernel] is cut down to the middle of its window. */
+const withStem = (weights: Values, kernel: number): Values => {
+  const given = weights.get(STEM);
+  const planes = recipe.NETWORK.stem * 3;
+  const side = Math.sqrt((given?.length ?? 0) / planes);
+  if (given === undefined || side <= kernel) return weights;
+  const edge = (side - kernel) / 2;
+  const middle = Float32Array.from({ length: planes * kernel * kernel }, (_, i) => {
+    const [plane, row, column] = [
+      Math.floor(i / kernel ** 2),
+      Math.floor(i / kernel) % kernel,
+      i % kernel,
+    ] as const;
+    return given[plane * side ** 2 + (row + edge) * side + column + edge] ?? 0;
+  });
+  return new Map([...weights, [STEM, middle]]);
+};
+
 const writeArtifact = (folder: string, bytes: Uint8Array, given?: Manifest): void => {
   mkdirSync(folder, { recursive: true });
   const detector = detectorOf(recipe.NETWORK, recipe.CLASSES);
@@ -115,34 +135,39 @@ const main = async (): Promise<void> => {
   const threads = Number(values.threads);
   const began = performance.now();
   const minutes = (): string => `after ${((performance.now() - began) / 60_000).toFixed(0)} minutes`;
-  const sets = recipe.TRAINING.map(({ seed, pictures }) => ({
-    folder: join(work, `train-${seed}`),
-    seed,
-    pictures,
-  }));
   const sides = recipe.FRAME;
-  for (const { folder, seed, pictures } of sets) {
-    await render(folder, seed, pictures, 'train');
-    await packPictures({ folder, ...sides });
-  }
+  const folderOf = ({ seed }: recipe.Pictures): string => join(work, `train-${seed}`);
+  const sourcesOf = async (sets: readonly recipe.Pictures[]) => {
+    for (const set of sets) {
+      await render(folderOf(set), set.seed, set.pictures, 'train');
+      await packPictures({ folder: folderOf(set), ...sides });
+    }
+    return sets.map((set) => ({
+      ...packedSpec({ folder: folderOf(set), ...sides }),
+      share: recipe.SHARE,
+    }));
+  };
   const [validation, heldOut] = [join(work, 'validation'), join(work, 'held-out')];
   await render(validation, recipe.VALIDATION.seed, recipe.VALIDATION.pictures, 'test');
   await render(heldOut, recipe.HELD_OUT.seed, recipe.HELD_OUT.pictures, 'test');
-  log('the pictures are ready');
 
-  const model = buildNetwork(recipe.NETWORK, recipe.CLASSES, recipe.SEED);
   const detector = detectorOf(recipe.NETWORK, recipe.CLASSES);
   const trained = detectorOf(recipe.TRAINED, recipe.CLASSES);
   const latest = join(work, 'latest');
-  const sources = sets.map(({ folder }) => ({ ...packedSpec({ folder, ...sides }), share: recipe.SHARE }));
   let weights = begin.weights;
   for (const stage of begin.stages) {
+    const sources = await sourcesOf(stage.pictures);
     log(`stage ${stage.name}`);
-    const start = withLearned(buildNetwork(recipe.TRAINED, recipe.CLASSES, recipe.SEED), weights);
+    const { stemKernel } = stage;
+    weights = withStem(weights, stemKernel);
+    const network = { ...recipe.NETWORK, stemKernel };
+    const fresh = buildNetwork({ ...network, ...recipe.TRAINED_SIZE }, recipe.CLASSES, recipe.SEED);
+    const start = withLearned(fresh, weights);
+    const model = buildNetwork(network, recipe.CLASSES, recipe.SEED);
     const { steps } = stage.optimizer.schedule;
     const result = await runTraining({
       graph: buildTraining(start, {
-        batch: sets.length * recipe.SHARE,
+        batch: sources.length * recipe.SHARE,
         normalization: 'batch',
         loss: detectionLoss({ detector: trained, objects: recipe.OBJECTS, weights: recipe.LOSS_PARTS }),
       }),
@@ -172,12 +197,15 @@ const main = async (): Promise<void> => {
     });
     weights = result.values;
   }
-  const bytes = finished(model, weights);
+  const last = recipe.STAGES.at(-1);
+  const [calibration] = last?.pictures ?? [];
+  if (last === undefined || calibration === undefined) throw new Error('the recipe has no pictures');
+  const bytes = finished(buildNetwork(recipe.NETWORK, recipe.CLASSES, recipe.SEED), weights);
   writeArtifact(out, bytes);
   log(`${out} is trained, ${minutes()}`);
   const mixed = await makeMixed(await readArtifactFolder(out), {
-    sources,
-    calibration: sets[0]?.folder ?? '',
+    sources: await sourcesOf(last.pictures),
+    calibration: folderOf(calibration),
     checkpoint: join(work, 'mixed.bin'),
     threads,
     onStep: shown(recipe.MIXED.optimizer.schedule.steps),

@@ -22,6 +22,8 @@ const values = readOptions({
   turns: { type: 'string', default: '6' },
   seconds: { type: 'string', default: '12' },
   bits: { type: 'string', default: '8' },
+  /** The budget: the bytes of a uniform model of so many bits. */
+  budget: { type: 'string', default: '8' },
   pictures: { type: 'string' },
   seed: { type: 'string', default: '1' },
   /** Priority of the adapter: with 19, as on a device, it gets nothing beside other work. */
@@ -41,9 +43,9 @@ const partsOf = (text: string): Part[] =>
     return part;
   });
 
-const widthOf = (text: string): Width => {
+const widthOf = (text: string, option: string): Width => {
   const bits = ([2, 4, 8] as const).find((width) => String(width) === text);
-  if (bits === undefined) throw new BitlaneError('BAD_USAGE', `--bits takes 2, 4 or 8, not ${text}`);
+  if (bits === undefined) throw new BitlaneError('BAD_USAGE', `${option} takes 2, 4 or 8, not ${text}`);
   return bits;
 };
 
@@ -106,7 +108,8 @@ await runBench(async () => {
           streamDir: join(root, 'stream'),
           modelPath,
           data,
-          bits: widthOf(values.bits),
+          bits: widthOf(values.bits, '--bits'),
+          budgetBits: widthOf(values.budget, '--budget'),
           fps,
           ...(values.pictures !== undefined && { pictures: countOption(values.pictures, '--pictures') }),
           labels: part === 'labelled' ? LABELLED : 0,

@@ -5,8 +5,10 @@ import { stringify } from 'yaml';
 import { type DataSet, openDataSet, picturesBelow } from '../../src/evaluation/index.js';
 import { writeFileAtomic } from '../../src/system/index.js';
 
-/** Training pictures that nothing learns from: what is chosen is chosen on them. The last by name, so that neighbours stay together. */
-const HELD_OUT = 150;
+/** Every so many training pictures one that nothing learns from: what is chosen is chosen on them. Of every source some. */
+const HELD_OUT_EVERY = 7;
+/** Of frames of one video every so many: neighbours show the same. */
+const FRAMES_EVERY = 5;
 
 export interface QatData {
   /** A data set of links: `train` to learn from, `val` to choose by. */
@@ -37,16 +39,17 @@ export const layOut = (folder: string, highway: string, frames: string, limit?: 
   const { images, classes } = openDataSet(highway, { split: 'train' });
   const path = join(folder, 'data');
   const unlabelled = join(folder, 'unlabelled');
-  const from = Math.max(1, images.length - HELD_OUT);
   images.forEach((image, index) => {
-    const split = index < from ? 'train' : 'val';
+    const split = index % HELD_OUT_EVERY === HELD_OUT_EVERY - 1 ? 'val' : 'train';
     const name = basename(image.path);
     link(image.path, join(path, split, 'images', name));
     const labels = labelsOf(image.path);
     if (existsSync(labels)) link(labels, labelsOf(join(path, split, 'images', name)));
-    if (index < from) link(image.path, join(unlabelled, 'road', name));
+    if (split === 'train') link(image.path, join(unlabelled, 'road', name));
   });
-  for (const frame of picturesBelow(frames)) link(frame, join(unlabelled, 'junction', basename(frame)));
+  picturesBelow(frames).forEach((frame, index) => {
+    if (index % FRAMES_EVERY === 0) link(frame, join(unlabelled, 'junction', basename(frame)));
+  });
   const yaml = stringify({ train: 'train/images', val: 'val/images', names: classes });
   const file = join(path, 'data.yaml');
   if (!existsSync(file) || readFileSync(file, 'utf8') !== yaml) writeFileAtomic(file, yaml);

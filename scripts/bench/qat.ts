@@ -154,7 +154,7 @@ await runBench(async () => {
     data: { type: 'string' },
     frames: { type: 'string' },
     steps: { type: 'string', default: '400' },
-    batch: { type: 'string', default: '4' },
+    batch: { type: 'string', default: '8' },
     threads: { type: 'string', default: '2' },
     limit: { type: 'string' },
     judge: { type: 'string', default: 'valid' },

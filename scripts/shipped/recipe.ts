@@ -9,6 +9,7 @@ export const NETWORK: NetworkDefinition = {
   width: 640,
   height: 384,
   stem: 24,
+  stemKernel: 4,
   stages: [
     { channels: 48, blocks: 1 },
     { channels: 96, blocks: 2 },
@@ -20,18 +21,18 @@ export const NETWORK: NetworkDefinition = {
 };
 
 /** As it is trained, on parts of pictures that have vehicles in them: most of a frame is road and sky. */
-export const TRAINED: NetworkDefinition = { ...NETWORK, width: 384, height: 224 };
+export const TRAINED_SIZE = { width: 384, height: 224 } as const;
+export const TRAINED: NetworkDefinition = { ...NETWORK, ...TRAINED_SIZE };
 
 /** Frames as the simulated camera delivers them. */
 export const FRAME = { width: 640, height: 384 } as const;
 
 /** Pictures by the seed of their scenes; no two sets share a place. */
-export const TRAINING = [
-  { seed: 11, pictures: 3000 },
-  { seed: 12, pictures: 3000 },
-  { seed: 13, pictures: 3000 },
-  { seed: 14, pictures: 3000 },
-] as const;
+export interface Pictures {
+  readonly seed: number;
+  readonly pictures: number;
+}
+const sets = (...seeds: readonly number[]): Pictures[] => seeds.map((seed) => ({ seed, pictures: 3000 }));
 export const VALIDATION = { seed: 91, pictures: 400 } as const;
 export const HELD_OUT = { seed: 90, pictures: 2000 } as const;
 
@@ -60,6 +61,9 @@ export const LOSS_PARTS = { box: 5, objectness: 1, class: 2 } as const;
 /** A part of the training. The next one goes on from its weights, with an optimizer of its own. */
 export interface Stage {
   readonly name: string;
+  /** Of the first convolution. Where it is smaller than in the stage before, the middle of the window goes on. */
+  readonly stemKernel: 4 | 6;
+  readonly pictures: readonly Pictures[];
   /** Of the order of the pictures and of how they are changed. */
   readonly seed: number;
   readonly optimizer: OptimizerOptions;
@@ -70,6 +74,8 @@ export interface Stage {
 export const STAGES: readonly Stage[] = [
   {
     name: 'first',
+    stemKernel: 6,
+    pictures: sets(11, 12, 13, 14),
     seed: SEED,
     optimizer: {
       kind: 'adamw',
@@ -79,6 +85,21 @@ export const STAGES: readonly Stage[] = [
       average: { decay: 0.9985, rampSteps: 10 },
     },
     mosaicUntil: 4300,
+  },
+  {
+    name: 'second',
+    stemKernel: 4,
+    // Of places that it has not seen yet.
+    pictures: sets(15, 16, 17, 18),
+    seed: SEED + 1,
+    optimizer: {
+      kind: 'adamw',
+      schedule: { rate: 1.5e-3, warmUp: 200, hold: 4000, steps: 6000, last: 0.01 },
+      weightDecay: 0.05,
+      clipNorm: 10,
+      average: { decay: 0.9985, rampSteps: 10 },
+    },
+    mosaicUntil: 5600,
   },
 ];
 

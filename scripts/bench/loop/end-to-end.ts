@@ -16,7 +16,10 @@ export interface EndToEndOptions {
   readonly streamDir: string;
   readonly modelPath: string;
   readonly data: string;
+  /** Of the model that serves in the beginning. */
   readonly bits: Width;
+  /** The budget is the bytes of a uniform model of so many bits (default: of the one that serves). */
+  readonly budgetBits?: Width;
   readonly fps: number;
   /** Pictures of the stream; all when left out. */
   readonly pictures?: number;
@@ -54,10 +57,34 @@ const figure = (name: string, unit: string, { value, low, high }: Interval, runs
 const artifactOf = async (stateDir: string, id: string): Promise<Artifact> =>
   new Registry({ stateDir }).get(id);
 
-/** Judges what serves in the end against what served in the beginning, on the validation split. */
+/** A file in which a stage says what it came to: a run that was ended goes on behind it. */
+const once = async <T>(file: string, work: () => Promise<T>): Promise<T> => {
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as T;
+  const outcome = await work();
+  writeFileAtomic(file, JSON.stringify(outcome));
+  return outcome;
+};
+
+/** The uniform model that the budget is as large as: the one that serves, or one of fewer bits. */
+const rivalOf = async (
+  { streamDir, modelPath, data, bits, budgetBits = bits, say }: EndToEndOptions,
+  uniform: Artifact,
+): Promise<Artifact> => {
+  if (budgetBits === bits) return uniform;
+  const folder = join(streamDir, `uniform-${budgetBits}`);
+  const id = await once(`${folder}.json`, async () => {
+    say(`a model at uniform ${budgetBits} bits is made to compare with`);
+    const road = openDataSet(data, { split: 'train' });
+    return (await installUniform(folder, modelPath, road, budgetBits)).uniform.id;
+  });
+  return artifactOf(folder, id);
+};
+
+/** Judges what serves in the end against the uniform model of the same bytes, on the validation split. */
 const judged = async (
   { name, data, stateDir }: EndToEndOptions,
   uniform: Artifact,
+  rival: Artifact,
   record: AdaptationRecord,
 ): Promise<EndToEnd> => {
   const serves = record.outcome === 'committed' && record.candidate !== null ? record.candidate : uniform.id;
@@ -65,7 +92,8 @@ const judged = async (
   const map = mapClasses(uniform.manifest.detector.classes, valid.classes);
   const pairs = parsePairs(PAIRS, map.classes);
   const after = await artifactOf(stateDir, serves);
-  const compared = await compareModels(uniform, after, { dataSet: valid, map, pairs });
+  const compared = await compareModels(rival, after, { dataSet: valid, map, pairs });
+  const first = await compareModels(uniform, after, { dataSet: valid, map, pairs });
   // Also where it was refused: what the loop made, and what it would have been worth.
   const candidate =
     record.candidate === null || record.candidate === serves
@@ -83,13 +111,25 @@ const judged = async (
     figures: [
       figure(`${name}.criticalGain`, 'critical accuracy', criticalChange, before.criticalObjects),
       figure(`${name}.map50Change`, 'mAP50', map50Change, compared.pictures),
+      figure(
+        `${name}.criticalChangeFromServed`,
+        'critical accuracy',
+        first.criticalChange,
+        first.before.criticalObjects,
+      ),
+      figure(`${name}.map50ChangeFromServed`, 'mAP50', first.map50Change, first.pictures),
       census(`${name}.budgetMet`, 'adaptations', isMet ? 1 : 0, 1),
       census(`${name}.committed`, 'adaptations', record.outcome === 'committed' ? 1 : 0, 1),
     ],
     about: {
       before: { ...before, confusion: before.confusion.counts },
+      served: { ...first.before, confusion: first.before.confusion.counts },
       after: { ...compared.after, confusion: compared.after.confusion.counts },
-      bytes: { uniform: uniform.manifest.modelBytes, after: after.manifest.modelBytes },
+      bytes: {
+        served: uniform.manifest.modelBytes,
+        uniform: rival.manifest.modelBytes,
+        after: after.manifest.modelBytes,
+      },
       refused: candidate,
       record,
     },
@@ -106,19 +146,12 @@ interface Streamed {
   readonly frames: readonly (readonly [string, number])[];
 }
 
-/** A file in which a stage says what it came to: a run that was ended goes on behind it. */
-const once = async <T>(file: string, work: () => Promise<T>): Promise<T> => {
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as T;
-  const outcome = await work();
-  writeFileAtomic(file, JSON.stringify(outcome));
-  return outcome;
-};
-
 const siteOf = (
   options: EndToEndOptions,
   stateDir: string,
   uniform: Artifact,
   frames: Streamed['frames'] = [],
+  rival = uniform,
 ): Site =>
   new Site({
     stateDir,
@@ -128,7 +161,7 @@ const siteOf = (
     classes: uniform.manifest.detector.classes,
     frames,
     adaptation: {
-      budget: { modelBytes: uniform.manifest.modelBytes },
+      budget: { modelBytes: rival.manifest.modelBytes },
       watch: { seconds: 20 },
       ...options.adaptation,
     },
@@ -169,7 +202,8 @@ export const endToEnd = async (options: EndToEndOptions): Promise<EndToEnd> => {
     cpSync(streamDir, stateDir, { recursive: true });
   }
   const uniform = await artifactOf(stateDir, streamed.uniform);
-  const site = siteOf(options, stateDir, uniform, frames);
+  const rival = await rivalOf(options, uniform);
+  const site = siteOf(options, stateDir, uniform, frames, rival);
   const labelled = await once(noted('labelled'), async () => {
     await site.start();
     const said = await site.label(labels, seed);
@@ -186,7 +220,7 @@ export const endToEnd = async (options: EndToEndOptions): Promise<EndToEnd> => {
   }).finally(() => site.stop());
   const { received = 0, done = 0, dropped = 0, skipped = 0 } = adapted.counters ?? {};
   const lost = Math.max(0, received - done - dropped - skipped - UNDER_WAY);
-  const result = await judged(options, uniform, adapted.record);
+  const result = await judged(options, uniform, rival, adapted.record);
   return {
     figures: [...result.figures, census(`${name}.framesLost`, 'frames', lost, received)],
     about: { ...result.about, streamed, labelled, frames: adapted.counters },

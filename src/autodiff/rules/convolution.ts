@@ -76,12 +76,16 @@ export const inputGradient = (layer: Layer, g: Value, w: Value): Value => {
   );
 };
 
-/** The input with its padding, as far as windows reach. */
-const reached = ({ ops, geometry, input, result }: Layer, x: Value): Value => {
+/**
+ * The input with its padding, as far as windows reach.
+ *
+ * @param more rows of padding behind
+ */
+const reached = ({ ops, geometry, input, result }: Layer, x: Value, more = 0): Value => {
   const { strides, begin } = geometry;
   const behind = begin.map((pad, i) => {
     const needed = ((result[i + 2] ?? 1) - 1) * (strides[i] ?? 1) + extent(geometry, i);
-    return needed - (input[i + 2] ?? 1) - pad;
+    return needed - (input[i + 2] ?? 1) - pad + (i === 0 ? more : 0);
   });
   return ops.pad(x, [0, 0, ...begin], [0, 0, ...behind]);
 };
@@ -108,16 +112,52 @@ const pointwise = ({ ops, input, weight, result }: Layer, x: Value, g: Value): V
   return ops.reshape(ops.sum(products, [0], false), weight);
 };
 
-/** Depthwise with stride 1: every element of the window by itself. */
+/** What stride 1 makes simple: see {@link alongLine}. */
+interface Line {
+  /** The gradient's planes, each a line: [N * O, 1, length]. */
+  readonly gradient: Value;
+  readonly length: number;
+  /** What the element `tap` of the window meets: [N * C, 1, length]. */
+  readonly metBy: (tap: Dims) => Value;
+}
+
+/**
+ * With stride 1 every plane of the padded input is taken as one line, so that what an element of the window meets is a part of the line
+ * as it lies in memory, where cutting out the window copies row by row. At the ends of rows stands what is in the padding or in the next
+ * row: the gradient is zero there.
+ */
+const alongLine = (layer: Layer, x: Value, g: Value): Line => {
+  const { ops, geometry, input, result } = layer;
+  const [batch = 1, channels = 1] = input;
+  const around = reached(layer, x, 1);
+  const size = dimsOf(around).slice(2);
+  const rows = [result[2] ?? 1, ...size.slice(1)];
+  const length = sizeOf(rows);
+  const behind = rows.map((count, i) => count - (result[i + 2] ?? 1));
+  const line = ops.reshape(around, [batch * channels, 1, sizeOf(size)]);
+  return {
+    gradient: ops.reshape(ops.pad(g, [0, 0, ...behind.map(() => 0)], [0, 0, ...behind]), [
+      batch * (result[1] ?? 1),
+      1,
+      length,
+    ]),
+    length,
+    metBy: (tap) => {
+      const start = tap.reduce((sum, at, i) => sum * (size[i] ?? 1) + at * (geometry.dilations[i] ?? 1), 0);
+      return ops.slice(line, [{ axis: 2, start, end: start + length }]);
+    },
+  };
+};
+
+/** Depthwise with stride 1: one product a plane and element of the window. */
 const depthwise = (layer: Layer, x: Value, g: Value): Value => {
-  const { ops, geometry, weight, result } = layer;
-  const around = reached(layer, x);
-  const channels = weight[0] ?? 1;
-  const axes = [0, ...range(2, result.length - 2)];
-  const sums = tapsOf(geometry.kernel).map((tap) =>
-    ops.reshape(ops.sum(ops.mul(g, metBy(layer, around, tap, 2)), axes), [channels, 1]),
+  const { ops, geometry, weight, input } = layer;
+  const [batch = 1, channels = 1] = input;
+  const { gradient, metBy } = alongLine(layer, x, g);
+  const products = tapsOf(geometry.kernel).map((tap) =>
+    ops.reshape(ops.matmul(gradient, ops.flip(metBy(tap))), [batch, channels, 1]),
   );
-  return ops.reshape(ops.concat(sums, 1), weight);
+  return ops.reshape(ops.sum(ops.concat(products, 2), [0]), weight);
 };
 
 /** Depthwise with strides: each picture's gradient is the kernel, and the strides are its dilations. */
@@ -146,12 +186,11 @@ const large = (layer: Layer, x: Value, g: Value): Value => {
   const { ops, geometry, weight, result } = layer;
   const [batch = 1, outputs = 1] = result;
   const [, inputs = 1] = weight;
-  const area = sizeOf(result.slice(2));
-  const around = reached(layer, x);
-  const rows = ops.reshape(g, [batch, outputs, area]);
+  const { gradient, length, metBy } = alongLine(layer, x, g);
+  const rows = ops.reshape(gradient, [batch, outputs, length]);
   const products = tapsOf(geometry.kernel).map((tap) => {
-    const met = ops.reshape(metBy(layer, around, tap, 2), [batch, inputs, area]);
-    return ops.reshape(ops.sum(ops.matmul(rows, ops.flip(met)), [0]), [outputs, inputs, 1]);
+    const columns = ops.flip(ops.reshape(metBy(tap), [batch, inputs, length]));
+    return ops.reshape(ops.sum(ops.matmul(rows, columns), [0]), [outputs, inputs, 1]);
   });
   return ops.reshape(ops.concat(products, 2), weight);
 };

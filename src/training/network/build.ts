@@ -5,7 +5,7 @@ import { Random } from '../../system/index.js';
 import { detectorOf, type NetworkDefinition, strideOf } from './definition.js';
 
 const OPSET = 18;
-const STEM = 6;
+const STEM_KERNEL = 6;
 const EPSILON = 1e-3;
 /** Share of cells that a fresh network takes for objects: what is rare must not drown the first steps. */
 const PRIOR = 0.01;
@@ -70,8 +70,8 @@ class Builder {
     { channels, kernel, stride = 1 }: Convolution,
     parameters: readonly Value[],
   ): Shaped {
-    // With a stride of its own size less two, the border is seen once: 6x6 with stride 4, 3x3 with 1 or 2.
-    const pad = kernel === STEM ? 1 : (kernel - 1) / 2;
+    // Windows lie around the pixels that they step over: 6x6 and 4x4 with stride 4, 3x3 with 1 or 2.
+    const pad = kernel % 2 === 0 ? (kernel - stride) / 2 : (kernel - 1) / 2;
     const [height, width] = [x.height, x.width].map(
       (side) => Math.floor((side + 2 * pad - kernel) / stride) + 1,
     ) as [number, number];
@@ -189,7 +189,11 @@ export const buildNetwork = (network: NetworkDefinition, classes: readonly strin
     height: network.height,
     width: network.width,
   };
-  let x = build.block('stem', pictures, { channels: network.stem, kernel: STEM, stride: 4 });
+  let x = build.block('stem', pictures, {
+    channels: network.stem,
+    kernel: network.stemKernel ?? STEM_KERNEL,
+    stride: 4,
+  });
   const outputs = network.stages.map(({ channels, blocks }, stage) => {
     x = build.block(`stage${strideOf(stage)}.down`, x, { channels, kernel: 3, stride: 2 });
     for (let i = 0; i < blocks; i += 1) x = build.residual(`stage${strideOf(stage)}.block${i}`, x);

@@ -10,8 +10,10 @@ export const networkSchema = z.strictObject({
   /** Pixels of the input; multiples of the coarsest stride. */
   width: z.int().min(64).max(2048),
   height: z.int().min(64).max(2048),
-  /** Channels of the first convolution, 6x6 with stride 4. */
+  /** Channels of the first convolution, which has stride 4. */
   stem: channels,
+  /** Its window (default 6). With 4, every pixel is seen once: less to compute. */
+  stemKernel: z.union([z.literal(4), z.literal(6)]).optional(),
   /**
    * Each stage halves the sides, then goes through so many residual blocks (1x1 to half the channels, 3x3 back). The first is at
    * stride 8.

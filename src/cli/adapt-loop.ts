@@ -203,6 +203,9 @@ export const addAdaptLoop = (adapt: Command, cli: Cli): void => {
         ) => {
           const { stateDir } = findPlace(options);
           const limit = numberOption('--limit', options.limit, { min: 1, max: 200, integer: true }, 20);
+          if (options.state !== undefined && !existsSync(stateDir)) {
+            throw new BitlaneError('BAD_USAGE', `the state folder ${stateDir} does not exist`);
+          }
           const records = readHistory(stateDir, wanted === undefined ? limit : 200);
           if (wanted === undefined) {
             if (options.report !== undefined) {

@@ -1,18 +1,11 @@
 #!/usr/bin/env node
 // The command line: each command parses, calls and prints.
-import { Command, CommanderError } from 'commander';
-import { packageVersion } from '../system/index.js';
+import { CommanderError } from 'commander';
 import { Cli } from './cli.js';
-import { COMMANDS } from './commands.js';
+import { buildProgram } from './program.js';
 
 const cli = new Cli();
-const program = new Command('bitlane')
-  .description('Vehicle detection for roadside cameras that moves its bits to where the site needs them.')
-  .version(packageVersion)
-  .exitOverride()
-  .showHelpAfterError('(--help tells more)')
-  .addHelpText('after', '\nExample:\n  bitlane run --config /etc/bitlane/bitlane.yaml');
-for (const add of COMMANDS) add(program, cli);
+const program = buildProgram(cli);
 /** A terminal's Ctrl-C may come twice (to the group, and handed on by a script): only one that comes later is impatience. */
 const IMPATIENT_MS = 2_000;
 let askedAtMs: number | undefined;

@@ -88,6 +88,8 @@ t.test('the history is there with and without a daemon', async (t) => {
     history('2027'),
     history('--report', copy),
     history('--limit', 'many'),
+    ['adapt', 'history', '--state', join(folder, 'mistyped')],
+    ['models', 'usee'],
     ['adapt', 'status', '--config', config],
     ['adapt', 'cancel', '--config', config],
     ['adapt', 'start', '--config', config, '--pairs', 'car', '--json'],
@@ -105,10 +107,15 @@ t.test('the history is there with and without a daemon', async (t) => {
   t.equal(readFileSync(copy, 'utf8'), '<svg/>');
   t.same(
     bad.map(({ code }) => code),
-    [2, 2, 2, 1, 1, 2, 1],
+    [2, 2, 2, 2, 2, 1, 1, 2, 1],
   );
   t.match(bad[0]?.stderr, /is no adaptation/);
-  t.match(bad[3]?.stderr, /no daemon runs/);
-  for (const { stderr } of bad) t.equal(stderr.trim().split('\n').length, 1, stderr);
-  t.match(JSON.parse(bad[6]?.stdout ?? ''), { error: { code: 'UNREACHABLE' } });
+  t.match(bad[3]?.stderr, /the state folder .*mistyped does not exist/);
+  t.match(bad[4]?.stderr, /^bitlane: unknown command 'usee'/);
+  t.match(bad[5]?.stderr, /no daemon runs/);
+  for (const [index, { stderr }] of bad.entries()) {
+    // Commander adds where help is.
+    if (index !== 4) t.equal(stderr.trim().split('\n').length, 1, stderr);
+  }
+  t.match(JSON.parse(bad[8]?.stdout ?? ''), { error: { code: 'UNREACHABLE' } });
 });

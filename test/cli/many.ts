@@ -1,8 +1,8 @@
 // Runs many command lines in one process (starting one for each costs a second): argument lists in, what each printed out.
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Cli } from '../../src/cli/cli.js';
-import { COMMANDS } from '../../src/cli/commands.js';
+import { buildProgram } from '../../src/cli/program.js';
 
 const [inputs = '', results = ''] = process.argv.slice(2);
 const commandLines = JSON.parse(readFileSync(inputs, 'utf8')) as string[][];
@@ -17,9 +17,7 @@ for (const args of commandLines) {
     };
   }
   process.exitCode = 0;
-  const cli = new Cli();
-  const program = new Command('bitlane').exitOverride();
-  for (const add of COMMANDS) add(program, cli);
+  const program = buildProgram(new Cli());
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

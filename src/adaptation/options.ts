@@ -37,6 +37,8 @@ export interface Labelled {
 export interface Lessons {
   /** A data set whose labels are true. */
   readonly labelled?: { readonly path: string; readonly split: string };
+  /** In place of it: a data set in whose pictures some objects are named; of all else the FP32 model's word is the truth. */
+  readonly named?: { readonly path: string; readonly split: string };
   /** A folder of pictures, on which the FP32 model's own word is the truth. */
   readonly unlabelled?: string;
 }
@@ -52,6 +54,8 @@ export interface FineTuning {
   readonly teacherWeight: number;
   /** What the class loss of the critical pairs counts. */
   readonly pairWeight: number;
+  /** What the class of a named object counts beside all that the FP32 model says. */
+  readonly wordWeight: number;
   /** Steps between two checkpoints: what a kill costs at most. */
   readonly checkpointEvery: number;
 }

@@ -29,8 +29,8 @@ const numbersOf = (
   });
 
 /**
- * Rounds with error feedback, then trains on from there: on labels where there are any, and on the FP32 model's own word where there are
- * none. A run that was killed goes on from its last checkpoint, and comes to the same weights.
+ * Rounds with error feedback, then trains on from there: on labels where there are any, on the FP32 model's own word where there are
+ * none, and on that word put right where somebody named single objects. A run that was killed goes on from its last checkpoint, and comes to the same weights.
  *
  * @param pairs critical pairs, by name
  */
@@ -40,7 +40,8 @@ export const tuneWeights =
     const { finetune, calibration = options.tuning.dataSet, name, signal, reduceRange } = options;
     const { onProgress = () => undefined } = options;
     if (finetune === undefined) throw new BitlaneError('INTERNAL', 'nothing says how to fine-tune');
-    const { labelled, unlabelled } = finetune.lessons;
+    const { labelled, named, unlabelled } = finetune.lessons;
+    const truth = labelled ?? named;
     const { detector } = parent.manifest;
     const { classes } = detector;
     // Without the opset that packed weights need: it is trained in floats.
@@ -57,7 +58,8 @@ export const tuneWeights =
       model,
       detector,
       weights,
-      ...(labelled !== undefined && { labelled: labelledSpec({ ...labelled, classes }) }),
+      ...(truth !== undefined && { labelled: labelledSpec({ ...truth, classes }) }),
+      ...(labelled === undefined && named !== undefined && { wordWeight: finetune.wordWeight }),
       ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
       teacher,
       teacherWeight: finetune.teacherWeight,

@@ -40,7 +40,13 @@ interface Options extends TrainingFlags, QuantizedFlags {
   readonly state?: string;
 }
 
-const USUAL = { steps: 400, batch: 8, learningRate: 1e-4, weightDecay: 0.01 } as const;
+const USUAL = {
+  steps: 400,
+  batch: 8,
+  learningRate: 3e-4,
+  rateOf: 'how large the weights of each channel are',
+  weightDecay: 0.01,
+} as const;
 const PAIR_WEIGHT = 2;
 
 /** `car:truck,bus:truck` as numbers of the model's classes. */

@@ -76,6 +76,8 @@ export interface Usual {
   readonly steps: number;
   readonly batch: number;
   readonly learningRate: number;
+  /** What it is a share of, where it is one. */
+  readonly rateOf?: string;
   readonly weightDecay: number;
 }
 
@@ -84,7 +86,10 @@ export const addTrainingOptions = (command: Command, usual: Usual): Command =>
   command
     .option('--steps <n>', `steps of the run (default ${usual.steps})`)
     .option('--batch <n>', `pictures in a step (default ${usual.batch})`)
-    .option('--learning-rate <rate>', `the highest learning rate (default ${usual.learningRate})`)
+    .option(
+      '--learning-rate <rate>',
+      `the highest learning rate${usual.rateOf === undefined ? '' : `, a share of ${usual.rateOf}`} (default ${usual.learningRate})`,
+    )
     .option('--weight-decay <share>', `of weights, decoupled (default ${usual.weightDecay})`)
     .option('--seed <n>', 'equal seeds make equal runs (default 1)')
     .option('--threads <n>', 'threads of a step (default 1)')

@@ -29,6 +29,8 @@ export interface ExportOptions {
    * road. `true`: crops as they are stored.
    */
   readonly crops: boolean;
+  /** Whether other vehicles are painted over (default: in the YOLO layout). */
+  readonly hides?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number) => void;
 }
@@ -217,6 +219,7 @@ const makeFolder = (folder: string): void => {
  */
 export const exportExamples = async (source: ExampleSource, options: ExportOptions): Promise<Exported> => {
   const { layout, folder, sources, crops, signal, onProgress = () => undefined } = options;
+  const { hides = layout === 'yolo' } = options;
   const labelled: Labelled[] = [];
   let unlabelled = 0;
   for await (const example of source.all()) {
@@ -244,7 +247,7 @@ export const exportExamples = async (source: ExampleSource, options: ExportOptio
   let done = 0;
   for (const one of labelled) {
     signal?.throwIfAborted();
-    writer.add(one, draw(await source.picture(one.example.id), one, { crops, hides: layout === 'yolo' }));
+    writer.add(one, draw(await source.picture(one.example.id), one, { crops, hides }));
     bySource[one.truth.source] += 1;
     done += 1;
     onProgress(done);

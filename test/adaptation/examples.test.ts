@@ -42,6 +42,12 @@ t.test('what operators labelled is judged by where it is enough', async (t) => {
     'only what operators said is learned as true',
   );
   t.equal(idsOf(made.pictures).length, tuned.length);
+  t.same(
+    new Set([...learned, ...readdirSync(made.others ?? '').map((name) => basename(name, '.jpg'))]),
+    new Set(tuned),
+    'of the others the FP32 model has the word',
+  );
+  t.equal(readdirSync(made.others ?? '').length, tuned.length - learned.length);
   const few = await exampleMaterial({ ...options, minPictures: labelled.length + 1 });
   t.equal(few.validation, undefined, 'too few labels judge nothing');
   t.notOk(existsSync(join(folder, 'validation')), 'what was there is gone');
@@ -66,6 +72,7 @@ t.test('without a word of anybody there are pictures, and what the model was in 
   const made = await exampleMaterial({ stateDir, most: 1_000, folder, minPictures: 5 });
   t.equal(made.labelled, false);
   t.equal(made.learned, undefined);
+  t.ok(existsSync(made.others ?? ''));
   t.equal(made.validation, undefined);
   t.same(made.doubts, [['car', 'truck']], 'the rare one is left');
   const set = openDataSet(made.tuning, { split: 'train' });

@@ -13,6 +13,7 @@ export const shortTuning = {
   learningRate: 1e-3,
   teacherWeight: 1,
   pairWeight: 2,
+  wordWeight: 10,
   checkpointEvery: 1,
 } as const;
 

@@ -22,8 +22,10 @@ export const materialSchema = z.strictObject({
   tuning: z.string(),
   /** Whether `tuning` has labels: a word of anybody on most of the pictures. */
   labelled: z.boolean(),
-  /** What operators labelled of that part, to learn from; absent where they labelled none. */
+  /** What operators named in that part, to learn from, in pictures as the camera showed them; absent where they named nothing. */
   learned: z.string().optional(),
+  /** The pictures of that part that operators said nothing about, to learn from; absent where there are none. */
+  others: z.string().optional(),
   /** Pictures of that part, as the camera showed them. */
   pictures: z.string(),
   /** What operators labelled, and nothing else; absent where that is too little. */
@@ -116,6 +118,7 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
       part: string,
       examples: readonly Example[],
       sources: readonly Source[],
+      hides = true,
     ): Promise<string> => {
       const target = join(folder, part);
       await exportExamples(sourceOf(examples), {
@@ -123,6 +126,7 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
         folder: target,
         sources,
         crops: false,
+        hides,
         ...more,
       });
       return target;
@@ -134,6 +138,8 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
     };
     const names = (examples: readonly Example[], sources: readonly Source[]): boolean =>
       examples.some((example) => (truthOf(example, sources)?.className ?? null) !== null);
+    const named = learned.filter((example) => names([example], ['operator']));
+    const others = own.filter((example) => !learned.includes(example));
     const isWorded =
       worded.length >= minPictures && 2 * worded.length >= own.length && names(worded, SOURCES);
     const pictures = await show('pictures', own);
@@ -141,7 +147,8 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
       tuning: isWorded ? await put('tuning', worded, SOURCES) : pictures,
       labelled: isWorded,
       pictures,
-      ...(names(learned, ['operator']) && { learned: await put('learned', learned, ['operator']) }),
+      ...(named.length > 0 && { learned: await put('learned', named, ['operator'], false) }),
+      ...(others.length > 0 && { others: join(await show('others', others), 'images') }),
       ...(judged.length >= minPictures &&
         names(judged, ['operator']) && { validation: await put('validation', judged, ['operator']) }),
       frames: join(await show('frames', held), 'images'),

@@ -88,15 +88,15 @@ export const picturesOf = async ({ folder, job, checkpoints, options }: Context)
     most,
     labelled,
   });
-  const { learned } = material;
+  const { learned, others } = material;
   return {
     tuning: part(material.tuning, material.labelled),
     frames: { path: material.frames, most },
     ...(material.validation !== undefined && { validation: part(material.validation, true) }),
     doubts: material.doubts,
     lessons: {
-      ...(learned !== undefined && { labelled: { path: learned, split: 'train' } }),
-      unlabelled: join(material.pictures, 'images'),
+      ...(learned !== undefined && { named: { path: learned, split: 'train' } }),
+      ...(others !== undefined && { unlabelled: others }),
     },
   };
 };

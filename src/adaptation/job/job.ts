@@ -80,9 +80,10 @@ export const jobSchema = z
       .strictObject({
         steps: z.int().min(1).max(1_000_000),
         batch: z.int().min(1).max(512),
-        learningRate: z.number().positive().max(10),
+        learningRate: z.number().positive().max(1),
         teacherWeight: z.number().min(0).max(100),
         pairWeight: z.number().min(0).max(100),
+        wordWeight: z.number().min(0).max(1_000),
         checkpointEvery: z.int().min(1),
       })
       .optional(),

@@ -93,7 +93,12 @@ const finetuneSchema = z.strictObject({
       'steps in which the weights of the chosen allocation are trained on, from labels where there are any and from the FP32 model elsewhere; 0: they are rounded, and no more',
     ),
   batch: z.int().min(1).max(512).default(8).describe('pictures in a step'),
-  learningRate: z.number().positive().max(10).default(1e-4).describe('the highest one of the run'),
+  learningRate: z
+    .number()
+    .positive()
+    .max(1)
+    .default(2e-4)
+    .describe('the highest one of the run, as a share of how large the weights of each channel are'),
   teacherWeight: z
     .number()
     .min(0)
@@ -106,6 +111,14 @@ const finetuneSchema = z.strictObject({
     .max(100)
     .default(2)
     .describe('what the class loss of the critical pairs counts'),
+  wordWeight: z
+    .number()
+    .min(0)
+    .max(1_000)
+    .default(30)
+    .describe(
+      "what an operator's word on one object counts beside the FP32 model's on all others, where hard examples are learned from",
+    ),
   checkpointEvery: z
     .int()
     .min(1)

@@ -41,6 +41,11 @@ export interface DetectorTrainingOptions {
   readonly teacher?: Model;
   /** What the teacher's word counts beside the labels (default 1). */
   readonly teacherWeight?: number;
+  /**
+   * Labels name some objects of a picture and not all: the teacher says what else there is, its word on those objects is put right, and
+   * their classes count so much. Where it is left out, labels are the whole truth of their pictures.
+   */
+  readonly wordWeight?: number;
   readonly steps: number;
   /** Pictures in a step. */
   readonly batch: number;
@@ -94,17 +99,23 @@ const CHECKPOINT_FILE = 'checkpoint.bin';
 /** Where the checkpoint of a run in `folder` lies. */
 export const checkpointOf = (folder: string): string => join(folder, CHECKPOINT_FILE);
 
-/** AdamW, a cosine after a warm-up, and an average over about the last tenth of the run. */
+/**
+ * AdamW, a cosine after a warm-up, and an average over about the last tenth of the run.
+ *
+ * @param relative rates are shares of what they move: for networks without normalizations that would even out their channels
+ */
 export const usualOptimizer = (
   steps: number,
   learningRate: number,
   weightDecay: number,
+  relative = false,
 ): OptimizerOptions => ({
   kind: 'adamw',
+  relative,
   schedule: { rate: learningRate, steps, warmUp: Math.min(100, Math.ceil(steps / 10)), last: 0.05 },
   weightDecay,
   // Adam moves everything by the rate: of a step size, that would be several per cent a step.
-  groups: { 'step-size': { rate: 0.1 } },
+  ...(!relative && { groups: { 'step-size': { rate: 0.1 } } }),
   clipNorm: 10,
   average: { decay: Math.min(0.9998, Math.max(0.5, 1 - 10 / steps)), rampSteps: steps / 10 },
 });
@@ -117,9 +128,9 @@ const exported = (model: Model, values: Values): Model => {
 };
 
 const lossOf = (options: DetectorTrainingOptions): BuildLoss => {
-  const { detector, labelled, teacher, critical } = options;
+  const { detector, labelled, teacher, critical, wordWeight } = options;
   const losses: { build: BuildLoss; weight: number }[] = [];
-  if (labelled !== undefined) {
+  if (labelled !== undefined && wordWeight === undefined) {
     const classWeights =
       critical === undefined
         ? undefined
@@ -132,7 +143,8 @@ const lossOf = (options: DetectorTrainingOptions): BuildLoss => {
     losses.push({ build, weight: 1 });
   }
   if (teacher !== undefined) {
-    losses.push({ build: distillationLoss({ detector }), weight: options.teacherWeight ?? 1 });
+    const build = distillationLoss({ detector, weighted: wordWeight !== undefined });
+    losses.push({ build, weight: options.teacherWeight ?? 1 });
   }
   return sumOfLosses(losses);
 };
@@ -147,12 +159,20 @@ const sourcesOf = ({ labelled, unlabelled, batch }: DetectorTrainingOptions): Lo
   return only === undefined ? [] : [{ ...only, share: batch }];
 };
 
+const optimizerOf = ({
+  steps,
+  learningRate,
+  weightDecay,
+  normalization,
+}: DetectorTrainingOptions): OptimizerOptions =>
+  usualOptimizer(steps, learningRate, weightDecay, normalization !== 'batch');
+
 const floatsOf = (values: Values = new Map<string, Float32Array>()) =>
   [...values].map(([name, floats]) => [name, [...floats]]);
 
 /** What makes a run this run: a checkpoint of another is not taken up. */
 const runOf = (options: DetectorTrainingOptions): string => {
-  const { model, teacher, labelled, unlabelled, steps, batch, learningRate, weightDecay, seed } = options;
+  const { model, teacher, labelled, unlabelled, steps, batch, seed } = options;
   const hash = createHash('sha256').update(writeModel(model));
   if (teacher !== undefined) hash.update(writeModel(teacher));
   const { augmentation, normalization, critical, objects, teacherWeight, validation } = options;
@@ -160,7 +180,7 @@ const runOf = (options: DetectorTrainingOptions): string => {
   const about = [
     labelled?.options,
     unlabelled?.options,
-    [steps, batch, learningRate, weightDecay, seed, objects, teacherWeight, normalization],
+    [steps, batch, optimizerOf(options), seed, objects, teacherWeight, options.wordWeight, normalization],
     [augmentation, critical, weights && { ...weights, stepSizes: floatsOf(weights.stepSizes) }],
     activations && [[...activations.ranges], [...(activations.floatFunctions ?? [])], activations.learned],
     [validation?.dataSet.path, validation?.dataSet.split, validation?.every, validation?.patience],
@@ -179,8 +199,11 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
     options;
   const sources = sourcesOf(options);
   if (sources.length === 0) throw new BitlaneError('BAD_USAGE', 'training needs pictures');
-  if (options.unlabelled !== undefined && teacher === undefined) {
-    throw new BitlaneError('BAD_USAGE', 'pictures without labels need a teacher');
+  if ((options.unlabelled !== undefined || options.wordWeight !== undefined) && teacher === undefined) {
+    throw new BitlaneError(
+      'BAD_USAGE',
+      'pictures without labels, or with labels for some objects, need a teacher',
+    );
   }
   if (folder !== undefined) mkdirSync(folder, { recursive: true });
   const threads = options.threads ?? 1;
@@ -203,11 +226,14 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
       ? writeModel(exported(model, values))
       : packedModel(quantized, weights);
   };
-  const school = teacher === undefined ? undefined : await Teacher.open(teacher, detector, batch, threads);
+  const school =
+    teacher === undefined
+      ? undefined
+      : await Teacher.open(teacher, detector, batch, threads, options.wordWeight);
   try {
     const { values, history, best, stoppedEarly } = await runTraining({
       graph,
-      optimizer: usualOptimizer(steps, options.learningRate, options.weightDecay),
+      optimizer: optimizerOf(options),
       steps,
       sources,
       batches: {

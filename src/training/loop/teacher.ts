@@ -1,8 +1,8 @@
 // The teacher: the FP32 model, which says what it sees in the very pictures that the student is shown.
 import { cloneModel, type Model, writeModel } from '../../onnx/index.js';
 import type { DetectorSpec } from '../../registry/index.js';
-import { openSession, type Session } from '../../runtime/index.js';
-import { TEACHER } from '../loss/index.js';
+import { floatTensor, openSession, type Session } from '../../runtime/index.js';
+import { putRight, TARGETS, TEACHER, TEACHER_WEIGHT, yoloxSpec } from '../loss/index.js';
 import { setBatch } from '../step/batch.js';
 import type { Batch } from '../types.js';
 
@@ -10,17 +10,28 @@ import type { Batch } from '../types.js';
 export class Teacher {
   readonly #session: Session;
   readonly #detector: DetectorSpec;
+  readonly #wordWeight: number | undefined;
 
-  private constructor(session: Session, detector: DetectorSpec) {
+  private constructor(session: Session, detector: DetectorSpec, wordWeight: number | undefined) {
     this.#session = session;
     this.#detector = detector;
+    this.#wordWeight = wordWeight;
   }
 
-  /** @throws BitlaneError `BAD_MODEL` when the model does not take several pictures */
-  static async open(model: Model, detector: DetectorSpec, batch: number, threads: number): Promise<Teacher> {
+  /**
+   * @param wordWeight where labels stand beside the teacher's word and put it right: what they count
+   * @throws BitlaneError `BAD_MODEL` when the model does not take several pictures
+   */
+  static async open(
+    model: Model,
+    detector: DetectorSpec,
+    batch: number,
+    threads: number,
+    wordWeight?: number,
+  ): Promise<Teacher> {
     const copy = cloneModel(model);
     setBatch(copy, batch);
-    return new Teacher(await openSession(writeModel(copy), { threads }), detector);
+    return new Teacher(await openSession(writeModel(copy), { threads }), detector, wordWeight);
   }
 
   /** The batch with the teacher's answers. */
@@ -29,7 +40,15 @@ export class Teacher {
     const pictures = batch[input.name];
     if (pictures === undefined || head.type !== 'yolox') return batch;
     const answers = (await this.#session.run({ [input.name]: pictures }))[head.output];
-    return answers === undefined ? batch : { ...batch, [TEACHER]: answers };
+    if (answers === undefined) return batch;
+    const targets = batch[TARGETS];
+    if (this.#wordWeight === undefined || answers.type !== 'float32' || targets?.type !== 'float32') {
+      return { ...batch, [TEACHER]: answers };
+    }
+    const spec = yoloxSpec(this.#detector);
+    const weights = putRight(answers.data, targets.data, spec, this.#wordWeight);
+    const [count = 1, cells = 1] = answers.dims;
+    return { ...batch, [TEACHER]: answers, [TEACHER_WEIGHT]: floatTensor([count, cells], weights) };
   }
 
   release(): Promise<void> {

@@ -9,11 +9,15 @@ import { giouOf } from './overlap.js';
 
 /** The graph input that holds the teacher's output [N, cells, 5 + classes], scores as probabilities. */
 export const TEACHER = 'teacher';
+/** The graph input that holds what the class of each cell counts [N, cells]; only where somebody's word stands beside the teacher's. */
+export const TEACHER_WEIGHT = 'teacher.weight';
 
 export interface DistillationOptions {
   readonly detector: DetectorSpec;
   /** Cells whose score is lower have no say about box and class (default 0.1). */
   readonly least?: number;
+  /** Whether the classes of some cells count more than others ({@link TEACHER_WEIGHT}; default: none do). */
+  readonly weighted?: boolean;
   /** What the parts count. */
   readonly weights?: { readonly box: number; readonly objectness: number; readonly class: number };
 }
@@ -67,10 +71,17 @@ export const distillationLoss = (options: DistillationOptions): BuildLoss => {
       1,
       giouOf(ops, boxesOf(ops, rows, values, place), boxesOf(ops, rows, teacher, place)),
     );
+    const believed =
+      options.weighted === true
+        ? ops.mul(
+            confident,
+            ops.reshape(graph.addInput(TEACHER_WEIGHT, 'float32', [batch, cells]), [count, 1]),
+          )
+        : confident;
     const parts = {
       'teacher box': ops.div(total(ops, ops.mul(apart, confident)), norm),
       'teacher objectness': ops.div(total(ops, divergence(OBJECTNESS, FIRST_CLASS, objectness)), norm),
-      'teacher class': ops.div(total(ops, ops.mul(divergence(FIRST_CLASS, width, classes), confident)), norm),
+      'teacher class': ops.div(total(ops, ops.mul(divergence(FIRST_CLASS, width, classes), believed)), norm),
     };
     const loss = ops.add(
       ops.add(

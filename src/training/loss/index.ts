@@ -1,5 +1,13 @@
 // Losses: what a detector's outputs are worth, as nodes of its graph.
 export { criticalClassWeights } from './critical.js';
 export { detectionLoss, type DetectionLossOptions, LOSS_WEIGHTS } from './detection.js';
-export { distillationLoss, type DistillationOptions, sumOfLosses, TEACHER } from './distillation.js';
-export { type Target, targetFeeds, type Targets } from './targets.js';
+export {
+  distillationLoss,
+  type DistillationOptions,
+  sumOfLosses,
+  TEACHER,
+  TEACHER_WEIGHT,
+} from './distillation.js';
+export { yoloxSpec } from './cells.js';
+export { type Target, targetFeeds, type Targets, TARGETS } from './targets.js';
+export { putRight } from './words.js';

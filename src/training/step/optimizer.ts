@@ -37,6 +37,8 @@ export const sgdStep = (
   }
 };
 
+const ONE = Float32Array.of(1);
+
 export interface AdamwOptions {
   /** Default 0.9 and 0.999. */
   readonly beta1?: number;
@@ -45,11 +47,34 @@ export interface AdamwOptions {
   readonly epsilon?: number;
 }
 
+/** Rows that are smaller than this share of their tensor count as so large. */
+const LEAST_SHARE = 0.1;
+
+/**
+ * How large the rows of a tensor are: the root of their mean square. What a relative rate is a share of (as in Adafactor, Shazeer & Stern
+ * 2018, there of whole tensors): Adam moves every element by the rate, whatever its size, and the channels of a network whose
+ * normalizations are folded in differ by orders of magnitude.
+ *
+ * @param rows of equal length, one after the other
+ * @param least nothing counts as smaller
+ */
+export const rowSizes = (values: Float32Array, rows: number, least: number): Float32Array => {
+  const length = values.length / rows;
+  const squares = Float64Array.from({ length: rows }, (_, row) =>
+    values.subarray(row * length, (row + 1) * length).reduce((sum, value) => sum + value * value, 0),
+  );
+  const whole = Math.sqrt(squares.reduce((sum, square) => sum + square, 0) / values.length);
+  return Float32Array.from(squares, (square) =>
+    Math.max(Math.sqrt(square / length), LEAST_SHARE * whole, least),
+  );
+};
+
 /**
  * Adam with decoupled weight decay (Loshchilov & Hutter 2019).
  *
  * @param weights changed in place, as are `first` and `second`, the running moments, which start as zeros
  * @param step from 1
+ * @param sizes of the rows of the tensor, what the rate is a share of; where there are none the rate is one of weights
  */
 export const adamwStep = (
   weights: Float32Array,
@@ -59,17 +84,21 @@ export const adamwStep = (
   step: number,
   { rate, gradientScale, weightDecay }: Update,
   { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 }: AdamwOptions = {},
+  sizes: Float32Array = ONE,
 ): void => {
-  const size = rate / (1 - beta1 ** step);
   const bias2 = 1 - beta2 ** step;
   const kept = 1 - rate * weightDecay;
-  for (let i = 0; i < weights.length; i++) {
-    const g = (gradient[i] ?? 0) * gradientScale;
-    const m = beta1 * (first[i] ?? 0) + (1 - beta1) * g;
-    const v = beta2 * (second[i] ?? 0) + (1 - beta2) * g * g;
-    first[i] = m;
-    second[i] = v;
-    weights[i] = kept * (weights[i] ?? 0) - (size * m) / (Math.sqrt(v / bias2) + epsilon);
+  const length = weights.length / sizes.length;
+  for (let row = 0; row < sizes.length; row++) {
+    const size = ((sizes[row] ?? 1) * rate) / (1 - beta1 ** step);
+    for (let i = row * length; i < (row + 1) * length; i++) {
+      const g = (gradient[i] ?? 0) * gradientScale;
+      const m = beta1 * (first[i] ?? 0) + (1 - beta1) * g;
+      const v = beta2 * (second[i] ?? 0) + (1 - beta2) * g * g;
+      first[i] = m;
+      second[i] = v;
+      weights[i] = kept * (weights[i] ?? 0) - (size * m) / (Math.sqrt(v / bias2) + epsilon);
+    }
   }
 };
 

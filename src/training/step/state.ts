@@ -1,6 +1,6 @@
 // Everything that a run has learned so far, and its change by one step's gradients.
 import { BitlaneError } from '../../errors.js';
-import type { ParameterKind, TrainingGraph } from '../types.js';
+import type { Parameter, ParameterKind, TrainingGraph } from '../types.js';
 import {
   adamwStep,
   type AdamwOptions,
@@ -8,6 +8,7 @@ import {
   decayAt,
   globalNorm,
   moveAverage,
+  rowSizes,
   type SgdOptions,
   sgdStep,
 } from './optimizer.js';
@@ -27,6 +28,11 @@ export type OptimizerOptions = (
   readonly schedule: Schedule;
   /** Of weights (default 0). */
   readonly weightDecay?: number;
+  /**
+   * With AdamW: rates are shares of how large each output channel of a weight, each bias and each step size was at the start, and not
+   * steps in their own unit (default false).
+   */
+  readonly relative?: boolean;
   readonly groups?: Partial<Record<ParameterKind, Group>>;
   /** Gradients are scaled down to this norm, all together (default: never). */
   readonly clipNorm?: number;
@@ -47,6 +53,8 @@ export interface Slot {
   readonly average: Float32Array;
   readonly gradientFactors: Float32Array | undefined;
   readonly least: Float32Array | undefined;
+  /** What rates are shares of, by row; `undefined` where they are not. */
+  readonly sizes: Float32Array | undefined;
 }
 
 /** A running statistic, which the graph itself moves. */
@@ -65,19 +73,37 @@ export interface TrainingState {
   readonly statistics: readonly StatisticSlot[];
 }
 
+/** No parameter counts as smaller; a bias may begin at zero, a step size is small by nature. */
+const LEAST_SIZE: Readonly<Record<ParameterKind, number>> = {
+  weight: 1e-3,
+  bias: 1e-2,
+  norm: 1e-2,
+  'step-size': 1e-9,
+};
+
+/** Rows of a parameter that differ in size: output channels, step sizes. */
+const rowsOf = ({ kind, dims }: Parameter): number =>
+  kind === 'step-size' || (kind === 'weight' && dims.length > 1) ? (dims[0] ?? 1) : 1;
+
 /** The state before the first step. */
 export const startState = (graph: TrainingGraph, options: OptimizerOptions): TrainingState => ({
   step: 0,
-  slots: graph.parameters.map(({ name, kind, value, gradientFactors, least }) => ({
-    name,
-    kind,
-    value: value.slice(),
-    first: new Float32Array(value.length),
-    second: new Float32Array(options.kind === 'adamw' ? value.length : 0),
-    average: options.average === undefined ? new Float32Array() : value.slice(),
-    gradientFactors,
-    least,
-  })),
+  slots: graph.parameters.map((parameter) => {
+    const { name, kind, value, gradientFactors, least } = parameter;
+    const sizes =
+      options.relative === true ? rowSizes(value, rowsOf(parameter), LEAST_SIZE[kind]) : undefined;
+    return {
+      name,
+      kind,
+      sizes,
+      value: value.slice(),
+      first: new Float32Array(value.length),
+      second: new Float32Array(options.kind === 'adamw' ? value.length : 0),
+      average: options.average === undefined ? new Float32Array() : value.slice(),
+      gradientFactors,
+      least,
+    };
+  }),
   statistics: graph.statistics.map(({ name, value }) => ({
     name,
     value: value.slice(),
@@ -150,7 +176,7 @@ export const applyGradients = (
         sgdStep(slot.value, gradient, slot.first, update, options);
         break;
       case 'adamw':
-        adamwStep(slot.value, gradient, slot.first, slot.second, state.step, update, options);
+        adamwStep(slot.value, gradient, slot.first, slot.second, state.step, update, options, slot.sizes);
         break;
     }
     if (slot.least !== undefined) keepAbove(slot.value, slot.least);

@@ -30,7 +30,7 @@ const detector: DetectorSpec = {
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** Loss and gradient of logits against a teacher with others. */
-const judge = async (student: Float32Array, teacher: Float32Array) => {
+const judge = async (student: Float32Array, teacher: Float32Array, weights?: Float32Array) => {
   const net = new Net(18);
   const x = net.input('x', [1, CELLS, WIDTH]);
   const cut = (from: number, to: number) => net.op('Slice', [x, [from], [to], [2]]);
@@ -39,7 +39,9 @@ const judge = async (student: Float32Array, teacher: Float32Array) => {
   output.shape = [1, CELLS, WIDTH];
   const model = net.model(output);
   const { graph } = model;
-  const build = sumOfLosses([{ build: distillationLoss({ detector, least: 0 }), weight: 1 }]);
+  const build = sumOfLosses([
+    { build: distillationLoss({ detector, least: 0, weighted: weights !== undefined }), weight: 1 },
+  ]);
   const { loss, parts } = build({ graph, ops: new Ops(graph), outputs: [output], batch: 1 });
   for (const value of Object.values(parts)) graph.addOutput(value);
   const made = gradient(model, { loss: loss.name, of: ['x'] });
@@ -48,6 +50,7 @@ const judge = async (student: Float32Array, teacher: Float32Array) => {
     session.run({
       x: floatTensor([1, CELLS, WIDTH], student),
       teacher: floatTensor([1, CELLS, WIDTH], answers),
+      ...(weights !== undefined && { 'teacher.weight': floatTensor([1, CELLS], weights) }),
     }),
   );
   return {
@@ -77,6 +80,24 @@ t.test('a step down the slope comes nearer to the teacher', async (t) => {
     t.ok((slope[at] ?? 0) * apart > 0, 'objectness goes where the teacher is');
   }
 });
+
+t.test(
+  'a cell whose class counts more has a steeper slope of its classes, and of nothing else',
+  async (t) => {
+    const [student, teacher] = [noise(CELLS * WIDTH, 4), noise(CELLS * WIDTH, 5)];
+    const weights = Float32Array.from({ length: CELLS }, (_, cell) => (cell % 3 === 0 ? 6 : 1));
+    const plain = await judge(student, teacher);
+    const ones = await judge(student, teacher, new Float32Array(CELLS).fill(1));
+    t.same(ones, plain, 'ones change nothing');
+    const { slope } = await judge(student, teacher, weights);
+    slope.forEach((value, i) => {
+      const isClass = i % WIDTH >= 5;
+      const expected = (plain.slope[i] ?? 0) * (isClass ? (weights[Math.floor(i / WIDTH)] ?? 1) : 1);
+      if (Math.abs(value - expected) > 1e-5 * Math.max(1, Math.abs(expected)))
+        t.equal(value, expected, `at ${i}`);
+    });
+  },
+);
 
 t.test('critical pairs count more, in both directions', (t) => {
   t.strictSame([...criticalClassWeights(3, [[0, 2]], 4)], [4, 1, 4, 1, 1, 1, 4, 1, 4]);

@@ -7,6 +7,7 @@ import {
   decayAt,
   globalNorm,
   moveAverage,
+  rowSizes,
   sgdStep,
 } from '../../../src/training/step/optimizer.js';
 import { rateAt } from '../../../src/training/step/schedule.js';
@@ -65,6 +66,33 @@ t.test('AdamW', async () => {
       return Math.abs((weights[0] ?? NaN) - w) < 1e-4;
     }),
   );
+});
+
+t.test('AdamW with relative rates: rows that differ in size alone stay as many times apart', async (t) => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.constantFrom(-3, -0.5, 0.125, 1, 2), { minLength: 1, maxLength: 6 }),
+      fc.array(fc.float({ min: 0.5, max: 2, noNaN: true }), { minLength: 4, maxLength: 4 }),
+      (gradients, row) => {
+        const times = 4;
+        const weights = Float32Array.from([...row, ...row.map((value) => times * value)]);
+        const sizes = rowSizes(weights, 2, 1e-6);
+        const [first, second] = [new Float32Array(8), new Float32Array(8)];
+        gradients.forEach((gradient, i) => {
+          // The loss of the larger row has the smaller slope.
+          const slopes = Float32Array.from({ length: 8 }, (_, k) => (k < 4 ? gradient : gradient / times));
+          const update = { rate: 0.05, gradientScale: 1, weightDecay: 0.1 };
+          adamwStep(weights, slopes, first, second, i + 1, update, { epsilon: 0 }, sizes);
+        });
+        return row.every((_, k) => close(times * (weights[k] ?? NaN), weights[k + 4] ?? NaN));
+      },
+    ),
+  );
+  t.same(
+    [...rowSizes(Float32Array.of(3, 4, 0, 0), 2, 0)].map((size) => size.toFixed(3)),
+    ['3.536', '0.250'],
+  );
+  t.same([...rowSizes(new Float32Array(3), 1, 0.5)], [0.5]);
 });
 
 t.test('clipping by the norm of all gradients', async (t) => {

@@ -1,5 +1,6 @@
 // The sampling plan of one frame size: which source pixels make an output pixel, and which numbers they become.
 import type { InputSpec } from '../registry/index.js';
+import type { InputData } from './input.js';
 import { type LetterboxTransform, letterboxTransform, type Placement, placeFrame } from './letterbox.js';
 import type { YuvColour } from './types.js';
 
@@ -146,9 +147,13 @@ export const makePlan = (
 };
 
 /** Fills what the picture does not cover. */
-export const fillPadding = (plan: Plan, tensor: Float32Array): void => {
+export const fillPadding = (plan: Plan, tensor: InputData): void => {
   const { input, placement } = plan;
   if (placement.width === input.width && placement.height === input.height) return;
+  if (tensor instanceof Uint8Array) {
+    tensor.fill(input.pad);
+    return;
+  }
   const size = input.width * input.height;
   for (const { start, pad } of [plan.red, plan.green, plan.blue]) tensor.fill(pad, start, start + size);
 };

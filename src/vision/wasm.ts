@@ -62,6 +62,26 @@ export const v128 = {
     lane,
   ],
   store: (address: Code, value: Code): Code => [...address, ...value, 0xfd, 0x0b, 0, 0],
+  /** Stores four bytes: lane `lane` of 32 bits. */
+  store32Lane: (address: Code, value: Code, lane: number, offset = 0): Code => [
+    ...address,
+    ...value,
+    0xfd,
+    0x5a,
+    0,
+    ...u(offset),
+    lane,
+  ],
+  /** Stores eight bytes: lane `lane` of 64 bits. */
+  store64Lane: (address: Code, value: Code, lane: number): Code => [
+    ...address,
+    ...value,
+    0xfd,
+    0x5b,
+    0,
+    0,
+    lane,
+  ],
   const: (bytes: readonly number[]): Code => [0xfd, 0x0c, ...bytes],
   /** Bytes `lanes` of the 32 bytes of `a` and `b`. */
   shuffle: (a: Code, b: Code, lanes: readonly number[]): Code => [...a, ...b, 0xfd, 0x0d, ...lanes],

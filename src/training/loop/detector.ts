@@ -162,7 +162,12 @@ const runOf = (options: DetectorTrainingOptions): string => {
     unlabelled?.options,
     [steps, batch, learningRate, weightDecay, seed, objects, teacherWeight, normalization],
     [augmentation, critical, weights && { ...weights, stepSizes: floatsOf(weights.stepSizes) }],
-    activations && [[...activations.ranges], [...(activations.floatFunctions ?? [])], activations.learned],
+    activations && [
+      [...activations.ranges],
+      [...(activations.floatFunctions ?? [])],
+      activations.learned,
+      ...(activations.fixed === undefined ? [] : [[...activations.fixed]]),
+    ],
     [validation?.dataSet.path, validation?.dataSet.split, validation?.every, validation?.patience],
   ];
   return hash.update(JSON.stringify(about)).digest('hex');

@@ -48,7 +48,7 @@ export const artifactMeasure = (
       return latencyRatio(first, second).value * profile.uniform.fp32Ms;
     };
     const peak = async (): Promise<number | undefined> => {
-      const detector = { ...manifest.detector, input: packedInput(readModel(bytes), input) };
+      const detector = { ...manifest.detector, input: packedInput(readModel(bytes).graph.inputs, input) };
       return (await detectorMemory(bytes, { ...manifest, detector }, profile.threads)) ?? undefined;
     };
     const [latencyMs, memoryMb] = [

@@ -13,7 +13,7 @@ import { inputValue } from '../vision/index.js';
 import type { Range } from './calibration.js';
 import { constantFloats } from './components.js';
 import { SHORT } from './joined.js';
-import { outputOf } from './regions.js';
+import { dataInputs, isMover, outputOf } from './regions.js';
 
 const HIGHEST_PIXEL = 255;
 
@@ -26,10 +26,21 @@ const pixelScale = ({ mean, scale: [first, ...others] }: InputSpec): number | un
 /**
  * The range of a model's picture, by its name, where it is that of pixels: black to white, whatever the calibration pictures hold. Its
  * grid has a code for every pixel and no other. Empty where channels are shifted, or scaled one by one.
+ *
+ * @param model adds the values that hold the picture's pixels in another order, for whoever measures nothing
  */
-export const pixelRanges = (input: InputSpec): ReadonlyMap<string, Range> => {
+export const pixelRanges = (input: InputSpec, model?: Model): Map<string, Range> => {
+  const ranges = new Map<string, Range>();
   const scale = pixelScale(input);
-  return new Map(scale === undefined ? [] : [[input.name, { min: 0, max: HIGHEST_PIXEL * scale }]]);
+  if (scale === undefined) return ranges;
+  const range = { min: 0, max: HIGHEST_PIXEL * scale };
+  ranges.set(input.name, range);
+  for (const node of model?.graph.nodes() ?? []) {
+    const moves = isMover(node) || node.is('Concat');
+    if (!moves || !dataInputs(node).every(({ name }) => ranges.has(name))) continue;
+    for (const output of node.outputs) if (output !== undefined) ranges.set(output.name, range);
+  }
+  return ranges;
 };
 
 /** The only taker of the picture, where it makes codes of pixels that are the pixels. */
@@ -96,8 +107,15 @@ export const takeBytes = (model: Model, input: InputSpec): InputSpec => {
   return bytes;
 };
 
-/** What the input of a model file is that was packed from a model with `input`: bytes where {@link takeBytes} has been at it. */
-export const packedInput = ({ graph }: Model, input: InputSpec): InputSpec =>
-  graph.inputs.some(({ name, type }) => name === input.name && type === 'uint8')
+/**
+ * What the input of a model is that was packed from one with `input`: bytes where {@link takeBytes} has been at it.
+ *
+ * @param inputs of its graph or its session
+ */
+export const packedInput = (
+  inputs: readonly { readonly name: string; readonly type?: string | undefined }[],
+  input: InputSpec,
+): InputSpec =>
+  inputs.some(({ name, type }) => name === input.name && type === 'uint8')
     ? { ...input, format: 'bytes' }
     : input;

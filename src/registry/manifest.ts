@@ -94,6 +94,14 @@ export const detectorSpecSchema = z.strictObject({
 });
 export type DetectorSpec = z.infer<typeof detectorSpecSchema>;
 
+/** Whether two models see the same pictures and say the same of them, whatever form they take the pictures in. */
+export const isSameDetector = (a: DetectorSpec, b: DetectorSpec): boolean => {
+  const [first, second] = [a, b].map(({ input: { format: _format, ...input }, head, classes }) =>
+    JSON.stringify([input, head, classes]),
+  );
+  return first === second;
+};
+
 /** A measured figure is worth nothing without the device it was measured on. */
 export const measuredSchema = z.strictObject({
   device: z.string(),

@@ -139,8 +139,8 @@ t.test('the shipped model sees the same, and no kernel comes before its first co
   const made = await packed(source, detector.input, pictureFeeds(dataSet, detector.input, 2));
   const { floats, bytes, input } = made;
   t.same(input, { ...detector.input, format: 'bytes' });
-  t.same(packedInput(bytes, detector.input), input);
-  t.equal(packedInput(floats, detector.input), detector.input);
+  t.same(packedInput(bytes.graph.inputs, detector.input), input);
+  t.equal(packedInput(floats.graph.inputs, detector.input), detector.input);
 
   const kernels = await kernelsOf(t, bytes, feedOf(first, input));
   const before = await kernelsOf(t, floats, feedOf(first, detector.input));

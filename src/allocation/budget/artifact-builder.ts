@@ -60,7 +60,7 @@ export const buildArtifact = async (
       node.setInput(2, model.graph.addInitializer(`${component.weight}.bias`, zeros));
     }
   }
-  const known = new Map([...ranges, ...(input === undefined ? [] : pixelRanges(input))]);
+  const known = new Map([...ranges, ...(input === undefined ? [] : pixelRanges(input, model))]);
   const names = rangesNeeded(model, allocation);
   const { weights } = await roundWeights(model, allocation, () => [], { grids: 'min-max' });
   const rewritten = rewriteModel(model, {

@@ -4,9 +4,10 @@ import { type InputData, newInputData } from './input.js';
 import { COLUMN_BYTES, CONSTANT_BYTES, ORDER_AT, orderOf, ROW_BYTES, SOURCE_SLACK } from './kernel-parts.js';
 import { hasSimd, instantiateKernels, type Kernels } from './kernels.js';
 import { type Axis, type Plan, WEIGHT_ONE } from './plan.js';
+import { RGB_STEPS } from './rgb-kernels.js';
 import { sampleScalar } from './scalar.js';
 import { WebAssembly, type WasmMemory } from './wasm.js';
-import { YUV_CONSTANTS } from './yuv-kernels.js';
+import { YUV_CONSTANTS, YUV_STEPS } from './yuv-kernels.js';
 
 export interface Engine {
   /** Floats [3, height, width], or bytes [height, width, 3]. */
@@ -122,7 +123,8 @@ export class SimdEngine implements Engine {
   #writeTables(plan: Plan): void {
     const { yuv, red, green, blue } = plan;
     const at = this.#at;
-    orderOf(plan.input.colourOrder === 'rgb').forEach((from, index) =>
+    const [pixelStep, channelStep] = yuv === undefined ? RGB_STEPS : YUV_STEPS;
+    orderOf(plan.input.colourOrder === 'rgb', pixelStep, channelStep).forEach((from, index) =>
       this.#view.setUint8(ORDER_AT + index, from),
     );
     this.#writeColumns(at.columns, plan.columns, yuv === undefined ? 3 : 1);

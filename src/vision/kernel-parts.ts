@@ -1,5 +1,5 @@
 // What the SIMD pixel kernels share: the layout of their tables, names for locals, and the way from floats to interleaved bytes.
-import { type Code, doWhile, f32x4, get, i32, set, v128 } from './wasm.js';
+import { type Code, doWhile, f32x4, get, i32, i32x4, set, v128 } from './wasm.js';
 
 /**
  * One column record serves four output pixels: byte offsets of their left source pixels in the row (4 x i32), weights of the
@@ -52,21 +52,31 @@ export const eachRow = (height: number, row: readonly Code[]): Code =>
 export const eachGroup = (left: number, group: readonly Code[]): Code =>
   doWhile([...group, bump(left, i32.const(-1))], i32.lt(i32.const(0), get(left)));
 
-/**
- * 1.5 x 2^23 in all lanes: a sum with it has no place for fractions, ties go to even, and its lowest byte is the rounded number, of 0 to
- * 255.
- */
+/** 1.5 x 2^23 in all lanes: a float that it is added to has no place for fractions, and ties go to even. */
 export const rounder = v128.const([0, 0, 64, 75, 0, 0, 64, 75, 0, 0, 64, 75, 0, 0, 64, 75]);
+/** Floats of up to 2^22 as the nearest 32-bit integers: the sum with {@link rounder} counts on from its bits. */
+export const rounded = (value: Code, local: number): Code =>
+  i32x4.sub(f32x4.add(value, get(local)), get(local));
 
-/** Of constants of kernels that write bytes: which of red, green, blue comes where, of four pixels (16 bytes). */
+/** Of constants of kernels that write bytes: which byte of a narrowed group comes where (16 bytes). */
 export const ORDER_AT = 64;
 /** Bytes of all constants. */
 export const CONSTANT_BYTES = ORDER_AT + 16;
-/** @param isRgb whether red comes first */
-export const orderOf = (isRgb: boolean): number[] =>
-  Array.from({ length: 16 }, (_, at) => (at > 11 ? 255 : isRgb ? at : 3 * Math.floor(at / 3) + 2 - (at % 3)));
 
-/** Writes the first twelve bytes of `value` in the model's order to `address`. */
+/**
+ * The bytes of four pixels, one pixel behind the other.
+ *
+ * @param isRgb whether red comes first
+ * @param pixelStep from pixel to pixel in the group
+ * @param channelStep from red to green to blue
+ */
+export const orderOf = (isRgb: boolean, pixelStep: number, channelStep: number): number[] =>
+  Array.from({ length: 16 }, (_, at) => {
+    const channel = isRgb ? at % 3 : 2 - (at % 3);
+    return at < 12 ? pixelStep * Math.floor(at / 3) + channelStep * channel : 255;
+  });
+
+/** Writes four pixels to `address`: three bytes each, picked from the lanes of `value` by `order`. */
 export const storePixels = (address: Code, value: number, order: number): Code[] => [
   set(value, v128.swizzle(get(value), get(order))),
   v128.store64Lane(address, get(value), 0),

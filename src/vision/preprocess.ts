@@ -6,7 +6,7 @@ import { type InputData, isInputData } from './input.js';
 import { checkJpeg, decodeJpegInto } from './jpeg.js';
 import type { LetterboxTransform } from './letterbox.js';
 import { checkPicture, checkPictureSize } from './picture.js';
-import { fillPadding, makePlan, type Plan } from './plan.js';
+import { copyPixels, fillPadding, makePlan, type Plan } from './plan.js';
 import type { Picture, YuvColour } from './types.js';
 
 const isSameMemory = (a: Uint8Array, b: Uint8Array): boolean =>
@@ -73,7 +73,7 @@ export class Preprocessor {
       fillPadding(plan, engine.tensor);
       this.#padded = plan;
     }
-    engine.sample(plan);
+    if (!copyPixels(plan, pixels, engine.tensor)) engine.sample(plan);
     if (out !== engine.tensor) out.set(engine.tensor);
     return plan.transform;
   }

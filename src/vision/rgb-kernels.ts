@@ -10,12 +10,13 @@ import {
   ORDER_AT,
   PLANES,
   ROW_BYTES,
+  rounded,
   rounder,
   storePixels,
   sum,
   WEIGHTS,
 } from './kernel-parts.js';
-import { type Code, f32x4, get, i32, i32x4, set, v128, type WasmFunction } from './wasm.js';
+import { type Code, f32x4, get, i16x8, i32, i32x4, i8x16, set, v128, type WasmFunction } from './wasm.js';
 
 // Eight bytes from the left pixel on hold both neighbours: r0 g0 b0 r1 g1 b1. Their swizzle pairs them by channel.
 const pairs = v128.const([0, 255, 3, 255, 1, 255, 4, 255, 2, 255, 5, 255, 255, 255, 255, 255]);
@@ -30,11 +31,10 @@ const sample = (row: number, column: number, k: number): Code =>
   );
 
 const integers = ['row0', 'row1', 'column', 'left', 'out'] as const;
-const shared = ['upper', 'lower', 'p0', 'p1', 'p2', 'p3', 'lo01', 'lo23'] as const;
 
 /** Into planes: pixel x scale + bias. */
 export const rgbPlanes = (): WasmFunction => {
-  const vectors = ['scale', 'bias', ...shared] as const;
+  const vectors = ['scale', 'bias', 'upper', 'lower', 'p0', 'p1', 'p2', 'p3', 'lo01', 'lo23'] as const;
   const n = numbering(PLANES, integers, vectors);
   const pixel = (k: number): Code =>
     sum(
@@ -99,31 +99,25 @@ export const rgbPlanes = (): WasmFunction => {
   };
 };
 
-/** Into bytes: pixels rounded to nearest, ties to even. A mixture of bytes is never outside theirs. */
+/** Of the groups that {@link rgbBytes} narrows: from pixel to pixel, from channel to channel. */
+export const RGB_STEPS = [4, 1] as const;
+
+/** Into bytes: pixels rounded to nearest, ties to even. */
 export const rgbBytes = (): WasmFunction => {
-  const vectors = ['order', 'rounder', ...shared] as const;
+  const vectors = ['order', 'rounder', 'upper', 'lower', 'pixels'] as const;
   const n = numbering(BYTES, integers, vectors);
   const pixel = (k: number): Code =>
-    sum(
-      f32x4.mul(sample(n.row0, n.column, k), get(n.upper)),
-      f32x4.mul(sample(n.row1, n.column, k), get(n.lower)),
-      get(n.rounder),
+    rounded(
+      sum(
+        f32x4.mul(sample(n.row0, n.column, k), get(n.upper)),
+        f32x4.mul(sample(n.row1, n.column, k), get(n.lower)),
+      ),
+      n.rounder,
     );
-  // The lowest bytes of red, green, blue of two pixels, and then of four.
-  const [two, four] = [
-    [0, 4, 8, 16, 20, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-    [0, 1, 2, 3, 4, 5, 16, 17, 18, 19, 20, 21, 0, 0, 0, 0],
-  ] as const;
   const group = [
-    set(n.p0, pixel(0)),
-    set(n.p1, pixel(1)),
-    set(n.p2, pixel(2)),
-    set(n.p3, pixel(3)),
+    set(n.pixels, i8x16.narrowU(i16x8.narrow(pixel(0), pixel(1)), i16x8.narrow(pixel(2), pixel(3)))),
     set(n.out, i32.add(get(n.outBytes), i32.load(get(n.column), DESTINATION))),
-    set(n.lo01, v128.shuffle(get(n.p0), get(n.p1), two)),
-    set(n.lo23, v128.shuffle(get(n.p2), get(n.p3), two)),
-    set(n.lo01, v128.shuffle(get(n.lo01), get(n.lo23), four)),
-    ...storePixels(get(n.out), n.lo01, n.order),
+    ...storePixels(get(n.out), n.pixels, n.order),
     bump(n.column, i32.const(COLUMN_BYTES)),
   ];
   return {

@@ -67,7 +67,7 @@ const convertInPlace = (plan: Plan, yuv: NonNullable<Plan['yuv']>, tensor: Float
 
 const { fround } = Math;
 
-/** See `rounder` of the SIMD kernels: a 32-bit float from here on has no place for fractions. */
+/** See `rounder` of the SIMD kernels: a 32-bit float from here on has no place for fractions, and ties go to even. */
 const ROUNDER = 1.5 * 2 ** 23;
 
 /** One channel at a pixel of the picture's place, in the very 32-bit floats of the SIMD kernels: both give the same bytes. */

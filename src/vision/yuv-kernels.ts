@@ -10,19 +10,22 @@ import {
   ORDER_AT,
   PLANES,
   ROW_BYTES,
+  rounded,
   rounder,
   storePixels,
   sum,
   WEIGHTS,
   zero,
 } from './kernel-parts.js';
-import { type Code, f32x4, get, i16x8, i32, i32x4, set, v128, type WasmFunction } from './wasm.js';
+import { type Code, f32x4, get, i16x8, i32, i32x4, i8x16, set, v128, type WasmFunction } from './wasm.js';
 
-/** Those of them that both kernels use. */
-const COLOURS = ['y', 'rv', 'gu', 'gv', 'bu', 'r0', 'g0', 'b0', 'white'] as const;
+/** Of the constants, those that both kernels use. */
+const COLOURS = ['y', 'rv', 'gu', 'gv', 'bu', 'r0', 'g0', 'b0'] as const;
+/** And those of floats alone. */
+const OF_PLANES = ['white', 'scaleR', 'scaleG', 'scaleB', 'biasR', 'biasG', 'biasB'] as const;
 
 /** Order of the floats in the constants of the kernels. */
-export const YUV_CONSTANTS = [...COLOURS, 'scaleR', 'scaleG', 'scaleB', 'biasR', 'biasG', 'biasB'] as const;
+export const YUV_CONSTANTS = [...COLOURS, ...OF_PLANES] as const;
 
 // `chromaRows` hold addresses in the U plane; V lies `vDelta` bytes behind it.
 const CHROMA = ['chromaRows', 'chromaColumns', 'vDelta'] as const;
@@ -80,14 +83,13 @@ const samples = (n: Locals): Code[] => [
   set(n.Y, f32x4.mul(get(n.Y), get(n.y))),
 ];
 
-/** Red, green and blue of {@link samples}, 0 to 255. */
+/** Red, green and blue of {@link samples}; some outside 0 to 255. */
 const colours = (n: Locals): { readonly red: Code; readonly green: Code; readonly blue: Code } => {
-  const clamp = (value: Code): Code => f32x4.pmin(f32x4.pmax(value, zero), get(n.white));
   const times = (vector: number, factor: number): Code => f32x4.mul(get(vector), get(factor));
   return {
-    red: clamp(sum(get(n.Y), times(n.V, n.rv), get(n.r0))),
-    green: clamp(sum(get(n.Y), times(n.U, n.gu), times(n.V, n.gv), get(n.g0))),
-    blue: clamp(sum(get(n.Y), times(n.U, n.bu), get(n.b0))),
+    red: sum(get(n.Y), times(n.V, n.rv), get(n.r0)),
+    green: sum(get(n.Y), times(n.U, n.gu), times(n.V, n.gv), get(n.g0)),
+    blue: sum(get(n.Y), times(n.U, n.bu), get(n.b0)),
   };
 };
 
@@ -120,11 +122,12 @@ const nextRows = (n: Locals): Code[] => [
 /** Into planes: pixel x scale + bias. */
 export const yuvPlanes = (): WasmFunction => {
   const parameters = [...PLANES, ...CHROMA] as const;
-  const vectors = [...shared, 'scaleR', 'scaleG', 'scaleB', 'biasR', 'biasG', 'biasB'] as const;
+  const vectors = [...shared, ...OF_PLANES] as const;
   const n = numbering(parameters, integers, vectors);
   const { red, green, blue } = colours(n);
+  const clamp = (value: Code): Code => f32x4.pmin(f32x4.pmax(value, zero), get(n.white));
   const store = (base: number, value: Code, scale: number, bias: number): Code =>
-    v128.store(i32.add(get(base), get(n.out)), sum(f32x4.mul(value, get(scale)), get(bias)));
+    v128.store(i32.add(get(base), get(n.out)), sum(f32x4.mul(clamp(value), get(scale)), get(bias)));
   const group = [
     ...samples(n),
     set(n.out, i32.load(get(n.column), DESTINATION)),
@@ -152,25 +155,27 @@ export const yuvPlanes = (): WasmFunction => {
   };
 };
 
-/** Into bytes: pixels rounded to nearest, ties to even. */
+/** Of the groups that {@link yuvBytes} narrows: from pixel to pixel, from channel to channel. */
+export const YUV_STEPS = [1, 4] as const;
+
+/** Into bytes: pixels rounded to nearest, ties to even, saturated. */
 export const yuvBytes = (): WasmFunction => {
   const parameters = [...BYTES, ...CHROMA] as const;
-  const vectors = [...shared, 'order', 'rounder', 'red', 'green', 'blue'] as const;
+  const vectors = [...shared, 'order', 'rounder', 'blue', 'pixels'] as const;
   const n = numbering(parameters, integers, vectors);
   const { red, green, blue } = colours(n);
-  // The lowest bytes of red and green side by side, and then blue's between them.
-  const [two, three] = [
-    [0, 16, 0, 4, 20, 0, 8, 24, 0, 12, 28, 0, 0, 0, 0, 0],
-    [0, 1, 16, 3, 4, 20, 6, 7, 24, 9, 10, 28, 0, 0, 0, 0],
-  ] as const;
   const group = [
     ...samples(n),
     set(n.out, i32.add(get(n.outBytes), i32.load(get(n.column), DESTINATION))),
-    set(n.red, sum(red, get(n.rounder))),
-    set(n.green, sum(green, get(n.rounder))),
-    set(n.blue, sum(blue, get(n.rounder))),
-    set(n.red, v128.shuffle(v128.shuffle(get(n.red), get(n.green), two), get(n.blue), three)),
-    ...storePixels(get(n.out), n.red, n.order),
+    set(n.blue, rounded(blue, n.rounder)),
+    set(
+      n.pixels,
+      i8x16.narrowU(
+        i16x8.narrow(rounded(red, n.rounder), rounded(green, n.rounder)),
+        i16x8.narrow(get(n.blue), get(n.blue)),
+      ),
+    ),
+    ...storePixels(get(n.out), n.pixels, n.order),
     ...nextColumns(n),
   ];
   return {

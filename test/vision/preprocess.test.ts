@@ -290,11 +290,6 @@ t.test("the preprocessor's own tensor is of the input's type, and no other is fi
   const picture = pictureOf('rgb24', 32, 32, 4);
   const own = preprocessor.tensor(bytes);
   preprocessor.preprocess(picture, bytes, own);
-  t.same(
-    Buffer.from(own.buffer, own.byteOffset, own.byteLength),
-    Buffer.from(picture.data),
-    'a picture of its size is itself',
-  );
   t.throws(() => preprocessor.preprocess(picture, bytes, new Float32Array(own.length)), {
     code: 'INTERNAL',
     message: 'an input of 32 x 32 needs 3072 bytes, not a Float32Array of 3072',
@@ -303,4 +298,30 @@ t.test("the preprocessor's own tensor is of the input's type, and no other is fi
     code: 'INTERNAL',
   });
   t.ok(preprocessor.tensor(spec(32, 32)) instanceof Float32Array);
+});
+
+t.test('bytes of a picture that fits are its own, in their place', async (t) => {
+  for (const [width, height, letterbox, left, top] of [
+    [48, 40, 'stretch', 0, 0],
+    [48, 33, 'top-left', 0, 0],
+    [48, 33, 'centre', 0, 3],
+    [31, 40, 'centre', 8, 0],
+  ] as const) {
+    for (const colourOrder of ['rgb', 'bgr'] as const) {
+      const input = spec(48, 40, { format: 'bytes', letterbox, colourOrder, pad: 9 });
+      const picture = pictureOf('rgb24', width, height, width);
+      const wanted = new Uint8Array(3 * 48 * 40).fill(9);
+      for (let y = 0; y < height; y += 1) {
+        for (let at = 0; at < 3 * width; at += 1) {
+          const from = colourOrder === 'rgb' ? at : at - (at % 3) + 2 - (at % 3);
+          wanted[3 * ((top + y) * 48 + left) + at] = picture.data[3 * y * width + from] ?? NaN;
+        }
+      }
+      for (const preprocessor of [simd, scalar]) {
+        const out = new Uint8Array(wanted.length);
+        preprocessor.preprocess(picture, input, out);
+        t.ok(Buffer.from(out).equals(wanted), `${width}x${height} ${letterbox} ${colourOrder}`);
+      }
+    }
+  }
 });

@@ -1,6 +1,6 @@
 // The bare model in a process of its own: runs it as often as it is told, and says how long that took.
-import { Preprocessor } from '../../src/vision/index.js';
-import { floatTensor, openSession } from '../../src/runtime/index.js';
+import { inputTensor, newInputData, Preprocessor } from '../../src/vision/index.js';
+import { openSession } from '../../src/runtime/index.js';
 import type { BareReply, BareRequest } from './bare-model.js';
 
 process.on('disconnect', () => process.exit(0));
@@ -10,10 +10,10 @@ process.once('message', (first: BareRequest) => {
   if (first.type !== 'open') throw new Error('the model is not open');
   const { modelPath, input, threads, jpeg } = first;
   void openSession(modelPath, { threads }).then((session) => {
-    const tensor = floatTensor([1, 3, input.height, input.width]);
+    const pixels = newInputData(input);
     const data = Buffer.from(jpeg.base64, 'base64');
-    new Preprocessor().preprocess({ format: 'jpeg', ...jpeg.size, data }, input, tensor.data);
-    const feeds = { [input.name]: tensor };
+    new Preprocessor().preprocess({ format: 'jpeg', ...jpeg.size, data }, input, pixels);
+    const feeds = { [input.name]: inputTensor(input, pixels) };
     process.on('message', (message: BareRequest) => {
       if (message.type !== 'run') return;
       void (async () => {

@@ -2,6 +2,7 @@
 import { BitlaneError } from '../../src/errors.js';
 import { countOption, dataPath, type Figure, printReport, runBench, readOptions } from './lib.js';
 import { nanoArtifact } from './nano.js';
+import { bytesFigures } from './quantize-bytes.js';
 import { int8Figures } from './quantize-int8.js';
 import { type BenchPart, openBench } from './quantize-lib.js';
 import { mixFigures } from './quantize-mix.js';
@@ -13,6 +14,7 @@ const PARTS: Readonly<Record<string, BenchPart>> = {
   weights: weightsFigures,
   mix: mixFigures,
   time: timeFigures,
+  bytes: bytesFigures,
 };
 
 await runBench(async () => {

@@ -13,7 +13,7 @@ import {
   predict,
 } from '../../src/evaluation/index.js';
 import { type Artifact, readArtifactFolder } from '../../src/registry/index.js';
-import { floatTensor, openSession, type Session, type Tensors } from '../../src/runtime/index.js';
+import { floatTensor, noiseBytes, openSession, type Session, type Tensors } from '../../src/runtime/index.js';
 import { writeDataSet } from '../../src/scene/index.js';
 import { packageRoot, Random } from '../../src/system/index.js';
 import { FRAME, HELD_OUT } from '../shipped/recipe.js';
@@ -43,8 +43,9 @@ const timed = async (path: string): Promise<Timed> => {
   const session = await openSession(path, { threads: 1 });
   const random = new Random(1, 1);
   const feeds = Object.fromEntries(
-    session.inputs.map(({ name, shape }) => {
+    session.inputs.map(({ name, type, shape }) => {
       const dims = shape.map(Number);
+      if (type === 'uint8') return [name, noiseBytes(dims)];
       const size = dims.reduce((a, b) => a * b, 1);
       return [
         name,

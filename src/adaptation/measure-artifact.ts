@@ -8,9 +8,10 @@ import {
   type Profile,
 } from '../allocation/index.js';
 import { readModel } from '../onnx/index.js';
-import { latencyRatio, timeBytes } from '../quantization/index.js';
+import { latencyRatio, packedInput, timeBytes } from '../quantization/index.js';
 import type { Artifact } from '../registry/index.js';
 import { detectorMemory } from '../detector/index.js';
+import { inputValue } from '../vision/index.js';
 
 export interface MeasureWith {
   readonly budget: Budget;
@@ -29,23 +30,27 @@ export const artifactMeasure = (
   { budget, profile, isRun, signal }: MeasureWith,
 ): MeasureArtifact => {
   const source = readModel(artifact.modelPath);
-  const { name, width, height } = artifact.manifest.detector.input;
+  const { manifest } = artifact;
+  const { input } = manifest.detector;
+  const { name, dims } = inputValue(input);
   return async (allocation) => {
-    const modelBytes = await artifactBytes(source, allocation);
+    const modelBytes = await artifactBytes(source, allocation, undefined, input);
     if (!isRun || profile === undefined) return { modelBytes };
-    const bytes = await buildArtifact(source, allocation);
+    const bytes = await buildArtifact(source, allocation, undefined, input);
     const time = async (): Promise<number> => {
       const original = new Uint8Array(readFileSync(artifact.modelPath));
       const [first = [], second = []] = await timeBytes([original, bytes], {
-        input: { name, dims: [1, 3, height, width] },
+        input: { name, dims },
         rounds: ROUNDS,
         threads: profile.threads,
         ...(signal !== undefined && { signal }),
       });
       return latencyRatio(first, second).value * profile.uniform.fp32Ms;
     };
-    const peak = async (): Promise<number | undefined> =>
-      (await detectorMemory(bytes, artifact.manifest, profile.threads)) ?? undefined;
+    const peak = async (): Promise<number | undefined> => {
+      const detector = { ...manifest.detector, input: packedInput(readModel(bytes).graph.inputs, input) };
+      return (await detectorMemory(bytes, { ...manifest, detector }, profile.threads)) ?? undefined;
+    };
     const [latencyMs, memoryMb] = [
       budget.latencyMs === undefined ? undefined : await time(),
       budget.memoryMb === undefined ? undefined : await peak(),

@@ -11,7 +11,13 @@ import { type Met, type ObjectiveName, type Problem, semanticPrices } from '../a
 import { BitlaneError } from '../errors.js';
 import { type DataSet, mapClasses, openDataSet, parseClassOverrides } from '../evaluation/index.js';
 import { readModel, writeModel } from '../onnx/index.js';
-import { type Allocation, integersSaturate, pictureFeeds, quantizeModel } from '../quantization/index.js';
+import {
+  type Allocation,
+  integersSaturate,
+  pictureFeeds,
+  pixelRanges,
+  quantizeModel,
+} from '../quantization/index.js';
 import type { Artifact } from '../registry/index.js';
 import type { SignificanceMap } from '../significance/index.js';
 import { candidatesOf } from './candidates-option.js';
@@ -136,6 +142,7 @@ export const keepBest = async (
           feeds,
           rounding: 'gptq',
           reduceRange,
+          knownRanges: pixelRanges(artifact.manifest.detector.input),
           signal,
         });
         return comparable(await meter(writeModel(made.model)));

@@ -86,6 +86,7 @@ export const workByFilter = async (cli: Cli, given: ByFilter): Promise<void> => 
     objective,
     execution: given.execution === 'int8' ? 'int8' : 'fp32',
     budget: { modelBytes: budget.modelBytes, averageBits: budget.averageBits },
+    input: artifact.manifest.detector.input,
     signal: cli.signal,
   });
   if (options.out !== undefined) writeText(options.out, `${JSON.stringify(found.allocation)}\n`);

@@ -7,6 +7,7 @@ import {
   type Allocation,
   integersSaturate,
   pictureFeeds,
+  pixelRanges,
   prepareModel,
   quantizeArtifact,
   type QuantizedArtifact,
@@ -123,6 +124,7 @@ export const beginRun = async (
       activations: {
         ...(method !== undefined && { method }),
         ...(floatFunctions !== undefined && { floatFunctions }),
+        knownRanges: pixelRanges(parent.manifest.detector.input),
       },
     }),
     signal,

@@ -5,7 +5,8 @@ import { openDataSet } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
 import { type FeedSource, pictureFeeds } from '../quantization/index.js';
 import { type Artifact, type InputSpec, resolveModel } from '../registry/index.js';
-import { noiseTensor } from '../runtime/index.js';
+import { noiseBytes, noiseTensor } from '../runtime/index.js';
+import { inputValue } from '../vision/index.js';
 import type { AddCommand } from './commands.js';
 import { findPlace, type PlaceOptions } from './place.js';
 import { alignColumns, numberOption } from './values.js';
@@ -24,10 +25,13 @@ const SECONDS = 180;
 
 /** Pictures of noise: what times are concerned they are as good as any. */
 const noiseFeeds =
-  ({ name, width, height, mean, scale }: InputSpec): FeedSource =>
+  (input: InputSpec): FeedSource =>
   () => {
-    const plane = width * height;
-    const picture = noiseTensor([1, 3, height, width]);
+    const { mean, scale } = input;
+    const { name, type, dims } = inputValue(input);
+    if (type === 'uint8') return [{ [name]: noiseBytes(dims) }];
+    const plane = input.width * input.height;
+    const picture = noiseTensor(dims);
     picture.data.forEach((value, i) => {
       const channel = Math.floor(i / plane);
       picture.data[i] = (value - (mean[channel] ?? 0)) * (scale[channel] ?? 1);

@@ -35,7 +35,7 @@ const PREPARATION: Readonly<
 
 const refuse = (message: string): BitlaneError => new BitlaneError('BAD_MODEL', message);
 
-/** The one input, a float picture [1, 3, height, width]. */
+/** The one input, a picture: floats [1, 3, height, width], or bytes [1, height, width, 3]. */
 const pictureInput = (inputs: readonly ValueInfo[]): ValueInfo => {
   const [input, ...others] = inputs;
   if (input === undefined) throw refuse('the model has no input: a detector has one, the picture');
@@ -43,17 +43,18 @@ const pictureInput = (inputs: readonly ValueInfo[]): ValueInfo => {
     const names = inputs.map(({ name }) => name).join(', ');
     throw refuse(`the model has several inputs (${names}): a detector has one, the picture`);
   }
-  if (input.type !== 'float32') {
+  if (input.type !== 'float32' && input.type !== 'uint8') {
     throw refuse(
-      `the model's input ${input.name} takes ${input.type}: only float32 can be served, export it with a float32 input`,
+      `the model's input ${input.name} takes ${input.type}: only float32 and uint8 can be served, export it with a float32 input`,
     );
   }
-  const [batch, channels] = input.shape;
+  const isBytes = input.type === 'uint8';
+  const [batch, channels] = [input.shape[0], input.shape[isBytes ? 3 : 1]];
   const fits = (dim: number | string | undefined, wanted: number): boolean =>
     typeof dim === 'string' || dim === wanted;
   if (input.shape.length !== 4 || !fits(batch, 1) || !fits(channels, 3)) {
     throw refuse(
-      `the model's input ${showValue(input)} is no picture: it must be float32 [1, 3, height, width]`,
+      `the model's input ${showValue(input)} is no picture: it must be ${isBytes ? 'uint8 [1, height, width, 3]' : 'float32 [1, 3, height, width]'}`,
     );
   }
   return input;
@@ -71,6 +72,19 @@ const sideOf = (what: string, declared: number | string | undefined, hinted: num
   return declared;
 };
 
+/** What is done to pixels: nothing where the model takes them as they are, whatever its like are usually given. */
+const normalizationOf = (
+  { name, type }: ValueInfo,
+  { mean, scale }: ModelHints,
+  usual: Pick<InputSpec, 'mean' | 'scale'>,
+): Pick<InputSpec, 'format' | 'mean' | 'scale'> => {
+  if (type !== 'uint8') return { mean: mean ?? usual.mean, scale: scale ?? usual.scale };
+  if (mean?.some((value) => value !== 0) === true || scale?.some((value) => value !== 1) === true) {
+    throw refuse(`the model's input ${name} takes bytes, pixels as they are: leave --mean and --scale out`);
+  }
+  return { format: 'bytes', mean: [...IDENTITY.mean], scale: [...IDENTITY.scale] };
+};
+
 /**
  * The input specification of a bare model.
  * @throws BitlaneError `BAD_MODEL` when it cannot be served
@@ -78,10 +92,8 @@ const sideOf = (what: string, declared: number | string | undefined, hinted: num
 export const describeInput = (inputs: readonly ValueInfo[], hints: ModelHints): InputSpec => {
   const input = pictureInput(inputs);
   const usual = PREPARATION[hints.head];
-  const [width, height] = [
-    sideOf('wide', input.shape[3], hints.width),
-    sideOf('high', input.shape[2], hints.height),
-  ];
+  const [high, wide] = input.shape.slice(input.type === 'uint8' ? 1 : 2);
+  const [width, height] = [sideOf('wide', wide, hints.width), sideOf('high', high, hints.height)];
   for (const side of [width, height]) {
     if (side < 32 || side > 4096)
       throw refuse(`an input of ${width}x${height} pixels is not served: sides are 32 to 4096`);
@@ -91,8 +103,7 @@ export const describeInput = (inputs: readonly ValueInfo[], hints: ModelHints): 
     width,
     height,
     colourOrder: hints.colourOrder ?? usual.colourOrder,
-    mean: [...(hints.mean ?? usual.mean)],
-    scale: [...(hints.scale ?? usual.scale)],
+    ...normalizationOf(input, hints, { mean: [...usual.mean], scale: [...usual.scale] }),
     letterbox: hints.letterbox ?? usual.letterbox,
     pad: hints.pad ?? usual.pad,
   };

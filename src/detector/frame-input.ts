@@ -5,6 +5,7 @@ import type { InputSpec } from '../registry/index.js';
 import {
   encodeJpeg,
   type Frame,
+  type InputData,
   type LetterboxTransform,
   type Picture,
   type Preprocessor,
@@ -30,7 +31,7 @@ export const prepareInto = (
   preprocessor: Preprocessor,
   picture: Picture,
   input: InputSpec,
-  tensor: Float32Array,
+  tensor: InputData,
 ): PreparedFrame => {
   const { width, height } = picture;
   const started = performance.now();

@@ -1,9 +1,6 @@
 // What the intake thread and the model's thread of one detector process say to each other.
 import type { InputSpec } from '../registry/index.js';
-import type { PreparedPicture } from '../vision/index.js';
-
-/** [3, height, width] of the model's input. Handed over with its memory, never copied; handed back when the model is done. */
-export type Tensor = Float32Array<ArrayBuffer>;
+import type { InputData, PreparedPicture } from '../vision/index.js';
 
 /** `workerData` of the intake. */
 export interface IntakeData {
@@ -17,7 +14,8 @@ export type IntakeMessage =
       readonly seq: number | undefined;
       /** Frames that the model's thread was given itself, and that come before this one. */
       readonly after: number;
-      readonly tensor: Tensor;
+      /** Handed over with its memory, never copied; handed back when the model is done. */
+      readonly tensor: InputData;
       readonly preprocessMs: number;
     } & PreparedPicture)
   /** All grey pictures are prepared. */

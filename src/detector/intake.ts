@@ -1,9 +1,9 @@
 // The intake thread of a detector process: reads and prepares the next frame while the model runs on the one before.
 import { parentPort, workerData } from 'node:worker_threads';
 import { BitlaneError } from '../errors.js';
-import { type Picture, Preprocessor } from '../vision/index.js';
+import { type InputData, newInputData, type Picture, Preprocessor } from '../vision/index.js';
 import { prepareInto, readFrames, warmUpPictures } from './frame-input.js';
-import type { IntakeData, IntakeMessage, Tensor } from './intake-messages.js';
+import type { IntakeData, IntakeMessage } from './intake-messages.js';
 
 const FRAME_FD = 4;
 
@@ -12,17 +12,16 @@ if (port === null) throw new BitlaneError('INTERNAL', 'the intake runs in a thre
 const { input } = workerData as IntakeData;
 
 const preprocessor = new Preprocessor();
-const size = 3 * input.width * input.height;
 /** Tensors that the model is done with. */
-const free: Tensor[] = [];
-port.on('message', (tensor: Tensor) => free.push(tensor));
+const free: InputData[] = [];
+port.on('message', (tensor: InputData) => free.push(tensor));
 
-const say = (message: IntakeMessage, tensor?: Tensor): void =>
+const say = (message: IntakeMessage, tensor?: InputData): void =>
   port.postMessage(message, tensor === undefined ? [] : [tensor.buffer]);
 
 /** @param seq `undefined` for a picture that only warms up */
 const prepare = (picture: Picture, seq: number | undefined, after: number): void => {
-  const tensor = free.pop() ?? new Float32Array(size);
+  const tensor = free.pop() ?? newInputData(input);
   say({ type: 'prepared', seq, after, tensor, ...prepareInto(preprocessor, picture, input, tensor) }, tensor);
 };
 

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { asBitlaneError, BitlaneError, messageOf } from '../errors.js';
 import { hashBytes, type InputSpec } from '../registry/index.js';
-import { floatTensor, type Session, type Tensors, withSession } from '../runtime/index.js';
-import { Pipeline } from '../vision/index.js';
+import { type Session, type Tensors, withSession } from '../runtime/index.js';
+import { inputTensor, newInputData, Pipeline } from '../vision/index.js';
 import { checkOutputValues } from './check-outputs.js';
 import { describeInput, describeModel } from './describe.js';
 import { type ProbeReply, type ProbeRequest, probeRequestSchema } from './probe-messages.js';
@@ -12,11 +12,13 @@ const GREY = 128;
 /** What a daemon would use; the values themselves are checked apart from it. */
 const OPTIONS = { scoreThreshold: 0.1, iouThreshold: 0.65, maxDetections: 100 } as const;
 
-const runOnGrey = (session: Session, { name, width, height, mean, scale }: InputSpec): Promise<Tensors> => {
+const runOnGrey = (session: Session, input: InputSpec): Promise<Tensors> => {
+  const { name, width, height, mean, scale } = input;
+  const grey = newInputData(input);
   const plane = width * height;
-  const grey = new Float32Array(3 * plane);
-  mean.forEach((value, i) => grey.fill((GREY - value) * (scale[i] ?? 1), i * plane, (i + 1) * plane));
-  return session.run({ [name]: floatTensor([1, 3, height, width], grey) });
+  if (grey instanceof Uint8Array) grey.fill(GREY);
+  else mean.forEach((value, i) => grey.fill((GREY - value) * (scale[i] ?? 1), i * plane, (i + 1) * plane));
+  return session.run({ [name]: inputTensor(input, grey) });
 };
 
 const probe = async ({ model, about }: ProbeRequest): Promise<ProbeReply> => {

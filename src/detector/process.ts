@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { BitlaneError, messageOf } from '../errors.js';
 import { readArtifactFolder } from '../registry/index.js';
 import { openSession } from '../runtime/index.js';
-import { Pipeline, type Picture, Preprocessor } from '../vision/index.js';
+import { type InputData, Pipeline, type Picture, Preprocessor } from '../vision/index.js';
 import { type PreparedFrame, prepareInto, readFrames, warmUpPictures } from './frame-input.js';
 import type { IntakeData, IntakeMessage } from './intake-messages.js';
 import type { DetectorMessage } from './messages.js';
@@ -60,7 +60,7 @@ const pipeline = new Pipeline(session, spec, {
 interface Prepared extends PreparedFrame {
   /** `undefined`: a grey picture that warms the model up. */
   readonly seq: number | undefined;
-  readonly tensor: Float32Array;
+  readonly tensor: InputData;
 }
 
 const detect = async (frame: Prepared): Promise<void> => {

@@ -26,6 +26,7 @@ import {
 } from '../registry/index.js';
 import { median, writeFileAtomic } from '../system/index.js';
 import { type Allocation, averageBits } from './allocation.js';
+import { pixelRanges, takeBytes } from './byte-input.js';
 import { DEFAULT_RANGE_METHOD, type Range, type RangeMethod } from './calibration.js';
 import { componentsOf } from './components.js';
 import type { Int8Candidate } from './choose-int8.js';
@@ -82,6 +83,7 @@ export interface QuantizeArtifactOptions extends Omit<
   | 'channelRanges'
   | 'weights'
   | 'activationGrids'
+  | 'knownRanges'
 > {
   readonly allocation: Allocation;
   /** Pictures that the quantizer sees. */
@@ -244,13 +246,13 @@ export const quantizeArtifact = async (
     ...rest,
     ...planned,
     ...(trained !== undefined && trainedOptions(trained)),
+    knownRanges: pixelRanges(detector.input),
     feeds: counted(
       feeds,
       progress('calibrating', taken * ((needsRanges && plan === undefined ? 1 : 0) + (isFed ? 1 : 0))),
     ),
     onProgress: (done, all) => onProgress('rounding', done, all),
   });
-  const bytes = writeModel(made.model);
   const shown = Math.min(REPORT_PICTURES, taken);
   const layers = await layerReport(
     made.prepared,
@@ -258,9 +260,12 @@ export const quantizeArtifact = async (
     counted(pictureFeeds(calibration, detector.input, shown), progress('comparing layers', 2 * shown)),
     rest,
   );
+  // What was compared took the parent's floats.
+  const input = takeBytes(made.model, detector.input);
+  const bytes = writeModel(made.model);
   const parts = {
     name: options.name ?? nameOf(parent.manifest.name, options.allocation),
-    detector,
+    detector: { ...detector, input },
     parentId: parent.id,
     origin: parent.manifest.origin,
     allocation,

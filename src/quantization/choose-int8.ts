@@ -27,7 +27,7 @@ export interface Int8Candidate {
 }
 
 export interface ChooseInt8Options
-  extends TapOptions, Pick<QuantizeOptions, 'reduceRange' | 'rounding' | 'grids'> {
+  extends TapOptions, Pick<QuantizeOptions, 'reduceRange' | 'rounding' | 'grids' | 'knownRanges'> {
   /** Calibration data. */
   readonly feeds: FeedSource;
   /** What is to be small; see `openDivergence`. */

@@ -73,6 +73,7 @@ export { type Divergence, openDivergence } from './divergence.js';
 export { type WeightCodes, weightRows } from './packing.js';
 export { arranged } from './parts.js';
 export { pictureFeeds } from './pictures.js';
+export { packedInput, pixelRanges, takeBytes } from './byte-input.js';
 export { opsetFor, prepareFor, prepareModel } from './prepare.js';
 export { edgedAllocation, edgesOf } from './edges.js';
 export { quantizeModel, type Quantized, type QuantizeOptions } from './quantize.js';

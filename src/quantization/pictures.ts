@@ -1,8 +1,8 @@
 // Calibration pictures as feeds of a detector: evenly taken from a data set, preprocessed as frames are.
 import { type DataSet, readPicture } from '../evaluation/index.js';
 import type { InputSpec } from '../registry/index.js';
-import { floatTensor, type Tensors } from '../runtime/index.js';
-import { Preprocessor, type RgbImage } from '../vision/index.js';
+import type { Tensors } from '../runtime/index.js';
+import { inputTensor, Preprocessor, type RgbImage } from '../vision/index.js';
 import type { FeedSource } from './taps.js';
 
 /**
@@ -17,7 +17,6 @@ export const pictureFeeds = (dataSet: DataSet, input: InputSpec, count: number):
   const chosen = Array.from({ length: taken }, (_, i) => images[Math.floor((i * images.length) / taken)]);
   return async function* (): AsyncGenerator<Tensors> {
     const preprocessor = new Preprocessor();
-    const { name, width, height } = input;
     // The next one is read while the model runs on this one, which blocks no other thread.
     const read = (index: number): Promise<RgbImage> | undefined => {
       const image = chosen[index];
@@ -32,7 +31,7 @@ export const pictureFeeds = (dataSet: DataSet, input: InputSpec, count: number):
       next = read(index);
       const tensor = preprocessor.tensor(input);
       preprocessor.preprocess(picture, input, tensor);
-      yield { [name]: floatTensor([1, 3, height, width], tensor) };
+      yield { [input.name]: inputTensor(input, tensor) };
     }
   };
 };

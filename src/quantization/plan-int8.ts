@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readModel } from '../onnx/index.js';
 import type { Artifact } from '../registry/index.js';
 import type { Allocation, ComponentAllocation } from './allocation.js';
+import { pixelRanges } from './byte-input.js';
 import { chooseInt8, type Int8Candidate, type Int8Choice } from './choose-int8.js';
 import { openDivergence } from './divergence.js';
 import type { QuantizeOptions } from './quantize.js';
@@ -49,6 +50,7 @@ export const planInt8 = async (parent: Artifact, options: PlanInt8Options): Prom
       return others.map((times) => latencyRatio(first, times).value);
     },
     latencyLimit: LATENCY_LIMIT,
+    knownRanges: pixelRanges(detector.input),
     ...(maxFloatLayers !== undefined && { maxFloatLayers }),
     ...(reduceRange !== undefined && { reduceRange }),
     ...(signal !== undefined && { signal }),

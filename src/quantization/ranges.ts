@@ -10,6 +10,8 @@ import { type FeedSource, type TapOptions, tapValues } from './taps.js';
 export interface MeasureOptions extends RangeOptions, TapOptions {
   /** Default `percentile`. */
   readonly method?: RangeMethod;
+  /** Ranges that hold whatever the feeds are, by the name of the value: those are not measured. */
+  readonly knownRanges?: ReadonlyMap<string, Range>;
 }
 
 /** Elements of a value and picture that go into a range where the method is not to see all of them. */
@@ -21,6 +23,19 @@ export const rangesNeeded = (
   allocation: Allocation,
   floatFunctions?: ReadonlySet<string>,
 ): string[] => valuesToMeasure(findRegions(model, allocation, floatFunctions)).map(({ name }) => name);
+
+/** Of `names`, in their order: what is known, and what `measured` says of the others. */
+const joined = (
+  names: readonly string[],
+  known: ReadonlyMap<string, Range> | undefined,
+  measured: (name: string) => Range | undefined,
+): Map<string, Range> =>
+  new Map(
+    names.flatMap((name): [string, Range][] => {
+      const range = known?.get(name) ?? measured(name);
+      return range === undefined ? [] : [[name, range]];
+    }),
+  );
 
 /** Watches named values over all feeds. */
 const observe = async (
@@ -50,10 +65,10 @@ export const measureRanges = async (
   feeds: FeedSource,
   options: MeasureOptions = {},
 ): Promise<Map<string, Range>> => {
-  const observers = await observe(model, names, feeds, options.method === 'min-max', options);
-  return new Map(
-    [...observers].map(([name, observer]) => [name, observer.range(options.method, 8, options)]),
-  );
+  const { knownRanges, method } = options;
+  const unknown = names.filter((name) => knownRanges?.has(name) !== true);
+  const observers = await observe(model, unknown, feeds, method === 'min-max', options);
+  return joined(names, knownRanges, (name) => observers.get(name)?.range(method, 8, options));
 };
 
 /**
@@ -79,13 +94,15 @@ export const measureRangesBy = async <M extends RangeMethod>(
   model: Model,
   names: readonly string[],
   feeds: FeedSource,
-  options: RangeOptions & TapOptions = {},
+  options: Omit<MeasureOptions, 'method'> = {},
 ): Promise<Map<M, Map<string, Range>>> => {
-  const observers = await observe(model, names, feeds, false, options);
+  const { knownRanges } = options;
+  const unknown = names.filter((name) => knownRanges?.has(name) !== true);
+  const observers = await observe(model, unknown, feeds, false, options);
   return new Map(
     methods.map((method) => [
       method,
-      new Map([...observers].map(([name, observer]) => [name, observer.range(method, 8, options)])),
+      joined(names, knownRanges, (name) => observers.get(name)?.range(method, 8, options)),
     ]),
   );
 };

@@ -2,8 +2,9 @@
 import { z } from 'zod';
 
 export const timingRequestSchema = z.strictObject({
-  /** Model files; all are fed the same. */
+  /** Model files; all are fed the same picture. */
   models: z.array(z.string().min(1)).min(1).max(8),
+  /** As floats; a model that takes bytes says itself in which shape. */
   input: z.strictObject({ name: z.string(), dims: z.array(z.int().positive()).max(8) }),
   /** Runs of each model. */
   rounds: z.int().positive(),

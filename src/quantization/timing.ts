@@ -10,7 +10,7 @@ import { spawnOwned, stopChild } from '../system/index.js';
 import { timingReplySchema, type TimingRequest } from './timing-messages.js';
 
 export interface TimingOptions {
-  /** Input of all models. */
+  /** Input of all models, as floats; those that take the same picture in bytes are given bytes. */
   readonly input: { readonly name: string; readonly dims: readonly number[] };
   /** Runs of each (default 60); fewer where they take longer than `limitMs`. */
   readonly rounds?: number;

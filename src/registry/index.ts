@@ -24,6 +24,7 @@ export {
   headSpecSchema,
   type InputSpec,
   inputSpecSchema,
+  isSameDetector,
   type Manifest,
   manifestSchema,
   type Measured,

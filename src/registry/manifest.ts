@@ -10,21 +10,33 @@ export const artifactIdSchema = z
 const side = z.int().min(32).max(4096);
 const name = z.string().min(1).max(256);
 
-/** How a frame becomes the model's input tensor [1, 3, H, W]. */
-export const inputSpecSchema = z.strictObject({
-  /** Name of the graph input. */
-  name,
-  width: side,
-  height: side,
-  colourOrder: z.enum(['rgb', 'bgr']),
-  /** tensor = (pixel - mean) * scale, per channel in `colourOrder`; pixels are 0..255. */
-  mean: z.tuple([z.number(), z.number(), z.number()]).default([0, 0, 0]),
-  scale: z.tuple([z.number(), z.number(), z.number()]).default([1, 1, 1]),
-  /** Where the picture sits in the input: `top-left`, `centre`, or `stretch` (aspect ratio not kept). */
-  letterbox: z.enum(['top-left', 'centre', 'stretch']),
-  /** Value (0..255) of the pixels around the picture. */
-  pad: z.int().min(0).max(255).default(114),
-});
+/** How a frame becomes the model's input tensor: float32 [1, 3, H, W], or uint8 [1, H, W, 3]. */
+export const inputSpecSchema = z
+  .strictObject({
+    /** Name of the graph input. */
+    name,
+    width: side,
+    height: side,
+    colourOrder: z.enum(['rgb', 'bgr']),
+    /**
+     * `bytes`: the model takes uint8 [1, H, W, 3], pixels as they are, in `colourOrder`, and what `scale` makes of them is done in the
+     * graph. Absent: it takes floats, plane by plane.
+     */
+    format: z.literal('bytes').optional(),
+    /** tensor = (pixel - mean) * scale, per channel in `colourOrder`; pixels are 0..255. */
+    mean: z.tuple([z.number(), z.number(), z.number()]).default([0, 0, 0]),
+    scale: z.tuple([z.number(), z.number(), z.number()]).default([1, 1, 1]),
+    /** Where the picture sits in the input: `top-left`, `centre`, or `stretch` (aspect ratio not kept). */
+    letterbox: z.enum(['top-left', 'centre', 'stretch']),
+    /** Value (0..255) of the pixels around the picture. */
+    pad: z.int().min(0).max(255).default(114),
+  })
+  .refine(
+    ({ format, mean, scale: [first, ...others] }) =>
+      format === undefined ||
+      (mean.every((value) => value === 0) && others.every((value) => value === first)),
+    'an input of bytes has mean 0 and one scale for all channels',
+  );
 export type InputSpec = z.infer<typeof inputSpecSchema>;
 
 const strides = z.array(z.int().min(1).max(256)).min(1).max(8);
@@ -81,6 +93,14 @@ export const detectorSpecSchema = z.strictObject({
   classes: z.array(z.string().min(1).max(64)).min(1).max(1000),
 });
 export type DetectorSpec = z.infer<typeof detectorSpecSchema>;
+
+/** Whether two models see the same pictures and say the same of them, whatever form they take the pictures in. */
+export const isSameDetector = (a: DetectorSpec, b: DetectorSpec): boolean => {
+  const [first, second] = [a, b].map(({ input: { format: _format, ...input }, head, classes }) =>
+    JSON.stringify([input, head, classes]),
+  );
+  return first === second;
+};
 
 /** A measured figure is worth nothing without the device it was measured on. */
 export const measuredSchema = z.strictObject({

@@ -4,6 +4,7 @@ export {
   floatTensor,
   type FloatTensor,
   isTensorType,
+  noiseBytes,
   noiseTensor,
   showValue,
   type Tensor,

@@ -68,6 +68,13 @@ export const noiseTensor = (dims: readonly number[]): FloatTensor => {
   return tensor;
 };
 
+/** {@link noiseTensor} in bytes. */
+export const noiseBytes = (dims: readonly number[]): Tensor => ({
+  type: 'uint8',
+  dims,
+  data: Uint8Array.from(noiseTensor(dims).data),
+});
+
 /** `float32 [1, 3, 416, 416]`: how a person reads it. */
 export const showValue = (value: { type: string; shape: readonly (number | string)[] }): string =>
   `${value.type} [${value.shape.map((dim) => (dim === '' ? '?' : String(dim))).join(', ')}]`;

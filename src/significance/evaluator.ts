@@ -2,7 +2,8 @@
 import { type Model, writeModel } from '../onnx/index.js';
 import type { Component } from '../quantization/index.js';
 import type { DetectorSpec } from '../registry/index.js';
-import { floatTensor, openSession, type Session, withSession } from '../runtime/index.js';
+import { openSession, type Session, withSession } from '../runtime/index.js';
+import { inputTensor, newInputData } from '../vision/index.js';
 import { AlonePart, type LayerErrors, type Perturbation } from './alone.js';
 import { Chunk, type Look, type OpenLevel } from './chunk.js';
 import { type Rows, rowsOf } from './rows.js';
@@ -58,8 +59,7 @@ export class Evaluator {
     options: { readonly windows?: boolean } = {},
   ): Promise<Evaluator> {
     const model = withExactScores(source);
-    const { name, width, height } = spec.input;
-    const blank = { [name]: floatTensor([1, 3, height, width]) };
+    const blank = { [spec.input.name]: inputTensor(spec.input, newInputData(spec.input)) };
     const outputs = await withSession(writeModel(model), SESSION, (session) => session.run(blank));
     const rows = rowsOf(spec, outputs);
     const windows =

@@ -12,8 +12,15 @@ import {
 } from '../evaluation/index.js';
 import { type Model, writeModel } from '../onnx/index.js';
 import type { DetectorSpec } from '../registry/index.js';
-import { floatTensor, type Tensors, withSession } from '../runtime/index.js';
-import { type Detection, iou, nonMaxSuppression, Preprocessor, toFrame } from '../vision/index.js';
+import { type Tensors, withSession } from '../runtime/index.js';
+import {
+  type Detection,
+  inputTensor,
+  iou,
+  nonMaxSuppression,
+  Preprocessor,
+  toFrame,
+} from '../vision/index.js';
 import { type ClassSpace, compactRows, compactWidth, HEADER } from './compact.js';
 import { type Rows, rowsOf, takeRows } from './rows.js';
 import { withExactScores } from './scores.js';
@@ -156,9 +163,7 @@ export const findObjects = async (
       const picture = await readPicture(path);
       const tensor = preprocessor.tensor(input);
       const transform = preprocessor.preprocess(picture, input, tensor);
-      const outputs = await session.run({
-        [input.name]: floatTensor([1, 3, input.height, input.width], tensor),
-      });
+      const outputs = await session.run({ [input.name]: inputTensor(input, tensor) });
       const rows = rowsOf(spec, outputs);
       const shown = rowsAbove(rows, outputs, score);
       const compact = compactRows(rows, takeRows(rows, outputs, shown), shown, space);

@@ -1,6 +1,6 @@
 // What a whole other model does to the objects that FP32 found: the sum that single components only add up to in theory.
 import { type Model, readModel } from '../onnx/index.js';
-import { prepareModel } from '../quantization/index.js';
+import { packedInput, prepareModel } from '../quantization/index.js';
 import type { DetectorSpec } from '../registry/index.js';
 import { type Tensors, withSession } from '../runtime/index.js';
 import { type ClassSpace, compactRows, compactWidth } from './compact.js';
@@ -59,10 +59,12 @@ export const observeObjects = async (
   return (bytes) =>
     withSession(bytes, { threads: 1 }, async (session) => {
       const all = new Float32Array(objects.length * width);
+      // What was packed from the same model may take bytes.
+      const detector = { ...source.detector, input: packedInput(session.inputs, source.detector.input) };
       let at = 0;
       for (const picture of found.pictures) {
         signal?.throwIfAborted();
-        const [look] = await looksAt(source.detector, [picture]);
+        const [look] = await looksAt(detector, [picture]);
         if (look === undefined) continue;
         const own = rowsIn(await session.run(look.feed), picture.rows);
         all.set(own, at);

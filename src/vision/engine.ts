@@ -1,21 +1,17 @@
-// Where pixels become floats: memory for a source picture and a tensor, and the kernel that runs between them.
+// Where pixels become an input: memory for a source picture and a tensor, and the kernel that runs between them.
 import type { InputSpec } from '../registry/index.js';
-import {
-  COLUMN_BYTES,
-  hasSimd,
-  instantiateKernels,
-  type Kernels,
-  ROW_BYTES,
-  SOURCE_SLACK,
-  YUV_CONSTANTS,
-} from './kernels.js';
+import { type InputData, newInputData } from './input.js';
+import { COLUMN_BYTES, CONSTANT_BYTES, ORDER_AT, orderOf, ROW_BYTES, SOURCE_SLACK } from './kernel-parts.js';
+import { hasSimd, instantiateKernels, type Kernels } from './kernels.js';
 import { type Axis, type Plan, WEIGHT_ONE } from './plan.js';
+import { RGB_STEPS } from './rgb-kernels.js';
 import { sampleScalar } from './scalar.js';
 import { WebAssembly, type WasmMemory } from './wasm.js';
+import { YUV_CONSTANTS, YUV_STEPS } from './yuv-kernels.js';
 
 export interface Engine {
-  /** [3, height, width] floats. */
-  readonly tensor: Float32Array<ArrayBuffer>;
+  /** Floats [3, height, width], or bytes [height, width, 3]. */
+  readonly tensor: InputData;
   /** Most bytes a source picture may have. */
   readonly capacity: number;
   /** Memory to put the next source picture into. */
@@ -31,12 +27,12 @@ const align = (bytes: number): number => (bytes + 15) & ~15;
 
 /** Plain arrays and JavaScript. */
 export class ScalarEngine implements Engine {
-  readonly tensor: Float32Array<ArrayBuffer>;
+  readonly tensor: InputData;
   readonly capacity: number;
   readonly #pixels: Uint8Array<ArrayBuffer>;
 
   constructor(input: InputSpec, capacity: number) {
-    this.tensor = new Float32Array(3 * input.width * input.height);
+    this.tensor = newInputData(input);
     this.capacity = capacity;
     this.#pixels = new Uint8Array(capacity);
   }
@@ -52,7 +48,7 @@ export class ScalarEngine implements Engine {
 
 /** WebAssembly memory, in this order: constants, tables, tensor, source picture. Untouched pages cost nothing. */
 export class SimdEngine implements Engine {
-  readonly tensor: Float32Array<ArrayBuffer>;
+  readonly tensor: InputData;
   readonly capacity: number;
   readonly #memory: WasmMemory;
   readonly #kernels: Kernels;
@@ -65,17 +61,21 @@ export class SimdEngine implements Engine {
     tensor: number;
     source: number;
   };
+  /** From one pixel of the tensor to the next: of all channels, or of one plane. */
+  readonly #pixelBytes: 3 | 4;
   #plan: Plan | undefined;
 
   constructor(input: InputSpec, capacity: number) {
     const columnBytes = align(Math.ceil(input.width / LANES) * COLUMN_BYTES);
     const rowBytes = input.height * ROW_BYTES;
-    const columns = align(4 * YUV_CONSTANTS.length);
+    const columns = CONSTANT_BYTES;
     const rows = columns + columnBytes;
     const chromaColumns = rows + rowBytes;
     const chromaRows = chromaColumns + columnBytes;
     const tensor = chromaRows + rowBytes;
-    const source = align(tensor + 12 * input.width * input.height);
+    const size = 3 * input.width * input.height;
+    const isBytes = input.format === 'bytes';
+    const source = align(tensor + (isBytes ? size : 4 * size));
     const pages = Math.ceil((source + capacity + SOURCE_SLACK) / PAGE);
     this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const kernels = instantiateKernels(this.#memory);
@@ -84,7 +84,9 @@ export class SimdEngine implements Engine {
     this.#at = { columns, rows, chromaColumns, chromaRows, tensor, source };
     this.#view = new DataView(this.#memory.buffer);
     this.capacity = capacity;
-    this.tensor = new Float32Array(this.#memory.buffer, tensor, 3 * input.width * input.height);
+    const { buffer } = this.#memory;
+    this.tensor = isBytes ? new Uint8Array(buffer, tensor, size) : new Float32Array(buffer, tensor, size);
+    this.#pixelBytes = isBytes ? 3 : 4;
   }
 
   source(bytes: number): Uint8Array<ArrayBuffer> {
@@ -102,25 +104,29 @@ export class SimdEngine implements Engine {
       this.#plan = plan;
     }
     const at = this.#at;
-    const corner = at.tensor + 4 * (placement.top * input.width + placement.left);
-    const shared = [
-      placement.height,
-      Math.ceil(placement.width / LANES),
-      0,
-      corner + 4 * plan.red.start,
-      corner + 4 * plan.green.start,
-      corner + 4 * plan.blue.start,
-      4 * input.width,
-      at.rows,
-      at.columns,
-    ] as const;
-    if (yuv === undefined) this.#kernels.rgb(...shared);
-    else this.#kernels.yuv(...shared, at.chromaRows, at.chromaColumns, yuv.chromaBytes);
+    const corner = at.tensor + this.#pixelBytes * (placement.top * input.width + placement.left);
+    const rowBytes = this.#pixelBytes * input.width;
+    const size = [placement.height, Math.ceil(placement.width / LANES), 0] as const;
+    const tables = [rowBytes, at.rows, at.columns] as const;
+    const chroma = [at.chromaRows, at.chromaColumns, yuv?.chromaBytes ?? 0] as const;
+    const { rgbBytes, rgbPlanes, yuvBytes, yuvPlanes } = this.#kernels;
+    if (this.tensor instanceof Uint8Array) {
+      if (yuv === undefined) rgbBytes(...size, corner, ...tables);
+      else yuvBytes(...size, corner, ...tables, ...chroma);
+      return;
+    }
+    const planes = [plan.red, plan.green, plan.blue].map(({ start }) => corner + 4 * start);
+    if (yuv === undefined) rgbPlanes(...size, ...planes, ...tables);
+    else yuvPlanes(...size, ...planes, ...tables, ...chroma);
   }
 
   #writeTables(plan: Plan): void {
     const { yuv, red, green, blue } = plan;
     const at = this.#at;
+    const [pixelStep, channelStep] = yuv === undefined ? RGB_STEPS : YUV_STEPS;
+    orderOf(plan.input.colourOrder === 'rgb', pixelStep, channelStep).forEach((from, index) =>
+      this.#view.setUint8(ORDER_AT + index, from),
+    );
     this.#writeColumns(at.columns, plan.columns, yuv === undefined ? 3 : 1);
     this.#writeRows(at.rows, plan.rows, at.source, plan.rowBytes);
     if (yuv === undefined) {
@@ -158,7 +164,7 @@ export class SimdEngine implements Engine {
         this.#view.setInt16(record + 16 + 4 * lane, WEIGHT_ONE - weight, true);
         this.#view.setInt16(record + 18 + 4 * lane, weight, true);
       }
-      this.#view.setInt32(record + 32, 4 * first, true);
+      this.#view.setInt32(record + 32, this.#pixelBytes * first, true);
     }
   }
 

@@ -2,6 +2,7 @@
 export { boxArea, boxCentre, clipBox, intersection, iou } from './boxes.js';
 export { createHead, type Decoded, type Grid, type Head, type Labels, makeGrid } from './heads/index.js';
 export { cropImage, regionOf } from './crop.js';
+export { type InputData, inputTensor, type InputValue, inputValue, newInputData } from './input.js';
 export { decodeJpeg, encodeJpeg } from './jpeg.js';
 export { type JpegFault, type JpegSize, readJpegSize } from './jpegHeader.js';
 export { type LetterboxTransform, type Placement, placeFrame, toFrame, toInput } from './letterbox.js';

@@ -1,8 +1,9 @@
 // A picture in, detections out: preprocess, run, decode, suppress, back to the picture's pixels.
 import { BitlaneError } from '../errors.js';
 import type { DetectorSpec, InputSpec } from '../registry/index.js';
-import { floatTensor, type Session, showValue, type ValueInfo } from '../runtime/index.js';
+import { type Session, showValue, type ValueInfo } from '../runtime/index.js';
 import { createHead, type Head, type Labels } from './heads/index.js';
+import { inputTensor, inputValue } from './input.js';
 import { type LetterboxTransform, toFrame } from './letterbox.js';
 import { Preprocessor } from './preprocess.js';
 import { nonMaxSuppression } from './suppression.js';
@@ -36,7 +37,8 @@ export interface PipelineResult {
  * Checks that a session takes exactly one picture, as the manifest describes it.
  * @throws BitlaneError `BAD_MODEL`
  */
-const checkInput = (inputs: readonly ValueInfo[], { name, width, height }: InputSpec): void => {
+const checkInput = (inputs: readonly ValueInfo[], spec: InputSpec): void => {
+  const { name, type, dims } = inputValue(spec);
   const input = inputs.find((candidate) => candidate.name === name);
   if (input === undefined || inputs.length !== 1) {
     const names = inputs.map((candidate) => candidate.name).join(', ');
@@ -45,14 +47,13 @@ const checkInput = (inputs: readonly ValueInfo[], { name, width, height }: Input
       `the model must have the one input ${name}, and has ${names || 'none'}`,
     );
   }
-  const expected = [1, 3, height, width];
   const fits =
-    input.shape.length === expected.length &&
-    expected.every((dim, i) => typeof input.shape[i] === 'string' || input.shape[i] === dim);
-  if (input.type !== 'float32' || !fits) {
+    input.shape.length === dims.length &&
+    dims.every((dim, i) => typeof input.shape[i] === 'string' || input.shape[i] === dim);
+  if (input.type !== type || !fits) {
     throw new BitlaneError(
       'BAD_MODEL',
-      `the model's input ${name} is ${showValue(input)} where the manifest says float32 [${expected.join(', ')}]`,
+      `the model's input ${name} is ${showValue(input)} where the manifest says ${showValue({ type, shape: dims })}`,
     );
   }
 };
@@ -67,7 +68,7 @@ const keepMask = (
 /** A picture that was made into the input tensor already, in another thread for instance. */
 export interface PreparedPicture {
   /** What {@link Preprocessor.preprocess} filled. */
-  readonly tensor: Float32Array;
+  readonly tensor: Float32Array | Uint8Array;
   readonly transform: LetterboxTransform;
   /** Of the picture, in pixels. */
   readonly width: number;
@@ -113,8 +114,9 @@ export class Pipeline {
    */
   async detectPrepared(picture: PreparedPicture): Promise<PipelineResult> {
     const started = performance.now();
-    const { name, width, height } = this.#input;
-    const outputs = await this.#session.run({ [name]: floatTensor([1, 3, height, width], picture.tensor) });
+    const outputs = await this.#session.run({
+      [this.#input.name]: inputTensor(this.#input, picture.tensor),
+    });
     const inferred = performance.now();
     const { scoreThreshold, maxDetections, labels } = this.#options;
     const decoded = this.#head.decode(outputs, scoreThreshold, this.#keep, labels);

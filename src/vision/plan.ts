@@ -1,5 +1,6 @@
 // The sampling plan of one frame size: which source pixels make an output pixel, and which numbers they become.
 import type { InputSpec } from '../registry/index.js';
+import type { InputData } from './input.js';
 import { type LetterboxTransform, letterboxTransform, type Placement, placeFrame } from './letterbox.js';
 import type { YuvColour } from './types.js';
 
@@ -145,10 +146,38 @@ export const makePlan = (
   };
 };
 
+/** Whether the source's bytes are the input's as they are, row by row. */
+const isCopied = ({ input, placement, yuv, columns, rows }: Plan): boolean =>
+  yuv === undefined &&
+  input.colourOrder === 'rgb' &&
+  columns.length === placement.width &&
+  rows.length === placement.height;
+
+/**
+ * Puts a source picture that needs no sampling into its place.
+ * @returns false where it does
+ */
+export const copyPixels = (plan: Plan, source: Uint8Array, tensor: InputData): boolean => {
+  if (!(tensor instanceof Uint8Array) || !isCopied(plan)) return false;
+  const { input, placement, rowBytes } = plan;
+  for (let row = 0; row < placement.height; row += 1) {
+    const from = row * rowBytes;
+    tensor.set(
+      source.subarray(from, from + rowBytes),
+      3 * ((placement.top + row) * input.width + placement.left),
+    );
+  }
+  return true;
+};
+
 /** Fills what the picture does not cover. */
-export const fillPadding = (plan: Plan, tensor: Float32Array): void => {
+export const fillPadding = (plan: Plan, tensor: InputData): void => {
   const { input, placement } = plan;
   if (placement.width === input.width && placement.height === input.height) return;
+  if (tensor instanceof Uint8Array) {
+    tensor.fill(input.pad);
+    return;
+  }
   const size = input.width * input.height;
   for (const { start, pad } of [plan.red, plan.green, plan.blue]) tensor.fill(pad, start, start + size);
 };

@@ -1,11 +1,12 @@
-// Frame to tensor: decode, place, sample, normalize, in one pass over the pixels.
+// Frame to tensor: decode, place, sample, normalize or round, in one pass over the pixels.
 import { BitlaneError } from '../errors.js';
 import type { InputSpec } from '../registry/index.js';
 import { type Engine, makeEngine } from './engine.js';
+import { type InputData, isInputData } from './input.js';
 import { checkJpeg, decodeJpegInto } from './jpeg.js';
 import type { LetterboxTransform } from './letterbox.js';
 import { checkPicture, checkPictureSize } from './picture.js';
-import { fillPadding, makePlan, type Plan } from './plan.js';
+import { copyPixels, fillPadding, makePlan, type Plan } from './plan.js';
 import type { Picture, YuvColour } from './types.js';
 
 const isSameMemory = (a: Uint8Array, b: Uint8Array): boolean =>
@@ -42,24 +43,25 @@ export class Preprocessor {
   }
 
   /**
-   * The tensor [1, 3, height, width] that {@link preprocess} fills without a copy when it gets it as `out`. It is this
-   * preprocessor's own: the next frame overwrites it.
+   * The tensor, floats [1, 3, height, width] or bytes [1, height, width, 3], that {@link preprocess} fills without a copy when it gets
+   * it as `out`. It is this preprocessor's own: the next frame overwrites it.
    */
-  tensor(input: InputSpec): Float32Array<ArrayBuffer> {
+  tensor(input: InputSpec): InputData {
     return this.#engineFor(input, 0).tensor;
   }
 
   /**
    * Fills `out` with the input tensor of a frame.
-   * @param out 3 * height * width floats, channels in the model's colour order
+   * @param out 3 * height * width floats, or bytes where the input says so, channels in the model's colour order
    * @returns the way from the input's pixels back to the frame's
    * @throws BAD_FRAME where the frame's bytes are not what it says they are
    */
-  preprocess(frame: Picture, input: InputSpec, out: Float32Array): LetterboxTransform {
-    if (out.length !== 3 * input.width * input.height) {
+  preprocess(frame: Picture, input: InputSpec, out: Float32Array | Uint8Array): LetterboxTransform {
+    if (!isInputData(input, out)) {
+      const wanted = `${3 * input.width * input.height} ${input.format ?? 'floats'}`;
       throw new BitlaneError(
         'INTERNAL',
-        `an input of ${input.width} x ${input.height} needs ${3 * input.width * input.height} floats, not ${out.length}`,
+        `an input of ${input.width} x ${input.height} needs ${wanted}, not a ${out.constructor.name} of ${out.length}`,
       );
     }
     checkPicture(frame);
@@ -71,7 +73,7 @@ export class Preprocessor {
       fillPadding(plan, engine.tensor);
       this.#padded = plan;
     }
-    engine.sample(plan);
+    if (!copyPixels(plan, pixels, engine.tensor)) engine.sample(plan);
     if (out !== engine.tensor) out.set(engine.tensor);
     return plan.transform;
   }

@@ -1,4 +1,5 @@
 // The pixel kernels in plain JavaScript: for engines without WebAssembly SIMD, and for pictures under four pixels wide.
+import type { InputData } from './input.js';
 import { type Axis, type Plan, WEIGHT_ONE } from './plan.js';
 
 /** One 8-bit channel of a source picture: where it starts, bytes from sample to sample and from row to row. */
@@ -64,20 +65,95 @@ const convertInPlace = (plan: Plan, yuv: NonNullable<Plan['yuv']>, tensor: Float
   }
 };
 
-/** Samples `source` (interleaved RGB, or planes Y, U, V) into the picture's place in `tensor` (three float planes). */
-export const sampleScalar = (plan: Plan, source: Uint8Array, tensor: Float32Array): void => {
-  const { red, green, blue, columns, rows, rowBytes, yuv } = plan;
+const { fround } = Math;
+
+/** See `rounder` of the SIMD kernels: a 32-bit float from here on has no place for fractions, and ties go to even. */
+const ROUNDER = 1.5 * 2 ** 23;
+
+/** One channel at a pixel of the picture's place, in the very 32-bit floats of the SIMD kernels: both give the same bytes. */
+const sampleAt = (
+  source: Uint8Array,
+  { first, step, rowBytes, columns, rows }: SourceChannel,
+  x: number,
+  y: number,
+): number => {
+  const [upper, left] = [rows.low[y] ?? 0, columns.low[x] ?? 0];
+  const wx = columns.weight[x] ?? 0;
+  const wy = (rows.weight[y] ?? 0) / WEIGHT_ONE;
+  const a = first + left * step;
+  const b = left < columns.length - 1 ? a + step : a;
+  const mixed = (row: number): number =>
+    (source[row + a] ?? 0) * (WEIGHT_ONE - wx) + (source[row + b] ?? 0) * wx;
+  return fround(
+    fround(mixed(upper * rowBytes) * ((1 - wy) / WEIGHT_ONE)) +
+      fround(mixed(Math.min(upper + 1, rows.length - 1) * rowBytes) * (wy / WEIGHT_ONE)),
+  );
+};
+
+/** Red, green, blue of sampled Y, U, V, as the SIMD kernels compute them. */
+const convert = (yuv: NonNullable<Plan['yuv']>): ((y: number, u: number, v: number) => number[]) => {
+  const [ky, rv, gu, gv, bu] = [yuv.matrix.y, yuv.matrix.rv, yuv.matrix.gu, yuv.matrix.gv, yuv.matrix.bu].map(
+    fround,
+  ) as [number, number, number, number, number];
+  const [r0, g0, b0] = [yuv.matrix.r0, yuv.matrix.g0, yuv.matrix.b0].map(fround) as [number, number, number];
+  return (y, u, v) => {
+    const luma = fround(y * ky);
+    return [
+      clamp(fround(fround(luma + fround(v * rv)) + r0)),
+      clamp(fround(fround(fround(luma + fround(u * gu)) + fround(v * gv)) + g0)),
+      clamp(fround(fround(luma + fround(u * bu)) + b0)),
+    ];
+  };
+};
+
+/** The channels of a source picture: red, green, blue, or Y, U, V. */
+const channelsOf = ({
+  columns,
+  rows,
+  rowBytes,
+  yuv,
+}: Plan): [SourceChannel, SourceChannel, SourceChannel] => {
   if (yuv === undefined) {
-    [red, green, blue].forEach(({ start, scale, bias }, first) =>
-      samplePlane(plan, source, { first, step: 3, rowBytes, columns, rows }, tensor, start, scale, bias),
-    );
-    return;
+    const channel = (first: number): SourceChannel => ({ first, step: 3, rowBytes, columns, rows });
+    return [channel(0), channel(1), channel(2)];
   }
-  const luma = { first: 0, step: 1, rowBytes, columns, rows };
-  const u = { ...luma, first: yuv.lumaBytes, rowBytes: yuv.rowBytes, columns: yuv.columns, rows: yuv.rows };
-  const v = { ...u, first: yuv.lumaBytes + yuv.chromaBytes };
-  samplePlane(plan, source, luma, tensor, red.start, 1, 0);
-  samplePlane(plan, source, u, tensor, green.start, 1, 0);
-  samplePlane(plan, source, v, tensor, blue.start, 1, 0);
-  convertInPlace(plan, yuv, tensor);
+  const chroma = { step: 1, rowBytes: yuv.rowBytes, columns: yuv.columns, rows: yuv.rows };
+  return [
+    { first: 0, step: 1, rowBytes, columns, rows },
+    { ...chroma, first: yuv.lumaBytes },
+    { ...chroma, first: yuv.lumaBytes + yuv.chromaBytes },
+  ];
+};
+
+const sampleBytes = (plan: Plan, source: Uint8Array, bytes: Uint8Array): void => {
+  const { placement, input, yuv } = plan;
+  const [a, b, c] = channelsOf(plan);
+  const toRgb = yuv === undefined ? (...rgb: number[]) => rgb : convert(yuv);
+  const isRgb = input.colourOrder === 'rgb';
+  for (let y = 0; y < placement.height; y += 1) {
+    let out = 3 * ((placement.top + y) * input.width + placement.left);
+    for (let x = 0; x < placement.width; x += 1, out += 3) {
+      const rgb = toRgb(sampleAt(source, a, x, y), sampleAt(source, b, x, y), sampleAt(source, c, x, y));
+      rgb.forEach((value, channel) => {
+        bytes[out + (isRgb ? channel : 2 - channel)] = fround(value + ROUNDER) - ROUNDER;
+      });
+    }
+  }
+};
+
+const samplePlanes = (plan: Plan, source: Uint8Array, tensor: Float32Array): void => {
+  const { red, green, blue, yuv } = plan;
+  const targets = [red, green, blue] as const;
+  channelsOf(plan).forEach((from, index) => {
+    const { start, scale, bias } = targets[index] ?? red;
+    if (yuv === undefined) samplePlane(plan, source, from, tensor, start, scale, bias);
+    else samplePlane(plan, source, from, tensor, start, 1, 0);
+  });
+  if (yuv !== undefined) convertInPlace(plan, yuv, tensor);
+};
+
+/** Samples `source` (interleaved RGB, or planes Y, U, V) into the picture's place in `tensor`: float planes, or interleaved bytes. */
+export const sampleScalar = (plan: Plan, source: Uint8Array, tensor: InputData): void => {
+  if (tensor instanceof Uint8Array) sampleBytes(plan, source, tensor);
+  else samplePlanes(plan, source, tensor);
 };

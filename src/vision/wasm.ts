@@ -62,6 +62,26 @@ export const v128 = {
     lane,
   ],
   store: (address: Code, value: Code): Code => [...address, ...value, 0xfd, 0x0b, 0, 0],
+  /** Stores four bytes: lane `lane` of 32 bits. */
+  store32Lane: (address: Code, value: Code, lane: number, offset = 0): Code => [
+    ...address,
+    ...value,
+    0xfd,
+    0x5a,
+    0,
+    ...u(offset),
+    lane,
+  ],
+  /** Stores eight bytes: lane `lane` of 64 bits. */
+  store64Lane: (address: Code, value: Code, lane: number): Code => [
+    ...address,
+    ...value,
+    0xfd,
+    0x5b,
+    0,
+    0,
+    lane,
+  ],
   const: (bytes: readonly number[]): Code => [0xfd, 0x0c, ...bytes],
   /** Bytes `lanes` of the 32 bytes of `a` and `b`. */
   shuffle: (a: Code, b: Code, lanes: readonly number[]): Code => [...a, ...b, 0xfd, 0x0d, ...lanes],
@@ -69,9 +89,12 @@ export const v128 = {
   swizzle: simd(0x0e),
 };
 
-export const i16x8 = { extendLowU8: simd(0x89), extendHighU8: simd(0x8a) };
+/** `narrow`: lanes of twice the width of two vectors, saturated to signed ones. */
+export const i16x8 = { extendLowU8: simd(0x89), extendHighU8: simd(0x8a), narrow: simd(0x85) };
+/** `narrowU`: signed lanes of twice the width of two vectors, saturated to unsigned ones. */
+export const i8x16 = { narrowU: simd(0x66) };
 /** `dot`: products of signed 16-bit lanes, added in pairs. */
-export const i32x4 = { dot: simd(0xba) };
+export const i32x4 = { dot: simd(0xba), sub: simd(0xb1) };
 export const f32x4 = {
   add: simd(0xe4),
   mul: simd(0xe6),

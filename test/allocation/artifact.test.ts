@@ -9,17 +9,21 @@ import {
   problemOf,
   usageOf,
 } from '../../src/allocation/index.js';
-import { writeModel } from '../../src/onnx/index.js';
+import { readModel, writeModel } from '../../src/onnx/index.js';
 import {
   allocate,
   type Allocation,
   type BitWidth,
   componentsOf,
+  packedInput,
+  pixelRanges,
   prepareModel,
   quantizeModel,
+  takeBytes,
   uniformAllocation,
 } from '../../src/quantization/index.js';
-import { withSession } from '../../src/runtime/index.js';
+import { inputSpecSchema } from '../../src/registry/index.js';
+import { floatTensor, withSession } from '../../src/runtime/index.js';
 import { focusNet } from './nets.js';
 
 const { model, feed } = focusNet();
@@ -54,6 +58,34 @@ t.test('it is no smaller than the real one, and hardly larger', async (t) => {
     t.ok(built >= real && built <= 1.1 * real, `${built} for ${real}`);
     t.ok(exact >= real && exact <= 1.01 * real, `with its own ranges ${exact} for ${real}`);
   }
+});
+
+t.test('where the picture is taken as bytes it is counted so', async (t) => {
+  const input = inputSpecSchema.parse({
+    name: Object.keys(feed)[0],
+    width: 32,
+    height: 32,
+    colourOrder: 'rgb',
+    letterbox: 'stretch',
+  });
+  const allocation = uniformAllocation(components, 8, 'int8');
+  const data = Float32Array.from({ length: 3 * 32 * 32 }, (_, i) => (i * 7919) % 256);
+  const made = await quantizeModel(model, {
+    allocation,
+    feeds: () => [{ [input.name]: floatTensor([1, 3, 32, 32], data) }],
+    knownRanges: pixelRanges(input),
+  });
+  const floats = writeModel(made.model).length;
+  t.equal(takeBytes(made.model, input).format, 'bytes');
+  const real = writeModel(made.model).length;
+  const exact = await artifactBytes(model, allocation, made.ranges, input);
+  t.not(real, floats, 'the files are not of one size');
+  t.ok(exact >= real && exact <= 1.01 * real, `with its own ranges ${exact} for ${real}`);
+  t.ok((await artifactBytes(model, allocation, undefined, input)) >= real);
+  t.same(
+    packedInput(readModel(await buildArtifact(model, allocation, undefined, input)).graph.inputs, input),
+    { ...input, format: 'bytes' },
+  );
 });
 
 t.test('the byte model is near what is built', async (t) => {

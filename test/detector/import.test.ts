@@ -108,6 +108,23 @@ t.test('takes the word of the user where there is one', async (t) => {
   });
 });
 
+t.test('a model that takes bytes is described as one, and tried as an artifact', async (t) => {
+  const probe = await withProbe(t);
+  const file = join(t.testdir(), 'tiny.onnx');
+  const size = { width: 96, height: 64 };
+  const tiny = tinyDetector({ head: 'gfl', gflLayout: 'joined', classes: CLASSES, size, inputType: 'uint8' });
+  writeFileSync(file, tiny.bytes);
+  const imported = await importModel({ file, hints: { head: 'gfl', names: CLASSES } }, probe);
+  t.match(imported.manifest.detector.input, { ...size, format: 'bytes', mean: [0, 0, 0], scale: [1, 1, 1] });
+  const artifact = await writeImported(imported, join(t.testdir(), 'artifact'));
+  t.ok((await tryArtifact(artifact, probe)) > 0);
+  const { format: _format, ...input } = artifact.manifest.detector.input;
+  const detector = { ...artifact.manifest.detector, input };
+  await t.rejects(tryArtifact({ ...artifact, manifest: { ...artifact.manifest, detector } }, probe), {
+    code: 'BAD_MODEL',
+  });
+});
+
 t.test('what cannot be served is refused with one sentence that says why', async (t) => {
   const probe = await withProbe(t);
   const folder = t.testdir({ 'text.onnx': 'this is no model', 'empty.onnx': '', 'folder.onnx': {} });
@@ -116,7 +133,18 @@ t.test('what cannot be served is refused with one sentence that says why', async
   const hints: ModelHints = { head: 'yolox', names: CLASSES };
   const cases: [string, TinyOptions, Partial<ModelHints>, RegExp][] = [
     ['half', { ...yolox, inputType: 'float16' }, {}, /takes float16: only float32/],
-    ['bytes', { ...yolox, inputType: 'uint8' }, {}, /takes uint8/],
+    [
+      'bytes',
+      { ...yolox, inputType: 'uint8', inputShape: [1, 3, 64, 64] },
+      {},
+      /uint8 \[1, 3, 64, 64\] is no picture: it must be uint8 \[1, height, width, 3\]/,
+    ],
+    [
+      'shifted',
+      { ...yolox, inputType: 'uint8' },
+      { mean: [1, 2, 3] },
+      /takes bytes, .*: leave --mean and --scale out/,
+    ],
     [
       'classes',
       yolox,

@@ -18,8 +18,15 @@ const rounded = (detections: readonly Detection[]): Record<string, number>[] =>
   );
 
 t.test('boxes arrive in pixels of the frame, whatever its format', async (t) => {
-  for (const head of ['yolox', 'yolov8', 'end-to-end', 'gfl'] as const) {
-    const target = realGeneration(tinyArtifact(folder, { head, boxes: [BOX] }));
+  for (const [head, inputType] of [
+    ['yolox', 'float32'],
+    ['yolov8', 'uint8'],
+    ['yolov8', 'float32'],
+    ['end-to-end', 'float32'],
+    ['gfl', 'uint8'],
+    ['gfl', 'float32'],
+  ] as const) {
+    const target = realGeneration(tinyArtifact(folder, { head, inputType, boxes: [BOX] }));
     t.teardown(() => target.stop());
     await target.start();
     // 128 x 96 in an input of 64 x 64: half the size; 64 x 48 pixels, at the top or in the middle.

@@ -62,7 +62,7 @@ export interface TinyOptions {
   readonly name?: string;
   readonly inputName?: string;
   readonly inputType?: Extract<Element, 'float32' | 'float16' | 'uint8'>;
-  /** Input shape, where it is not [1, 3, height, width]. */
+  /** Input shape, where it is not [1, 3, height, width], or [1, height, width, 3] of bytes. */
   readonly inputShape?: readonly (number | string)[];
   readonly extraInput?: boolean;
   readonly externalWeights?: string;
@@ -276,10 +276,20 @@ const graphOf = (options: TinyOptions, shape: Shape, outputs: readonly Output[])
     {
       name: input,
       type: options.inputType ?? 'float32',
-      shape: options.inputShape ?? [1, 3, shape.height, shape.width],
+      shape:
+        options.inputShape ??
+        (options.inputType === 'uint8'
+          ? [1, shape.height, shape.width, 3]
+          : [1, 3, shape.height, shape.width]),
     },
   ];
-  nodes.push({ op: 'Cast', inputs: [input], outputs: ['picture'], attributes: { to: 1 } });
+  const isBytes = options.inputType === 'uint8';
+  const pixels = isBytes ? 'pixels' : 'picture';
+  nodes.push({ op: 'Cast', inputs: [input], outputs: [pixels], attributes: { to: 1 } });
+  if (isBytes) {
+    const attributes = { perm: { ints: [0, 3, 1, 2] } };
+    nodes.push({ op: 'Transpose', inputs: [pixels], outputs: ['picture'], attributes });
+  }
   let features = 'picture';
   let channels = 3;
   for (let layer = 0; layer < (options.delayLayers ?? 0); layer++) {
@@ -390,6 +400,7 @@ export const tinyDetector = (options: TinyOptions): TinyDetector => {
       height,
       colourOrder: COLOUR[options.head],
       letterbox: options.head === 'yolov8' ? 'centre' : 'top-left',
+      ...(options.inputType === 'uint8' && { format: 'bytes' }),
     },
     head: headOf(options, outputs),
     classes: options.classes,

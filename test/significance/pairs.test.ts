@@ -3,7 +3,14 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type Model, readModel, writeModel } from '../../src/onnx/index.js';
-import { componentsOf, prepareModel } from '../../src/quantization/index.js';
+import {
+  componentsOf,
+  pixelRanges,
+  prepareModel,
+  quantizeModel,
+  takeBytes,
+  uniformAllocation,
+} from '../../src/quantization/index.js';
 import { floatTensor } from '../../src/runtime/index.js';
 import { modelWith } from '../../src/significance/alone.js';
 import {
@@ -57,6 +64,23 @@ t.test('weights only: no activations in the map', (t) => {
   t.same(map.reliability.activations, {});
   t.end();
 });
+
+t.test(
+  'a packed model is the same to the objects of the pictures, whether it takes floats or bytes',
+  async (t) => {
+    const model = readModel(path);
+    const made = await quantizeModel(model, {
+      allocation: uniformAllocation(componentsOf(prepareModel(model)), 8, 'int8'),
+      feeds: () => feeds,
+      knownRanges: pixelRanges(smallSpec.input),
+    });
+    const observe = await observeObjects(common);
+    const floats = await observe(writeModel(made.model));
+    t.equal(takeBytes(made.model, smallSpec.input).format, 'bytes');
+    t.same(await observe(writeModel(made.model)), floats);
+    t.ok(floats.divergence > 0);
+  },
+);
 
 t.test('a pair does what the whole network with both does', async (t) => {
   const components = componentsOf(prepareModel(readModel(path)));

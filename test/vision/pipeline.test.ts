@@ -134,6 +134,7 @@ t.test(
     await refuse({ inputName: 'x' }, /must have the one input images, and has x/);
     await refuse({ extraInput: true }, /has images, extra/);
     await refuse({ inputType: 'float16' }, /float16 \[1, 3, 64, 64\] where the manifest says float32/);
+    await refuse({ inputType: 'uint8' }, /is uint8 \[1, 64, 64, 3\] where the manifest says float32/);
     await refuse({ size: 96 }, /\[1, 3, 96, 96\]/);
     await refuse({ outputClasses: 7 }, /yolox head of 3 classes/);
     await withSession(tiny.bytes, {}, async (session) => {

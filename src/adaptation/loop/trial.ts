@@ -1,6 +1,6 @@
 // A candidate on trial: installed, tried on live frames in the detector process, committed or refused; and what was learned from it.
 import { BitlaneError, messageOf } from '../../errors.js';
-import type { Registry } from '../../registry/index.js';
+import { isSameDetector, type Registry } from '../../registry/index.js';
 import type { Log } from '../../system/index.js';
 import type { Job } from '../job/job.js';
 import type { JobResult } from '../job/result.js';
@@ -51,10 +51,10 @@ export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tri
     return { committed: true, reason: result.reason, missed: false };
   }
   try {
-    const detector = JSON.stringify((await registry.get(parent)).manifest.detector);
+    const { detector } = (await registry.get(parent)).manifest;
     for (const { folder } of [candidate, ...rungs]) {
       const artifact = await registry.installFolder(folder);
-      if (JSON.stringify(artifact.manifest.detector) !== detector) {
+      if (!isSameDetector(artifact.manifest.detector, detector)) {
         throw new BitlaneError(
           'BAD_MODEL',
           'the candidate is another detector than the model it was made from',

@@ -4,12 +4,15 @@ import {
   type Allocation,
   channelBits,
   componentNodes,
+  pixelRanges,
   prepareFor,
   type Range,
   rangesNeeded,
   rewriteModel,
   roundWeights,
+  takeBytes,
 } from '../../quantization/index.js';
+import type { InputSpec } from '../../registry/index.js';
 
 /** Upper ends of ranges whose grids no Concat makes the same. */
 const ENDS = [0.4, 1.5, 5, 16];
@@ -32,12 +35,14 @@ const isLow = ({ components }: Allocation): boolean =>
  *
  * @param source the FP32 model
  * @param ranges of activations, by the name of the value
+ * @param input of the FP32 model, where the file is to take bytes if it can, as artifacts do
  * @throws BitlaneError `BAD_CONFIG` when the allocation is not one for this model
  */
 export const buildArtifact = async (
   source: Model,
   allocation: Allocation,
   ranges: ReadonlyMap<string, Range> = new Map(),
+  input?: InputSpec,
 ): Promise<Uint8Array> => {
   const model = prepareFor(source, allocation);
   // Below 8 bits weights are rounded with error feedback, which gives layers that have a bias another one.
@@ -55,13 +60,15 @@ export const buildArtifact = async (
       node.setInput(2, model.graph.addInitializer(`${component.weight}.bias`, zeros));
     }
   }
+  const known = new Map([...ranges, ...(input === undefined ? [] : pixelRanges(input, model))]);
   const names = rangesNeeded(model, allocation);
   const { weights } = await roundWeights(model, allocation, () => [], { grids: 'min-max' });
   const rewritten = rewriteModel(model, {
     allocation,
-    ranges: new Map(names.map((name, index) => [name, ranges.get(name) ?? unlike(index)])),
+    ranges: new Map(names.map((name, index) => [name, known.get(name) ?? unlike(index)])),
     weights,
   });
+  if (input !== undefined) takeBytes(rewritten.model, input);
   return writeModel(rewritten.model);
 };
 
@@ -76,8 +83,9 @@ export const artifactBytes = async (
   source: Model,
   allocation: Allocation,
   ranges?: ReadonlyMap<string, Range>,
+  input?: InputSpec,
 ): Promise<number> => {
-  const bytes = await buildArtifact(source, allocation, ranges);
+  const bytes = await buildArtifact(source, allocation, ranges, input);
   if (ranges !== undefined) return bytes.length;
   const [scales, zeros] = [new Set<string>(), new Set<string>()];
   for (const node of readModel(bytes).graph.nodes()) {

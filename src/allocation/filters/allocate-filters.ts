@@ -10,6 +10,7 @@ import {
   type Execution,
   prepareModel,
 } from '../../quantization/index.js';
+import type { InputSpec } from '../../registry/index.js';
 import type { FilterMap } from '../../significance/index.js';
 import { artifactBytes } from '../budget/artifact-builder.js';
 import type { ObjectiveName } from '../damage/objectives.js';
@@ -32,6 +33,8 @@ export interface FilterOptions {
   /** What all kernels compute in. */
   readonly execution: Execution;
   readonly budget: FilterBudget;
+  /** Of the FP32 model, where the file is to take bytes if it can, as artifacts do. */
+  readonly input?: InputSpec;
   readonly signal?: AbortSignal;
 }
 
@@ -74,7 +77,7 @@ const allocationFrom = (
  */
 export const allocateFilters = async (
   source: Model,
-  { map, objective, execution, budget, signal }: FilterOptions,
+  { map, objective, execution, budget, input, signal }: FilterOptions,
 ): Promise<FilterAllocation> => {
   const components = componentsOf(prepareModel(source));
   const damage = filterDamage(objective, map, components);
@@ -97,7 +100,7 @@ export const allocateFilters = async (
     const packed = packChoices(items, Math.min(byBits, most === undefined ? Infinity : most - beside));
     if (packed === undefined) break;
     const allocation = allocationFrom(components, packed, execution);
-    const modelBytes = await artifactBytes(source, allocation);
+    const modelBytes = await artifactBytes(source, allocation, undefined, input);
     const found = {
       allocation,
       components,

@@ -10,6 +10,7 @@ import {
   type Execution,
   type FeedSource,
   pictureFeeds,
+  pixelRanges,
   prepareModel,
   quantizeModel,
   type TrainedModel,
@@ -75,7 +76,7 @@ const train = async (
   const begun = await beginQuantized(model, {
     weights: { allocation, reduceRange, ...(row.training !== undefined && { method: row.training }) },
     feeds: pictureFeeds(tuning, input, calibrationPictures),
-    ...(isInteger && { activations: {} }),
+    ...(isInteger && { activations: { knownRanges: pixelRanges(input) } }),
     ...(signal !== undefined && { signal }),
   });
   const { quantized } = await trainDetector({
@@ -137,6 +138,7 @@ export const buildRow = async (
     allocation,
     feeds: await feedsFor(setting, row.calibration ?? 'pictures', seed),
     reduceRange,
+    knownRanges: pixelRanges(parent.manifest.detector.input),
     ...(trained !== undefined && trainedOptions(trained)),
     ...(row.rounding !== undefined && { rounding: row.rounding }),
     ...(row.ranges !== undefined && { method: row.ranges }),

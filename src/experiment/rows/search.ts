@@ -23,7 +23,13 @@ import {
 } from '../../allocation/index.js';
 import { spreadOver } from '../../evaluation/index.js';
 import { type Model, readModel, writeModel } from '../../onnx/index.js';
-import { type Allocation, allocationSchema, prepareModel, quantizeModel } from '../../quantization/index.js';
+import {
+  type Allocation,
+  allocationSchema,
+  pixelRanges,
+  prepareModel,
+  quantizeModel,
+} from '../../quantization/index.js';
 import {
   calibrationOf,
   filterMapSchema,
@@ -250,6 +256,7 @@ export class Searches {
       feeds,
       rounding: 'gptq',
       reduceRange,
+      knownRanges: pixelRanges(parent.manifest.detector.input),
       ...(signal !== undefined && { signal }),
     });
     return writeModel(made.model);

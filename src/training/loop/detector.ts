@@ -182,7 +182,12 @@ const runOf = (options: DetectorTrainingOptions): string => {
     unlabelled?.options,
     [steps, batch, optimizerOf(options), seed, objects, teacherWeight, options.wordWeight, normalization],
     [augmentation, critical, weights && { ...weights, stepSizes: floatsOf(weights.stepSizes) }],
-    activations && [[...activations.ranges], [...(activations.floatFunctions ?? [])], activations.learned],
+    activations && [
+      [...activations.ranges],
+      [...(activations.floatFunctions ?? [])],
+      activations.learned,
+      ...(activations.fixed === undefined ? [] : [[...activations.fixed]]),
+    ],
     [validation?.dataSet.path, validation?.dataSet.split, validation?.every, validation?.patience],
   ];
   return hash.update(JSON.stringify(about)).digest('hex');

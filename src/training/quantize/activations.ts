@@ -22,6 +22,8 @@ export interface ActivationQuantization {
   readonly floatFunctions?: ReadonlySet<string>;
   /** Whether step sizes are learned (LSQ; default true). Zero points stay. */
   readonly learned?: boolean;
+  /** Values whose step size is not learned all the same, nor that of what shares their grid (default none). */
+  readonly fixed?: ReadonlySet<string>;
 }
 
 /** See `place.ts`: a step size stays positive. */
@@ -71,7 +73,7 @@ const isMoved = (value: Value, { int8 }: Regions): boolean => {
 export const addFakeActivations = (
   model: Model,
   ops: Ops,
-  { allocation, ranges, floatFunctions, learned = true }: ActivationQuantization,
+  { allocation, ranges, floatFunctions, learned = true, fixed }: ActivationQuantization,
   batch: number,
 ): { readonly parameters: readonly Parameter[]; readonly activations: readonly FakeActivations[] } => {
   const regions = findRegions(model, allocation, floatFunctions);
@@ -98,7 +100,7 @@ export const addFakeActivations = (
     // Names before they move: an output's name goes to whatever takes its place.
     activations.push({ grid, values: values.map(({ name }) => name), stepSize: scale.name });
     const features = sizeOf(dimsOf(first)) / batch;
-    if (learned) {
+    if (learned && !values.some(({ name }) => fixed?.has(name) === true)) {
       parameters.push({
         name: scale.name,
         kind: 'step-size',

@@ -3,6 +3,7 @@ import type { Model } from '../../onnx/index.js';
 import {
   activationRanges,
   type FeedSource,
+  type Range,
   type RangeMethod,
   type Rounding,
   roundWeights,
@@ -21,6 +22,8 @@ export interface BeginOptions {
   readonly activations?: {
     readonly method?: RangeMethod;
     readonly floatFunctions?: ReadonlySet<string>;
+    /** Of values whose grids are right as they are, whatever is trained (`pixelRanges`). */
+    readonly knownRanges?: ReadonlyMap<string, Range>;
   };
   readonly signal?: AbortSignal;
   readonly onProgress?: (layersRounded: number, all: number) => void;
@@ -56,15 +59,20 @@ export const beginQuantized = async (model: Model, options: BeginOptions): Promi
   };
   const start = await begin();
   if (options.activations === undefined) return { model: start.model, weights: start.quantization };
-  const { method, floatFunctions } = options.activations;
+  const { method, floatFunctions, knownRanges } = options.activations;
   const ranges = await activationRanges(model, allocation, feeds, {
     ...common,
     ...(method !== undefined && { method }),
     ...(floatFunctions !== undefined && { floatFunctions }),
+    ...(knownRanges !== undefined && { knownRanges }),
   });
   return {
     model: start.model,
     weights: start.quantization,
-    activations: { ranges, ...(floatFunctions !== undefined && { floatFunctions }) },
+    activations: {
+      ranges,
+      ...(floatFunctions !== undefined && { floatFunctions }),
+      ...(knownRanges !== undefined && { fixed: new Set(knownRanges.keys()) }),
+    },
   };
 };

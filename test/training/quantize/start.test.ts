@@ -89,6 +89,8 @@ t.test('dorefa cannot start from codes, and begins with the weights as they are'
 t.test('activations, functions in FP32 among them: within one code of the packed model', async (t) => {
   const model = prepareModel(smallModel());
   const [first = '', second = ''] = componentsOf(model).map(({ name }) => name);
+  // Wider than what is seen.
+  const [picture, known] = ['image', { min: -4, max: 4 }];
   for (const floatFunctions of [new Set<string>(), new Set([first]), new Set([first, second])]) {
     const allocation = allocate(componentsOf(model), () => ({ bits: 8, execution: 'int8' }));
     const { image, target } = batchOf(1, 3);
@@ -96,7 +98,7 @@ t.test('activations, functions in FP32 among them: within one code of the packed
     const begun = await beginQuantized(model, {
       weights: { allocation, reduceRange: true },
       feeds: () => [{ image }],
-      activations: { method: 'min-max', floatFunctions },
+      activations: { method: 'min-max', floatFunctions, knownRanges: new Map([[picture, known]]) },
     });
     const { weights, activations } = begun;
     if (activations === undefined) throw new Error('no grids');
@@ -106,6 +108,13 @@ t.test('activations, functions in FP32 among them: within one code of the packed
       weights,
       activations: { ...activations, allocation },
     });
+    t.equal(activations.ranges.get(picture), known);
+    const own = graph.activations.find(({ values }) => values.includes(picture));
+    t.equal(own?.grid.scale, Math.fround(8 / 255));
+    t.notOk(
+      graph.parameters.some(({ name }) => name === own?.stepSize),
+      'a grid that is known is not learned',
+    );
     // As if training had moved every grid.
     const learned = new Map(
       graph.parameters.map(({ name, kind, value }) => [

@@ -50,4 +50,5 @@ export { type Pass, runPasses } from './passes/pass.js';
 export { removeDeadNodes } from './passes/removeDeadNodes.js';
 export { removeIdentities } from './passes/removeIdentities.js';
 export { removeUnusedInitializers } from './passes/removeUnusedInitializers.js';
+export { shortenNames } from './passes/shortenNames.js';
 export { irVersionOf, upgradeOpset } from './passes/upgradeOpset.js';

@@ -6,6 +6,7 @@ import {
   type Node,
   removeDeadNodes,
   removeUnusedInitializers,
+  shortenNames,
   runPasses,
 } from '../onnx/index.js';
 import { checkAllocation } from './allocation.js';
@@ -32,6 +33,9 @@ export interface Rewritten {
   readonly components: readonly RewrittenComponent[];
 }
 
+/** What a rewritten model goes through. */
+const TIDY = [removeDeadNodes, removeUnusedInitializers, shortenNames];
+
 /**
  * A new model that holds the weights as the allocation says and computes as it says. What the components give each other inside
  * an int8 region never is FP32; a value is quantized once, however many take it.
@@ -55,7 +59,7 @@ const dynamically = (copy: Model, options: RewriteOptions): Rewritten => {
     rewritten: results.get(node)?.name ?? component.output,
     grid: undefined,
   }));
-  runPasses(copy, [removeDeadNodes, removeUnusedInitializers]);
+  runPasses(copy, TIDY);
   return { model: copy, components: found };
 };
 
@@ -74,7 +78,7 @@ const statically = (copy: Model, options: RewriteOptions): Rewritten => {
     reference,
     ...rewriter.resultIn(node),
   }));
-  runPasses(copy, [removeDeadNodes, removeUnusedInitializers]);
+  runPasses(copy, TIDY);
   return { model: copy, components: found };
 };
 

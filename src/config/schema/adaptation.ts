@@ -97,7 +97,7 @@ const finetuneSchema = z.strictObject({
     .number()
     .positive()
     .max(1)
-    .default(2e-4)
+    .default(1e-4)
     .describe('the highest one of the run, as a share of how large the weights of each channel are'),
   teacherWeight: z
     .number()
@@ -115,7 +115,7 @@ const finetuneSchema = z.strictObject({
     .number()
     .min(0)
     .max(1_000)
-    .default(30)
+    .default(10)
     .describe(
       "what an operator's word on one object counts beside the FP32 model's on all others, where hard examples are learned from",
     ),

@@ -44,9 +44,11 @@ const USUAL = {
   steps: 400,
   batch: 8,
   learningRate: 3e-4,
-  rateOf: 'how large the weights of each channel are',
+  rateOf: 'how large the weights of each channel are; 0.001 under quantization',
   weightDecay: 0.01,
 } as const;
+/** Codes of few bits hardly move at the rate that suits floats (docs/training.md). */
+const QUANTIZED_RATE = 1e-3;
 const PAIR_WEIGHT = 2;
 
 /** `car:truck,bus:truck` as numbers of the model's classes. */
@@ -130,7 +132,8 @@ export const addFinetune = (program: Command, cli: Cli): void => {
             'name pictures to learn from with --data, --unlabelled, or both',
           );
         }
-        const numbers = trainingNumbers(options, USUAL);
+        const usual = options.allocation === undefined ? USUAL : { ...USUAL, learningRate: QUANTIZED_RATE };
+        const numbers = trainingNumbers(options, usual);
         const parent = await resolveModel(options.model, findPlace(options));
         const { detector } = parent.manifest;
         const overrides: readonly ClassOverride[] =

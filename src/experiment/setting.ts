@@ -32,7 +32,7 @@ export const USUAL_SCALE: Scale = {
   episodes: 150,
   steps: 150,
   batch: 8,
-  learningRate: 3e-4,
+  learningRate: 1e-3,
   weightDecay: 0.01,
   seeds: [1],
   rounds: 400,

@@ -35,7 +35,7 @@ import { map50Drop, withArtifact } from './quantize-lib.js';
  * Learning rates, of FP32 runs and by bits, chosen on the pictures held out: FP32 gained half as much at 1e-3 (100 steps); codes of few bits
  * hardly move at 3e-4, where the model of 3 bits lost half as much again (300 steps).
  */
-const RATES = { floats: 3e-4, four: 1e-3, three: 1e-3 } as const;
+const RATES = { floats: 3e-4, four: 1e-3, free: 1e-3, three: 1e-3 } as const;
 const AVERAGE = 3;
 
 interface Bench {
@@ -46,7 +46,7 @@ interface Bench {
   readonly reference: Evaluation;
   readonly judge: (bytes: Uint8Array) => Promise<Evaluation>;
   readonly pictures: number;
-  readonly rates: Readonly<Record<'four' | 'three', number>>;
+  readonly rates: Readonly<Record<'four' | 'free' | 'three', number>>;
 }
 
 /** The labelled run: its labels, and beside them the word of the model that it comes from. */
@@ -89,7 +89,7 @@ const fourBits = async (bench: Bench): Promise<Figure[]> => {
   const rounded = await round(runs, 'ptq4', site, allocation, 'gptq');
   const untrained = await judge(rounded.bytes);
   const trained = await judge(await trainRounded(runs, 'qat4', rounded, labelled(bench, rates.four)));
-  const distilled = await judge(await trainRounded(runs, 'distill4', rounded, labelFree(bench, rates.four)));
+  const distilled = await judge(await trainRounded(runs, 'distill4', rounded, labelFree(bench, rates.free)));
   return [
     dropOf(bench, 'ptq4.nearest', nearest),
     dropOf(bench, 'ptq4', untrained),
@@ -159,6 +159,7 @@ await runBench(async () => {
     limit: { type: 'string' },
     judge: { type: 'string', default: 'valid' },
     rate4: { type: 'string', default: String(RATES.four) },
+    'rate-free': { type: 'string', default: String(RATES.free) },
     rate3: { type: 'string', default: String(RATES.three) },
     parts: { type: 'string', default: Object.keys(PARTS).join(',') },
     keep: { type: 'string' },
@@ -168,7 +169,11 @@ await runBench(async () => {
     if (part !== undefined) return part;
     throw new BitlaneError('BAD_USAGE', `--parts takes ${Object.keys(PARTS).join(', ')}, not ${name}`);
   });
-  const rates = { four: rateOption(values.rate4, '--rate4'), three: rateOption(values.rate3, '--rate3') };
+  const rates = {
+    four: rateOption(values.rate4, '--rate4'),
+    free: rateOption(values['rate-free'], '--rate-free'),
+    three: rateOption(values.rate3, '--rate3'),
+  };
   if (values.judge !== 'valid' && values.judge !== 'held-out') {
     throw new BitlaneError('BAD_USAGE', `--judge takes valid and held-out, not ${values.judge}`);
   }

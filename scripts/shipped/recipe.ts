@@ -71,19 +71,21 @@ export interface Stage {
   readonly mosaicUntil: number;
 }
 
+const optimizerOf = (schedule: OptimizerOptions['schedule']): OptimizerOptions => ({
+  kind: 'adamw',
+  schedule,
+  weightDecay: 0.05,
+  clipNorm: 10,
+  average: { decay: 0.9985, rampSteps: 10 },
+});
+
 export const STAGES: readonly Stage[] = [
   {
     name: 'first',
     stemKernel: 6,
     pictures: sets(11, 12, 13, 14),
     seed: SEED,
-    optimizer: {
-      kind: 'adamw',
-      schedule: { rate: 2e-3, warmUp: 200, hold: 3000, steps: 4600, last: 0.01 },
-      weightDecay: 0.05,
-      clipNorm: 10,
-      average: { decay: 0.9985, rampSteps: 10 },
-    },
+    optimizer: optimizerOf({ rate: 2e-3, warmUp: 200, hold: 3000, steps: 4600, last: 0.01 }),
     mosaicUntil: 4300,
   },
   {
@@ -92,13 +94,7 @@ export const STAGES: readonly Stage[] = [
     // Of places that it has not seen yet.
     pictures: sets(15, 16, 17, 18),
     seed: SEED + 1,
-    optimizer: {
-      kind: 'adamw',
-      schedule: { rate: 1.5e-3, warmUp: 200, hold: 4000, steps: 6000, last: 0.01 },
-      weightDecay: 0.05,
-      clipNorm: 10,
-      average: { decay: 0.9985, rampSteps: 10 },
-    },
+    optimizer: optimizerOf({ rate: 1.5e-3, warmUp: 200, hold: 4000, steps: 6000, last: 0.01 }),
     mosaicUntil: 5600,
   },
 ];

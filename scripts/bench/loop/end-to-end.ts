@@ -93,7 +93,8 @@ const judged = async (
   const pairs = parsePairs(PAIRS, map.classes);
   const after = await artifactOf(stateDir, serves);
   const compared = await compareModels(rival, after, { dataSet: valid, map, pairs });
-  const first = await compareModels(uniform, after, { dataSet: valid, map, pairs });
+  const first =
+    rival.id === uniform.id ? compared : await compareModels(uniform, after, { dataSet: valid, map, pairs });
   // Also where it was refused: what the loop made, and what it would have been worth.
   const candidate =
     record.candidate === null || record.candidate === serves

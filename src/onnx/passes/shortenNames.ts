@@ -6,11 +6,14 @@ export const shortenNames: Pass = {
   name: 'shorten names',
   call: ({ graph }) => {
     const outputs = new Set(graph.outputs);
-    const named = graph.initializers.filter((value) => !value.isInput && !outputs.has(value));
-    for (const value of named) {
+    let changed = false;
+    for (const value of graph.initializers) {
+      if (value.isInput || outputs.has(value)) continue;
       const name = graph.uniqueName('');
-      if (name.length < value.name.length) graph.rename(value, name);
+      if (name.length >= value.name.length) continue;
+      graph.rename(value, name);
+      changed = true;
     }
-    return named.length > 0;
+    return changed;
   },
 };

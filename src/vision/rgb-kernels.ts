@@ -32,6 +32,16 @@ const sample = (row: number, column: number, k: number): Code =>
 
 const integers = ['row0', 'row1', 'column', 'left', 'out'] as const;
 
+/** Where the row is read from. */
+const beginRow = (
+  n: Readonly<Record<'rows' | 'columns' | 'groups' | 'row0' | 'row1' | 'column' | 'left', number>>,
+): Code[] => [
+  set(n.row0, i32.load(get(n.rows))),
+  set(n.row1, i32.load(get(n.rows), 4)),
+  set(n.column, get(n.columns)),
+  set(n.left, get(n.groups)),
+];
+
 /** Into planes: pixel x scale + bias. */
 export const rgbPlanes = (): WasmFunction => {
   const vectors = ['scale', 'bias', 'upper', 'lower', 'p0', 'p1', 'p2', 'p3', 'lo01', 'lo23'] as const;
@@ -83,12 +93,9 @@ export const rgbPlanes = (): WasmFunction => {
       set(n.scale, v128.load(get(n.constants))),
       set(n.bias, v128.load(get(n.constants), 16)),
       eachRow(n.height, [
-        set(n.row0, i32.load(get(n.rows))),
-        set(n.row1, i32.load(get(n.rows), 4)),
+        ...beginRow(n),
         set(n.upper, f32x4.mul(v128.load32Splat(get(n.rows), 8), get(n.scale))),
         set(n.lower, f32x4.mul(v128.load32Splat(get(n.rows), 12), get(n.scale))),
-        set(n.column, get(n.columns)),
-        set(n.left, get(n.groups)),
         eachGroup(n.left, group),
         bump(n.rows, i32.const(ROW_BYTES)),
         bump(n.outR, get(n.outRow)),
@@ -129,12 +136,9 @@ export const rgbBytes = (): WasmFunction => {
       set(n.order, v128.load(get(n.constants), ORDER_AT)),
       set(n.rounder, rounder),
       eachRow(n.height, [
-        set(n.row0, i32.load(get(n.rows))),
-        set(n.row1, i32.load(get(n.rows), 4)),
+        ...beginRow(n),
         set(n.upper, v128.load32Splat(get(n.rows), 8)),
         set(n.lower, v128.load32Splat(get(n.rows), 12)),
-        set(n.column, get(n.columns)),
-        set(n.left, get(n.groups)),
         eachGroup(n.left, group),
         bump(n.rows, i32.const(ROW_BYTES)),
         bump(n.outBytes, get(n.outRow)),

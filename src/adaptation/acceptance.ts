@@ -1,6 +1,8 @@
-// Whether a candidate may be offered to the detector: by labels where there are enough, else by the teacher's word.
+// Whether a candidate may be offered to the detector: by labels where there are enough, by the teacher's word besides where they are few,
+// and by that alone where there are none.
 import type { Interval } from '../evaluation/index.js';
 import type { Evidence } from './documents.js';
+import type { Agreement } from './teacher.js';
 
 export interface AcceptanceRules {
   /** Labelled pictures, or frames, below which nothing is decided. */
@@ -24,33 +26,55 @@ const change = ({ value, low, high }: Interval): string =>
 /** Lost by more than is allowed; a change that cannot be told is one too many. */
 const isWorse = ({ value }: Interval, most: number): boolean => !(value >= -most);
 
+/** An interval of mAP50 that is wider than this on either side says nothing by itself. */
+const TOLD = 0.05;
+
+/** Whether labels are enough to tell what a candidate is worth: else the teacher is heard, too. */
+export const labelsTell = ({ low, high }: Interval): boolean => (high - low) / 2 <= TOLD;
+
 const no = (reason: string): Verdict => ({ accepted: false, reason });
 
-/** The word on a candidate. */
-export const judge = (evidence: Evidence, { minPictures, minObjects, maxDrop }: AcceptanceRules): Verdict => {
-  if (evidence.kind === 'teacher') {
-    const { frames, objects, change: difference } = evidence.agreement;
-    if (frames < minPictures || objects < minObjects) {
-      return no(
-        `there is not enough to judge by: ${frames} frames with ${objects} objects that the teacher is sure of, of ${minPictures} and ${minObjects}`,
-      );
-    }
-    const words = `agreement with the FP32 model ${change(difference)} on ${frames} frames`;
-    return isWorse(difference, maxDrop)
-      ? no(`the candidate says less of what the FP32 model says: ${words}`)
-      : { accepted: true, reason: words };
+const isEnough = ({ frames, objects }: Agreement, { minPictures, minObjects }: AcceptanceRules): boolean =>
+  frames >= minPictures && objects >= minObjects;
+
+const wordsOf = ({ frames, change: difference }: Agreement): string =>
+  `agreement with the FP32 model ${change(difference)} on ${frames} frames`;
+
+const lessAgreement = (words: string): Verdict =>
+  no(`the candidate says less of what the FP32 model says: ${words}`);
+
+const byTeacher = (agreement: Agreement, rules: AcceptanceRules): Verdict => {
+  const { frames, objects, change: difference } = agreement;
+  if (!isEnough(agreement, rules)) {
+    return no(
+      `there is not enough to judge by: ${frames} frames with ${objects} objects that the teacher is sure of, of ${rules.minPictures} and ${rules.minObjects}`,
+    );
   }
+  const words = wordsOf(agreement);
+  return isWorse(difference, rules.maxDrop) ? lessAgreement(words) : { accepted: true, reason: words };
+};
+
+/** The word on a candidate. */
+export const judge = (evidence: Evidence, rules: AcceptanceRules): Verdict => {
+  if (evidence.kind === 'teacher') return byTeacher(evidence.agreement, rules);
+  const { minPictures, minObjects, maxDrop } = rules;
   const { pictures, before, after, map50Change, criticalChange } = evidence.comparison;
   if (pictures < minPictures || before.criticalObjects < minObjects) {
     return no(
       `there is not enough to judge by: ${pictures} labelled pictures with ${before.criticalObjects} critical objects, of ${minPictures} and ${minObjects}`,
     );
   }
-  const words = `mAP50 ${change(map50Change)}, critical accuracy ${change(criticalChange)} on ${pictures} pictures`;
-  if (isWorse(map50Change, maxDrop)) return no(`the candidate finds less: ${words}`);
+  const { agreement } = evidence;
+  const second = agreement !== undefined && isEnough(agreement, rules) ? agreement : undefined;
+  const said = `mAP50 ${change(map50Change)}, critical accuracy ${change(criticalChange)} on ${pictures} pictures`;
+  const words = second === undefined ? said : `${said}, ${wordsOf(second)}`;
+  // Of a change that few labels cannot tell from none, only that it is surely a loss counts where somebody else can tell.
+  const loss = second === undefined ? map50Change : { ...map50Change, value: map50Change.high };
+  if (isWorse(loss, maxDrop)) return no(`the candidate finds less: ${words}`);
   // A model that finds nothing has no critical accuracy at all.
   if (Number.isNaN(after.criticalAccuracy) || criticalChange.high < 0) {
     return no(`the candidate tells the critical classes apart worse: ${words}`);
   }
+  if (second !== undefined && isWorse(second.change, maxDrop)) return lessAgreement(words);
   return { accepted: true, reason: words };
 };

@@ -111,7 +111,12 @@ export const agreementSchema = z.strictObject({
 
 /** What a candidate was judged by. */
 export const evidenceSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('labels'), comparison: comparisonSchema }),
+  z.strictObject({
+    kind: z.literal('labels'),
+    comparison: comparisonSchema,
+    /** Where labels are too few to tell. */
+    agreement: agreementSchema.optional(),
+  }),
   z.strictObject({ kind: z.literal('teacher'), agreement: agreementSchema }),
 ]);
 export type Evidence = z.output<typeof evidenceSchema>;

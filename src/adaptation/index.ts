@@ -1,7 +1,7 @@
 // The loop: from what a model confuses to an artifact that spends its bits there.
 export { adaptModel } from './adapt.js';
 export type { Adapted, AdaptOptions, AdaptStep, JudgedBy, Labelled } from './options.js';
-export { type AcceptanceRules, judge, type Verdict } from './acceptance.js';
+export { type AcceptanceRules, judge, labelsTell, type Verdict } from './acceptance.js';
 export { drawAllocation, drawConfusion } from './charts.js';
 export { Checkpoints } from './checkpoints.js';
 export {

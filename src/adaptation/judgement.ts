@@ -1,6 +1,7 @@
 // A candidate held against what it is to replace.
 import type { Artifact, Validation } from '../registry/index.js';
 import type { SignificanceMap } from '../significance/index.js';
+import { labelsTell } from './acceptance.js';
 import { compareModels, type Comparison } from './compare.js';
 import { type Evidence, evidenceSchema } from './documents.js';
 import type { AdaptOptions } from './options.js';
@@ -37,20 +38,23 @@ export const judgeCandidate = (
     onProgress: (done: number, all: number) => onProgress?.('validating', done, all),
   };
   return checkpoints.once(step, evidenceSchema, async (): Promise<Evidence> => {
-    if (judgedBy.kind === 'teacher') {
-      const { frames } = judgedBy;
-      return {
-        kind: 'teacher',
-        agreement: await teacherAgreement(parent, baseline, candidate, { frames, ...report }),
-      };
-    }
+    const agreementOn = (frames: readonly string[]) =>
+      teacherAgreement(parent, baseline, candidate, { frames, ...report });
+    if (judgedBy.kind === 'teacher')
+      return { kind: 'teacher', agreement: await agreementOn(judgedBy.frames) };
     const { dataSet, map } = judgedBy.validation;
     const pairs = significance.critical.pairs.flatMap((pair): [number, number][] => {
       const [a = -1, b = -1] = pair.map((name) => map.classes.indexOf(name));
       return a < 0 || b < 0 ? [] : [[a, b]];
     });
     const comparison = await compareModels(baseline, candidate, { dataSet, map, pairs, ...report });
-    return { kind: 'labels', comparison };
+    const { frames } = judgedBy;
+    return {
+      kind: 'labels',
+      comparison,
+      ...(frames !== undefined &&
+        !labelsTell(comparison.map50Change) && { agreement: await agreementOn(frames) }),
+    };
   });
 };
 

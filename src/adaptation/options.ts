@@ -62,8 +62,12 @@ export interface FineTuning {
 
 /** What a candidate is judged by; nothing is tuned on it. */
 export type JudgedBy =
-  | { readonly kind: 'labels'; readonly validation: Labelled }
-  /** Paths of pictures, on which the FP32 model is the teacher. */
+  | {
+      readonly kind: 'labels';
+      readonly validation: Labelled;
+      /** Where those are too few to tell: paths of pictures, on which the FP32 model is the teacher. */
+      readonly frames?: readonly string[];
+    }
   | { readonly kind: 'teacher'; readonly frames: readonly string[] };
 
 export interface AdaptOptions {

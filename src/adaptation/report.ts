@@ -13,6 +13,7 @@ import {
 } from '../system/index.js';
 import { drawAllocation, drawConfusion } from './charts.js';
 import type { Evidence } from './documents.js';
+import type { Agreement } from './teacher.js';
 
 const figure = (value: number | null | undefined, digits = 3): string =>
   value === null || value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
@@ -130,18 +131,13 @@ const change = (name: string, before: number, after: number, difference: Interva
   verdict(difference),
 ];
 
+const agreementRow = ({ frames, objects, before, after, change: difference }: Agreement): string[] =>
+  change(`agreement with the FP32 model (${objects} objects in ${frames} frames)`, before, after, difference);
+
 const judgedRows = (evidence: Evidence): string[][] => {
-  if (evidence.kind === 'teacher') {
-    const { frames, objects, before, after, change: difference } = evidence.agreement;
-    return [
-      change(
-        `agreement with the FP32 model (${objects} objects in ${frames} frames)`,
-        before,
-        after,
-        difference,
-      ),
-    ];
-  }
+  const { agreement } = evidence;
+  const byTeacher = agreement === undefined ? [] : [agreementRow(agreement)];
+  if (evidence.kind === 'teacher') return byTeacher;
   const { before, after, map50Change, map5095Change, criticalChange } = evidence.comparison;
   return [
     change('mAP50', before.map50, after.map50, map50Change),
@@ -152,6 +148,7 @@ const judgedRows = (evidence: Evidence): string[][] => {
       after.criticalAccuracy,
       criticalChange,
     ),
+    ...byTeacher,
   ];
 };
 

@@ -1,6 +1,6 @@
 // Rules of the loop without processes: when it begins, when a candidate is good, when a model goes back, when the ladder is walked.
 import t from 'tap';
-import { judge } from '../../src/adaptation/index.js';
+import { judge, labelsTell } from '../../src/adaptation/index.js';
 import { comparisonSchema, evidenceSchema } from '../../src/adaptation/documents.js';
 import { LadderWalk } from '../../src/adaptation/loop/ladder-walk.js';
 import { LadderSteps, stepFrom } from '../../src/adaptation/loop/ladder.js';
@@ -131,6 +131,32 @@ t.test('a candidate is judged by labels where there are enough', async (t) => {
   t.match(judge(labels({ after: judgedAs(NaN, 0) }), rules), { accepted: false });
   t.match(judge(labels({ pictures: 10 }), rules), { accepted: false, reason: /not enough/ });
   t.match(judge(labels({ before: judgedAs(0.8, 3) }), rules), { accepted: false, reason: /not enough/ });
+});
+
+t.test('few labels do not tell by themselves: the FP32 model is heard, too', async (t) => {
+  const wide = { map50Change: interval(-0.05, 0.2) };
+  t.ok(labelsTell(labels().comparison.map50Change));
+  t.notOk(labelsTell(interval(-0.05, 0.2)));
+  t.notOk(labelsTell(interval(NaN)));
+  t.match(judge(labels(wide), rules), { accepted: false, reason: /finds less/ }, 'nobody else was asked');
+  const heard = (value: number, change: object = wide, frames = 100) => ({
+    ...labels(change),
+    agreement: { frames, objects: 200, before: 0.9, after: 0.9, change: interval(value) },
+  });
+  t.match(judge(heard(0), rules), { accepted: true, reason: /mAP50 -0\.050 .* agreement .* on 100 frames/ });
+  t.match(judge(heard(-0.05), rules), { accepted: false, reason: /says less of what the FP32 model says/ });
+  t.match(judge(heard(0, { map50Change: interval(-0.4, 0.2) }), rules), {
+    accepted: false,
+    reason: /finds less/,
+  });
+  t.match(judge(heard(0, { map50Change: interval(NaN) }), rules), { accepted: false });
+  t.match(judge(heard(0, { ...wide, criticalChange: interval(-0.05) }), rules), {
+    accepted: false,
+    reason: /apart worse/,
+  });
+  t.match(judge(heard(0, wide, 3), rules), { accepted: false, reason: /finds less/ }, 'too few frames');
+  const back = evidenceSchema.parse(JSON.parse(JSON.stringify(heard(0))));
+  t.same(JSON.parse(JSON.stringify(back)), JSON.parse(JSON.stringify(heard(0))));
 });
 
 t.test('and by the word of the FP32 model else', async (t) => {

@@ -71,7 +71,11 @@ const run = async (context: Context): Promise<JobResult> => {
   const judgedBy: JudgedBy =
     asked.validation === undefined
       ? { kind: 'teacher', frames: await framesFor(context, asked.frames) }
-      : { kind: 'labels', validation: await snapshotOf(context, 'validation', asked.validation) };
+      : {
+          kind: 'labels',
+          validation: await snapshotOf(context, 'validation', asked.validation),
+          ...(asked.frames !== undefined && { frames: await framesFor(context, asked.frames) }),
+        };
   const calibration = await calibrationFor(context, tuning);
   const reduceRange = await checkpoints.once('kernels', z.boolean(), () => integersSaturate());
   const profile = await profileFor(context, tuning);

@@ -8,6 +8,7 @@ import type { OutboxBody } from '../../telemetry/index.js';
 import { budgetSchema, type Job, TRIGGERS } from '../job/job.js';
 import type { JobResult } from '../job/result.js';
 import type { Evidence } from '../documents.js';
+import type { Agreement } from '../teacher.js';
 
 const pair = z.tuple([z.string(), z.string()]);
 const number = z.number().nullable();
@@ -112,16 +113,18 @@ const range = ({ value, low, high }: { value: number; low: number; high: number 
   high: finite(high),
 });
 
+const agreementOf = ({ before, after, change }: Agreement) => ({
+  before: finite(before),
+  after: finite(after),
+  change: range(change),
+});
+
 const worthOf = (evidence: Evidence): AdaptationRecord['worth'] => {
   if (evidence.kind === 'teacher') {
-    const { frames, objects, before, after, change } = evidence.agreement;
-    return {
-      by: 'teacher',
-      pictures: frames,
-      objects,
-      agreement: { before: finite(before), after: finite(after), change: range(change) },
-    };
+    const { frames, objects } = evidence.agreement;
+    return { by: 'teacher', pictures: frames, objects, agreement: agreementOf(evidence.agreement) };
   }
+  const { agreement } = evidence;
   const { pictures, before, after, map50Change, criticalChange } = evidence.comparison;
   return {
     by: 'labels',
@@ -133,6 +136,7 @@ const worthOf = (evidence: Evidence): AdaptationRecord['worth'] => {
       after: finite(after.criticalAccuracy),
       change: range(criticalChange),
     },
+    ...(agreement !== undefined && { agreement: agreementOf(agreement) }),
   };
 };
 

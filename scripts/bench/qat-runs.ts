@@ -12,7 +12,6 @@ import {
   type SourceSpec,
   trainDetector,
   type TrainedDetector,
-  unlabelledSpec,
 } from '../../src/training/index.js';
 import type { QatData } from './qat-data.js';
 
@@ -28,7 +27,7 @@ export interface Runs {
 /** What differs between runs. */
 export type RunOptions = Pick<
   DetectorTrainingOptions,
-  'model' | 'learningRate' | 'weights' | 'teacher' | 'teacherWeight' | 'labelled' | 'unlabelled'
+  'model' | 'learningRate' | 'weights' | 'teacher' | 'teacherWeight' | 'presume' | 'labelled' | 'unlabelled'
 >;
 
 const SHOWN_EVERY = 20;
@@ -38,7 +37,7 @@ const WEIGHT_DECAY = 0.01;
 export const labels = ({ data, detector }: Runs): SourceSpec =>
   labelledSpec({ path: data.path, split: 'train', classes: detector.classes });
 
-export const withoutLabels = ({ data }: Runs): SourceSpec => unlabelledSpec({ folder: data.unlabelled });
+export const withoutLabels = ({ data }: Runs): { readonly folder: string } => ({ folder: data.unlabelled });
 
 /** The folder of a run, by all that makes it this run. */
 export const folderOf = (
@@ -48,7 +47,7 @@ export const folderOf = (
 ): string => {
   const hash = createHash('sha256').update(writeModel(model));
   if (teacher !== undefined) hash.update(writeModel(teacher));
-  hash.update(JSON.stringify([steps, batch, labelled?.options, unlabelled?.options, options]));
+  hash.update(JSON.stringify([steps, batch, labelled?.options, unlabelled, options]));
   return join(folder, `${name}-${hash.digest('hex').slice(0, 12)}`);
 };
 

@@ -59,6 +59,7 @@ const labelled = ({ runs, site }: Bench, learningRate: number): Omit<RunOptions,
 const labelFree = ({ runs, site }: Bench, learningRate: number): Omit<RunOptions, 'model' | 'weights'> => ({
   unlabelled: withoutLabels(runs),
   teacher: site,
+  presume: true,
   learningRate,
 });
 

@@ -10,7 +10,6 @@ import {
   judgeModel,
   labelledSpec,
   trainDetector,
-  unlabelledSpec,
   WEIGHT_METHODS,
 } from '../training/index.js';
 import type { Cli } from './cli.js';
@@ -178,7 +177,7 @@ export const addFinetune = (program: Command, cli: Cli): void => {
                 overrides,
               }),
             }),
-            ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
+            ...(unlabelled !== undefined && { unlabelled: { folder: unlabelled } }),
             ...(teacherWeight > 0 && { teacher: original, teacherWeight }),
             ...(critical !== undefined && { critical }),
             augmentation: FINE_TUNING_AUGMENTATION,

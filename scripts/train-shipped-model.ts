@@ -216,11 +216,12 @@ const main = async (): Promise<void> => {
     `${out}-mixed: ${bytesRatio.toFixed(3)} of the bytes, ${averageBits.toFixed(2)} bits, time ${latency.ratio.value.toFixed(3)}`,
   );
   const heldOutSet = openDataSet(heldOut, { split: 'test' });
-  for (const [name, model] of [
-    ['FP32', bytes],
-    ['mixed', mixed.bytes],
+  for (const [name, model, described] of [
+    ['FP32', bytes, detector],
+    // It takes pictures in another layout.
+    ['mixed', mixed.bytes, mixed.manifest.detector],
   ] as const) {
-    const { map50, map5095 } = await judgeModel(model, detector, heldOutSet);
+    const { map50, map5095 } = await judgeModel(model, described, heldOutSet);
     log(
       `${name}: mAP50 ${map50.toFixed(4)}, mAP50-95 ${map5095.toFixed(4)} on ${recipe.HELD_OUT.pictures} held-out pictures`,
     );

@@ -28,7 +28,8 @@ export interface Runs {
 export type RunOptions = Pick<
   DetectorTrainingOptions,
   'model' | 'learningRate' | 'weights' | 'teacher' | 'teacherWeight' | 'presume' | 'labelled' | 'unlabelled'
->;
+> &
+  Partial<Pick<DetectorTrainingOptions, 'augmentation'>>;
 
 const SHOWN_EVERY = 20;
 const SEED = 1;
@@ -57,6 +58,7 @@ export const train = async (runs: Runs, name: string, options: RunOptions): Prom
   const began = performance.now();
   let first: number | undefined;
   const trained = await trainDetector({
+    augmentation: FINE_TUNING_AUGMENTATION,
     ...options,
     detector,
     steps,
@@ -64,7 +66,6 @@ export const train = async (runs: Runs, name: string, options: RunOptions): Prom
     threads,
     weightDecay: WEIGHT_DECAY,
     seed: SEED,
-    augmentation: FINE_TUNING_AUGMENTATION,
     folder: folderOf(runs, name, options),
     checkpointEvery: SHOWN_EVERY,
     onStep: ({ step, loss }) => {

@@ -28,6 +28,7 @@ import { nanoArtifact } from './nano.js';
 import { layOut } from './qat-data.js';
 import { type RoundedModel, round, trainRounded } from './qat-models.js';
 import { labels, type RunOptions, type Runs, trainFloats, withoutLabels } from './qat-runs.js';
+import { NO_AUGMENTATION } from '../../src/training/index.js';
 import { significanceOf } from './qat-significance.js';
 import { map50Drop, withArtifact } from './quantize-lib.js';
 
@@ -47,6 +48,10 @@ interface Bench {
   readonly judge: (bytes: Uint8Array) => Promise<Evaluation>;
   readonly pictures: number;
   readonly rates: Readonly<Record<'four' | 'free' | 'three', number>>;
+  /** Pictures without labels are only mirrored. */
+  readonly plain: boolean;
+  /** What the teacher is sure of is a label. */
+  readonly presume: boolean;
 }
 
 /** The labelled run: its labels, and beside them the word of the model that it comes from. */
@@ -56,10 +61,14 @@ const labelled = ({ runs, site }: Bench, learningRate: number): Omit<RunOptions,
   learningRate,
 });
 
-const labelFree = ({ runs, site }: Bench, learningRate: number): Omit<RunOptions, 'model' | 'weights'> => ({
+const labelFree = (
+  { runs, site, plain, presume }: Bench,
+  learningRate: number,
+): Omit<RunOptions, 'model' | 'weights'> => ({
   unlabelled: withoutLabels(runs),
   teacher: site,
-  presume: true,
+  ...(plain && { augmentation: { ...NO_AUGMENTATION, flip: 0.5 } }),
+  ...(presume && { presume }),
   learningRate,
 });
 
@@ -161,6 +170,8 @@ await runBench(async () => {
     judge: { type: 'string', default: 'valid' },
     rate4: { type: 'string', default: String(RATES.four) },
     'rate-free': { type: 'string', default: String(RATES.free) },
+    plain: { type: 'boolean', default: false },
+    presume: { type: 'boolean', default: false },
     rate3: { type: 'string', default: String(RATES.three) },
     parts: { type: 'string', default: Object.keys(PARTS).join(',') },
     keep: { type: 'string' },
@@ -175,8 +186,9 @@ await runBench(async () => {
     free: rateOption(values['rate-free'], '--rate-free'),
     three: rateOption(values.rate3, '--rate3'),
   };
-  if (values.judge !== 'valid' && values.judge !== 'held-out') {
-    throw new BitlaneError('BAD_USAGE', `--judge takes valid and held-out, not ${values.judge}`);
+  const { judge: split } = values;
+  if (split !== 'valid' && split !== 'held-out' && split !== 'learned') {
+    throw new BitlaneError('BAD_USAGE', `--judge takes valid, held-out and learned, not ${split}`);
   }
   const modelPath = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
   const highway = dataPath(values.data, '--data', 'highway');
@@ -198,11 +210,20 @@ await runBench(async () => {
     const model = readModel(artifact.modelPath);
     const site = await trainFloats(runs, 'site', { ...given, model });
     const reference = await trainFloats(runs, 'reference', { ...given, model: site });
-    const dataSet = values.judge === 'valid' ? data.valid : data.held;
+    const dataSet = { valid: data.valid, 'held-out': data.held, learned: data.learned }[split];
     const judge = judgeOn(artifact, dataSet, new Store(folder));
     const fp32 = await judge(writeModel(reference));
     const pictures = dataSet.images.length;
-    const bench: Bench = { runs, site, reference: fp32, judge, pictures, rates };
+    const bench: Bench = {
+      runs,
+      site,
+      reference: fp32,
+      judge,
+      pictures,
+      rates,
+      plain: values.plain,
+      presume: values.presume,
+    };
     const worth = (name: string, { table }: Evaluation): Figure => ({
       name: `${name}.map50`,
       unit: 'mAP50',

@@ -142,7 +142,7 @@ t.test('counts that were open are taken up by the next run', async (t) => {
   road.start();
   t.teardown(() => road.stop());
   const all = (): Sent[] => [...first.sent, ...sent];
-  await settle(() => counted(all(), 'lines') > 0);
+  await settle(() => counted(all(), 'lines') > 0 && counted(all(), 'zones') > 0);
   t.equal(counted(all(), 'lines'), 1);
   t.equal(counted(all(), 'zones'), 1);
 });

@@ -1,6 +1,6 @@
 // Trains the model that ships, from nothing: renders the scenes, trains on them, judges on places that it never saw.
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../src/errors.js';
 import { openDataSet } from '../src/evaluation/index.js';
@@ -85,6 +85,13 @@ const writeArtifact = (folder: string, bytes: Uint8Array, given?: Manifest): voi
     `${JSON.stringify(manifest, null, 2)}
 `,
   );
+};
+
+/** Its calibration pictures named as they lie in the work folder: where that folder is concerns nobody who gets the model. */
+const seenFrom = (work: string, manifest: Manifest): Manifest => {
+  const { calibration } = manifest;
+  if (calibration === undefined) return manifest;
+  return { ...manifest, calibration: { ...calibration, data: relative(work, calibration.data) } };
 };
 
 /** One line every few steps. */
@@ -210,7 +217,7 @@ const main = async (): Promise<void> => {
     threads,
     onStep: shown(recipe.MIXED.optimizer.schedule.steps),
   });
-  writeArtifact(`${out}-mixed`, mixed.bytes, mixed.manifest);
+  writeArtifact(`${out}-mixed`, mixed.bytes, seenFrom(work, mixed.manifest));
   const { bytesRatio, averageBits, latency } = mixed.report;
   log(
     `${out}-mixed: ${bytesRatio.toFixed(3)} of the bytes, ${averageBits.toFixed(2)} bits, time ${latency.ratio.value.toFixed(3)}`,

@@ -10,6 +10,7 @@ import {
 } from '../onnx/index.js';
 import type { InputSpec } from '../registry/index.js';
 import { inputValue } from '../vision/index.js';
+import { foldLines } from './byte-lines.js';
 import type { Range } from './calibration.js';
 import { constantFloats } from './components.js';
 import { SHORT } from './joined.js';
@@ -73,7 +74,7 @@ const quantizerOf = (graph: Graph, input: InputSpec): Node | undefined => {
 /**
  * Makes a packed model take bytes [1, height, width, 3], in place, where its picture is quantized first of all and code p stands for
  * pixel p; any other is left alone. The transposition that comes instead meets the one that onnxruntime puts before its integer
- * convolutions, and both are gone.
+ * convolutions, and both are gone. A first convolution whose windows lie side by side takes them line by line ({@link foldLines}).
  *
  * @param input of the model as it is
  * @returns what its input is now
@@ -85,17 +86,16 @@ export const takeBytes = (model: Model, input: InputSpec): InputSpec => {
   if (quantizer === undefined || picture === undefined) return input;
   const bytes: InputSpec = { ...input, format: 'bytes' };
   const codes = outputOf(quantizer);
-  const transposed = outputOf(
-    graph.addNode(
-      {
-        opType: 'Transpose',
-        inputs: [picture],
-        outputs: [graph.uniqueName(SHORT)],
-        attributes: { perm: ints([0, 3, 1, 2]) },
-      },
-      { before: quantizer },
-    ),
+  const transposition = graph.addNode(
+    {
+      opType: 'Transpose',
+      inputs: [picture],
+      outputs: [graph.uniqueName(SHORT)],
+      attributes: { perm: ints([0, 3, 1, 2]) },
+    },
+    { before: quantizer },
   );
+  const transposed = outputOf(transposition);
   transposed.type = 'uint8';
   transposed.shape = picture.shape;
   graph.replaceUses(codes, transposed);
@@ -103,6 +103,7 @@ export const takeBytes = (model: Model, input: InputSpec): InputSpec => {
   const { type, dims } = inputValue(bytes);
   picture.type = type;
   picture.shape = [...dims];
+  foldLines(graph, transposition);
   runPasses(model, [removeUnusedInitializers]);
   return bytes;
 };

@@ -27,7 +27,7 @@ export interface Runs {
 /** What differs between runs. */
 export type RunOptions = Pick<
   DetectorTrainingOptions,
-  'model' | 'learningRate' | 'weights' | 'teacher' | 'teacherWeight' | 'presume' | 'labelled' | 'unlabelled'
+  'model' | 'learningRate' | 'weights' | 'teacher' | 'teacherWeight' | 'labelled' | 'unlabelled'
 > &
   Partial<Pick<DetectorTrainingOptions, 'augmentation'>>;
 

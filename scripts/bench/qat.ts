@@ -50,8 +50,6 @@ interface Bench {
   readonly rates: Readonly<Record<'four' | 'free' | 'three', number>>;
   /** Pictures without labels are only mirrored. */
   readonly plain: boolean;
-  /** What the teacher is sure of is a label. */
-  readonly presume: boolean;
 }
 
 /** The labelled run: its labels, and beside them the word of the model that it comes from. */
@@ -62,13 +60,12 @@ const labelled = ({ runs, site }: Bench, learningRate: number): Omit<RunOptions,
 });
 
 const labelFree = (
-  { runs, site, plain, presume }: Bench,
+  { runs, site, plain }: Bench,
   learningRate: number,
 ): Omit<RunOptions, 'model' | 'weights'> => ({
   unlabelled: withoutLabels(runs),
   teacher: site,
   ...(plain && { augmentation: { ...NO_AUGMENTATION, flip: 0.5 } }),
-  ...(presume && { presume }),
   learningRate,
 });
 
@@ -171,7 +168,6 @@ await runBench(async () => {
     rate4: { type: 'string', default: String(RATES.four) },
     'rate-free': { type: 'string', default: String(RATES.free) },
     plain: { type: 'boolean', default: false },
-    presume: { type: 'boolean', default: false },
     rate3: { type: 'string', default: String(RATES.three) },
     parts: { type: 'string', default: Object.keys(PARTS).join(',') },
     keep: { type: 'string' },
@@ -222,7 +218,6 @@ await runBench(async () => {
       pictures,
       rates,
       plain: values.plain,
-      presume: values.presume,
     };
     const worth = (name: string, { table }: Evaluation): Figure => ({
       name: `${name}.map50`,

@@ -1,26 +1,20 @@
 // Pictures that nobody has labelled: a teacher says what they show.
 import { BitlaneError } from '../../errors.js';
 import { picturesBelow, readPicture } from '../../evaluation/index.js';
-import type { PresumedLabels } from './presumed.js';
 import type { SampleSource, SourceSpec } from './sample.js';
 
 export interface UnlabelledOptions {
   readonly folder: string;
-  /** What a teacher is sure to see in them. */
-  readonly presumed?: PresumedLabels;
 }
 
 /** Opens a folder of pictures in the loader's thread. */
-export const openSource = ({ folder, presumed }: UnlabelledOptions): SampleSource => {
+export const openSource = ({ folder }: UnlabelledOptions): SampleSource => {
   const paths = picturesBelow(folder);
   if (paths.length === 0) throw new BitlaneError('BAD_DATASET', `${folder} holds no pictures`);
   return {
     count: paths.length,
     at: async (index) => {
-      const path = paths[index] ?? '';
-      const image = await readPicture(path);
-      const labels = presumed?.[path];
-      if (labels !== undefined) return { image, ...labels };
+      const image = await readPicture(paths[index] ?? '');
       return { image, objects: [], ignored: [{ x1: 0, y1: 0, x2: image.width, y2: image.height }] };
     },
   };

@@ -16,7 +16,6 @@ import type { TrainedModel } from '../../quantization/index.js';
 import type { DetectorSpec } from '../../registry/index.js';
 import type { Augmentation } from '../data/augment.js';
 import type { LoaderSource } from '../data/loader.js';
-import { keptLabels, presumeLabels } from '../data/presumed.js';
 import type { SourceSpec } from '../data/sample.js';
 import { type UnlabelledOptions, unlabelledSpec } from '../data/unlabelled.js';
 import { criticalClassWeights, detectionLoss, distillationLoss, sumOfLosses } from '../loss/index.js';
@@ -38,13 +37,11 @@ export interface DetectorTrainingOptions {
   readonly detector: DetectorSpec;
   /** Pictures with labels, without, or both. */
   readonly labelled?: SourceSpec;
-  readonly unlabelled?: Pick<UnlabelledOptions, 'folder'>;
+  readonly unlabelled?: UnlabelledOptions;
   /** Says what is to be seen in pictures; needed for those without labels. */
   readonly teacher?: Model;
   /** What the teacher's word counts beside the labels (default 1). */
   readonly teacherWeight?: number;
-  /** Whether what the teacher is sure to see in pictures without labels is a label there (default: its word is compared alone). */
-  readonly presume?: boolean;
   /**
    * Labels name some objects of a picture and not all: the teacher says what else there is, its word on those objects is put right, and
    * their classes count so much. Where it is left out, labels are the whole truth of their pictures.
@@ -99,7 +96,6 @@ const CHECKPOINT_EVERY = 50;
 /** Share of the run in which four pictures may be made one; in the rest pictures are whole. */
 const MOSAIC_SHARE = 0.8;
 const CHECKPOINT_FILE = 'checkpoint.bin';
-const PRESUMED_FILE = 'presumed.json';
 
 /** Where the checkpoint of a run in `folder` lies. */
 export const checkpointOf = (folder: string): string => join(folder, CHECKPOINT_FILE);
@@ -132,14 +128,10 @@ const exported = (model: Model, values: Values): Model => {
   return copy;
 };
 
-/** Single words about objects are no labels, and presumed labels would be taken for such words. */
-const isPresumed = ({ unlabelled, presume, wordWeight }: DetectorTrainingOptions): boolean =>
-  unlabelled !== undefined && presume === true && wordWeight === undefined;
-
 const lossOf = (options: DetectorTrainingOptions): BuildLoss => {
   const { detector, labelled, teacher, critical, wordWeight } = options;
   const losses: { build: BuildLoss; weight: number }[] = [];
-  if (wordWeight === undefined && (labelled !== undefined || isPresumed(options))) {
+  if (labelled !== undefined && wordWeight === undefined) {
     const classWeights =
       critical === undefined
         ? undefined
@@ -158,25 +150,10 @@ const lossOf = (options: DetectorTrainingOptions): BuildLoss => {
   return sumOfLosses(losses);
 };
 
-/** Pictures without labels, with what the teacher says of them where that is asked for. */
-const unlabelledOf = async (options: DetectorTrainingOptions): Promise<SourceSpec | undefined> => {
-  const { unlabelled, teacher, detector, threads = 1, folder, signal } = options;
-  if (unlabelled === undefined) return undefined;
-  if (teacher === undefined || !isPresumed(options)) return unlabelledSpec(unlabelled);
-  const find = () =>
-    presumeLabels(teacher, detector, {
-      folder: unlabelled.folder,
-      threads,
-      ...(signal !== undefined && { signal }),
-    });
-  const presumed = await (folder === undefined ? find() : keptLabels(join(folder, PRESUMED_FILE), find));
-  return unlabelledSpec({ ...unlabelled, presumed });
-};
-
 /** Half of the pictures each where there are both kinds. */
-const sourcesOf = async (options: DetectorTrainingOptions): Promise<LoaderSource[]> => {
+const sourcesOf = (options: DetectorTrainingOptions): LoaderSource[] => {
   const { labelled, batch } = options;
-  const unlabelled = await unlabelledOf(options);
+  const unlabelled = options.unlabelled && unlabelledSpec(options.unlabelled);
   if (labelled !== undefined && unlabelled !== undefined) {
     const share = Math.ceil(batch / 2);
     return [{ ...labelled, share }, ...(batch > share ? [{ ...unlabelled, share: batch - share }] : [])];
@@ -207,7 +184,6 @@ const runOf = (options: DetectorTrainingOptions): string => {
     labelled?.options,
     unlabelled,
     [steps, batch, optimizerOf(options), seed, objects, teacherWeight, options.wordWeight, normalization],
-    ...(options.presume === undefined ? [] : [options.presume]),
     [augmentation, critical, weights && { ...weights, stepSizes: floatsOf(weights.stepSizes) }],
     activations && [
       [...activations.ranges],
@@ -240,7 +216,7 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
   }
   if (folder !== undefined) mkdirSync(folder, { recursive: true });
   const threads = options.threads ?? 1;
-  const sources = await sourcesOf(options);
+  const sources = sourcesOf(options);
   const graph = buildTraining(model, {
     batch,
     loss: lossOf(options),

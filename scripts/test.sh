@@ -38,6 +38,12 @@ trap 'rm -f "$results"' EXIT
 status=0
 npm test -- --reporter=tap </dev/null | tee "$results" || status=$?
 
+# What failed is told again where everybody looks: at the end.
+if grep -q '^ *not ok ' "$results"; then
+  echo '# What failed:'
+  grep -A 24 '^ *not ok ' "$results" | cut -c 1-300 | head -n 150
+fi
+
 passed=$(sed -n 's/^# { total: [0-9]*, pass: \([0-9]*\).*/\1/p; s/^# pass \([0-9]*\)$/\1/p' "$results" | tail -n 1)
 failed=$(sed -n 's/.*fail: \([0-9]*\).*/\1/p; s/^# fail \([0-9]*\)$/\1/p' "$results" | tail -n 1)
 skipped=$(sed -n 's/^# { total: .*skip: \([0-9]*\).*/\1/p' "$results" | tail -n 1)

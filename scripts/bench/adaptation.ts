@@ -21,6 +21,8 @@ const values = readOptions({
   fps: { type: 'string', default: '5' },
   turns: { type: 'string', default: '6' },
   seconds: { type: 'string', default: '12' },
+  /** Of `serving`: the adapter works beside frames, too. */
+  beside: { type: 'boolean', default: false },
   bits: { type: 'string', default: '8' },
   /** The budget: the bytes of a uniform model of so many bits. */
   budget: { type: 'string', default: '8' },
@@ -87,6 +89,7 @@ await runBench(async () => {
           fps,
           turns: countOption(values.turns, '--turns'),
           seconds: countOption(values.seconds, '--seconds'),
+          beside: values.beside,
         });
       } else if (part === 'drift') {
         made = await drift({

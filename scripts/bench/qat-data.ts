@@ -14,8 +14,6 @@ export interface QatData {
   /** A data set of links: `train` to learn from, `val` to choose by. */
   readonly path: string;
   readonly held: DataSet;
-  /** What is learned from: runs without labels may be compared on it. */
-  readonly learned: DataSet;
   /** A folder of links to pictures without labels. */
   readonly unlabelled: string;
   readonly valid: DataSet;
@@ -58,7 +56,6 @@ export const layOut = (folder: string, highway: string, frames: string, limit?: 
   return {
     path,
     held: openDataSet(path, { split: 'val' }),
-    learned: openDataSet(path, { split: 'train' }),
     unlabelled,
     valid: openDataSet(highway, { split: 'val', ...(limit !== undefined && { limit }) }),
   };

@@ -12,6 +12,7 @@ import {
   type SourceSpec,
   trainDetector,
   type TrainedDetector,
+  unlabelledSpec,
 } from '../../src/training/index.js';
 import type { QatData } from './qat-data.js';
 
@@ -38,7 +39,7 @@ const WEIGHT_DECAY = 0.01;
 export const labels = ({ data, detector }: Runs): SourceSpec =>
   labelledSpec({ path: data.path, split: 'train', classes: detector.classes });
 
-export const withoutLabels = ({ data }: Runs): { readonly folder: string } => ({ folder: data.unlabelled });
+export const withoutLabels = ({ data }: Runs): SourceSpec => unlabelledSpec({ folder: data.unlabelled });
 
 /** The folder of a run, by all that makes it this run. */
 export const folderOf = (
@@ -48,7 +49,7 @@ export const folderOf = (
 ): string => {
   const hash = createHash('sha256').update(writeModel(model));
   if (teacher !== undefined) hash.update(writeModel(teacher));
-  hash.update(JSON.stringify([steps, batch, labelled?.options, unlabelled, options]));
+  hash.update(JSON.stringify([steps, batch, labelled?.options, unlabelled?.options, options]));
   return join(folder, `${name}-${hash.digest('hex').slice(0, 12)}`);
 };
 

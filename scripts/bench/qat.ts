@@ -22,13 +22,13 @@ import {
   prepareModel,
 } from '../../src/quantization/index.js';
 import type { Artifact } from '../../src/registry/index.js';
+import { NO_AUGMENTATION } from '../../src/training/index.js';
 import { Store } from './allocation-lib.js';
 import { census, countOption, dataPath, type Figure, printReport, readOptions, runBench } from './lib.js';
 import { nanoArtifact } from './nano.js';
 import { layOut } from './qat-data.js';
 import { type RoundedModel, round, trainRounded } from './qat-models.js';
 import { labels, type RunOptions, type Runs, trainFloats, withoutLabels } from './qat-runs.js';
-import { NO_AUGMENTATION } from '../../src/training/index.js';
 import { significanceOf } from './qat-significance.js';
 import { map50Drop, withArtifact } from './quantize-lib.js';
 
@@ -183,8 +183,8 @@ await runBench(async () => {
     three: rateOption(values.rate3, '--rate3'),
   };
   const { judge: split } = values;
-  if (split !== 'valid' && split !== 'held-out' && split !== 'learned') {
-    throw new BitlaneError('BAD_USAGE', `--judge takes valid, held-out and learned, not ${split}`);
+  if (split !== 'valid' && split !== 'held-out') {
+    throw new BitlaneError('BAD_USAGE', `--judge takes valid and held-out, not ${split}`);
   }
   const modelPath = dataPath(values.model, '--model', 'models', 'yolox-nano', 'yolox_nano.onnx');
   const highway = dataPath(values.data, '--data', 'highway');
@@ -206,7 +206,7 @@ await runBench(async () => {
     const model = readModel(artifact.modelPath);
     const site = await trainFloats(runs, 'site', { ...given, model });
     const reference = await trainFloats(runs, 'reference', { ...given, model: site });
-    const dataSet = { valid: data.valid, 'held-out': data.held, learned: data.learned }[split];
+    const dataSet = split === 'valid' ? data.valid : data.held;
     const judge = judgeOn(artifact, dataSet, new Store(folder));
     const fp32 = await judge(writeModel(reference));
     const pictures = dataSet.images.length;
@@ -242,6 +242,7 @@ await runBench(async () => {
           steps: runs.steps,
           batch: runs.batch,
           learningRates: { floats: RATES.floats, ...rates },
+          unlabelledAugmentation: values.plain ? 'mirrored' : 'as in fine-tuning',
           activations: 'fp32',
         },
         figures,

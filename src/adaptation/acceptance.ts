@@ -24,7 +24,7 @@ const change = ({ value, low, high }: Interval): string =>
   `${value >= 0 ? '+' : ''}${three(value)} (${three(low)} to ${three(high)})`;
 
 /** Lost by more than is allowed; a change that cannot be told is one too many. */
-const isWorse = ({ value }: Interval, most: number): boolean => !(value >= -most);
+const isWorse = (value: number, most: number): boolean => !(value >= -most);
 
 /** An interval of mAP50 that is wider than this on either side says nothing by itself. */
 const TOLD = 0.05;
@@ -51,7 +51,7 @@ const byTeacher = (agreement: Agreement, rules: AcceptanceRules): Verdict => {
     );
   }
   const words = wordsOf(agreement);
-  return isWorse(difference, rules.maxDrop) ? lessAgreement(words) : { accepted: true, reason: words };
+  return isWorse(difference.value, rules.maxDrop) ? lessAgreement(words) : { accepted: true, reason: words };
 };
 
 /** The word on a candidate. */
@@ -69,12 +69,12 @@ export const judge = (evidence: Evidence, rules: AcceptanceRules): Verdict => {
   const said = `mAP50 ${change(map50Change)}, critical accuracy ${change(criticalChange)} on ${pictures} pictures`;
   const words = second === undefined ? said : `${said}, ${wordsOf(second)}`;
   // Of a change that few labels cannot tell from none, only that it is surely a loss counts where somebody else can tell.
-  const loss = second === undefined ? map50Change : { ...map50Change, value: map50Change.high };
+  const loss = second === undefined ? map50Change.value : map50Change.high;
   if (isWorse(loss, maxDrop)) return no(`the candidate finds less: ${words}`);
   // A model that finds nothing has no critical accuracy at all.
   if (Number.isNaN(after.criticalAccuracy) || criticalChange.high < 0) {
     return no(`the candidate tells the critical classes apart worse: ${words}`);
   }
-  if (second !== undefined && isWorse(second.change, maxDrop)) return lessAgreement(words);
+  if (second !== undefined && isWorse(second.change.value, maxDrop)) return lessAgreement(words);
   return { accepted: true, reason: words };
 };

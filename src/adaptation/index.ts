@@ -26,6 +26,7 @@ export { type Agreement, teacherAgreement } from './teacher.js';
 export { comparable, wholeMeter } from './whole.js';
 export { Adapter, type AdapterOptions } from './job/adapter.js';
 export { type Job, readJob, type Trigger, TRIGGERS, writeJob } from './job/job.js';
+export { LEAST_SHARE, MOST_OWED_MS, Rests } from './job/rests.js';
 export { type JobResult, type MadeArtifact, readResult } from './job/result.js';
 export { REPORT_FILE, runJob } from './job/run-job.js';
 export { reportPath } from './loop/files.js';

@@ -5,7 +5,13 @@ import { BitlaneError } from '../errors.js';
 import { readModel } from '../onnx/index.js';
 import { pictureFeeds, prepareFor, quantizeArtifact } from '../quantization/index.js';
 import { foldName } from '../registry/index.js';
-import { beginQuantized, FINE_TUNING_AUGMENTATION, labelledSpec, trainDetector } from '../training/index.js';
+import {
+  beginQuantized,
+  FINE_TUNING_AUGMENTATION,
+  labelledSpec,
+  trainDetector,
+  unlabelledSpec,
+} from '../training/index.js';
 import type { MakeWeights } from './weights.js';
 
 const SEED = 1;
@@ -54,7 +60,7 @@ export const tuneWeights =
       weights,
       ...(truth !== undefined && { labelled: labelledSpec({ ...truth, classes }) }),
       ...(labelled === undefined && named !== undefined && { wordWeight: finetune.wordWeight }),
-      ...(unlabelled !== undefined && { unlabelled: { folder: unlabelled } }),
+      ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
       teacher,
       teacherWeight: finetune.teacherWeight,
       critical: { pairs: numbersOf(pairs, classes), weight: finetune.pairWeight },

@@ -10,6 +10,7 @@ import {
   judgeModel,
   labelledSpec,
   trainDetector,
+  unlabelledSpec,
   WEIGHT_METHODS,
 } from '../training/index.js';
 import type { Cli } from './cli.js';
@@ -177,7 +178,7 @@ export const addFinetune = (program: Command, cli: Cli): void => {
                 overrides,
               }),
             }),
-            ...(unlabelled !== undefined && { unlabelled: { folder: unlabelled } }),
+            ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
             ...(teacherWeight > 0 && { teacher: original, teacherWeight }),
             ...(critical !== undefined && { critical }),
             augmentation: FINE_TUNING_AUGMENTATION,

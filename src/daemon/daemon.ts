@@ -38,6 +38,8 @@ import { Watchdog } from './watchdog.js';
 export interface DaemonObserver {
   frame?(frame: Frame): void;
   result?(result: FrameResult): void;
+  /** Whether a frame is at work. */
+  busy?(busy: boolean): void;
 }
 
 export interface DaemonOptions {
@@ -308,6 +310,10 @@ export class Daemon {
       });
     });
     models.on('want', () => eye.ready());
+    models.on('busy', (busy) => {
+      this.#options.observer?.busy?.(busy);
+      loop.frames(busy);
+    });
     models.on('result', ({ result, classes }) => {
       this.#latency.add(result.totalMs);
       this.#watchdog.inference();

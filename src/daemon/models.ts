@@ -28,6 +28,8 @@ export interface ModelEvents {
   step: ModelStep;
   /** A frame is wanted and none waits. */
   want: undefined;
+  /** Whether a frame is at work. */
+  busy: boolean;
 }
 
 export interface ModelServiceOptions {
@@ -68,6 +70,7 @@ export class ModelService extends Emitter<ModelEvents> {
     this.#feed.on('failed', ({ message }) => this.#onFailed(message));
     this.#feed.on('swap', (event) => this.#onSwap(event));
     this.#feed.on('want', () => this.emit('want', undefined));
+    this.#feed.on('busy', (busy) => this.emit('busy', busy));
   }
 
   /** The artifact that serves, or is being started. */

@@ -25,6 +25,8 @@ export interface FeedEvents {
   swap: SwapEvent;
   /** The serving generation ended by itself; frames wait (newest wins) until {@link DetectorFeed.serve} names another. */
   failed: GenerationEvents['failed'];
+  /** Whether a frame is at work. */
+  busy: boolean;
   /** A frame is wanted and none waits: a source that delivers on demand is asked for one. */
   want: undefined;
 }
@@ -64,6 +66,8 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   #turns: CanaryTurns | undefined;
   #waiting: Frame | undefined;
   #swapping = false;
+  /** A frame is at work. */
+  #busy = false;
   /** Nothing is given to anyone: one process ends, and another has not begun. */
   #paused = false;
   /** The serving generation is a candidate, and the one before is gone: what follows its end is the exchange's business. */
@@ -198,6 +202,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
     while (old.inFlight > 0 && old.state === 'ready') await sleep(DRAIN_MS);
     const before = [...this.#recent.all];
     this.#serving = undefined;
+    this.#tellBusy();
     await old.stop();
     let committed = false;
     try {
@@ -369,6 +374,19 @@ export class DetectorFeed extends Emitter<FeedEvents> {
   }
 
   #pump(): void {
+    this.#give();
+    this.#tellBusy();
+  }
+
+  #tellBusy(): void {
+    const generations = [this.#serving, this.#candidate, this.#handover?.candidate];
+    const busy = generations.some((generation) => (generation?.inFlight ?? 0) > 0);
+    if (busy === this.#busy) return;
+    this.#busy = busy;
+    this.emit('busy', busy);
+  }
+
+  #give(): void {
     if (this.#paused) return;
     const target = this.#handover?.candidate ?? this.#serving;
     if (this.#turns?.next() === false || target?.wants !== true) return;
@@ -417,6 +435,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       this.#checkDrained();
     });
     generation.on('failed', (failure) => {
+      this.#tellBusy();
       if (generation !== this.#serving) {
         this.#abortSwap?.(failure.message);
         return;

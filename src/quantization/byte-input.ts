@@ -14,7 +14,7 @@ import { foldLines } from './byte-lines.js';
 import type { Range } from './calibration.js';
 import { constantFloats } from './components.js';
 import { SHORT } from './joined.js';
-import { dataInputs, isMover, outputOf } from './regions.js';
+import { dataInputs, isMover, onlyUser, outputOf } from './regions.js';
 
 const HIGHEST_PIXEL = 255;
 
@@ -57,9 +57,8 @@ const quantizerOf = (graph: Graph, input: InputSpec): Node | undefined => {
     picture.shape !== undefined &&
     isStatic(picture.shape) &&
     picture.shape.join() === dims.join();
-  const [taker, ...more] = picture.users;
-  if (!isPicture || picture.isOutput || picture.captors.length > 0 || more.length > 0) return undefined;
-  if (taker?.is('QuantizeLinear') !== true || outputOf(taker).isOutput) return undefined;
+  const taker = onlyUser(picture);
+  if (!isPicture || taker?.is('QuantizeLinear') !== true || outputOf(taker).isOutput) return undefined;
   const [step, zero] = [constantFloats(taker.input(1)), taker.input(2)?.constant];
   const isOnPixels =
     step?.data.length === 1 &&

@@ -1,50 +1,57 @@
 // A first convolution whose windows lie side by side: along a line of bytes, pixel by pixel, a window's part is one piece of memory.
 import { type Graph, ints, intsTensor, type Node, tensorOf, type Value } from '../onnx/index.js';
 import { SHORT } from './joined.js';
-import { outputOf } from './regions.js';
-
-/** The only node that a value goes into, where that is an operator of this type. */
-const onlyTaker = (value: Value, opType: string): Node | undefined => {
-  const [taker, ...others] = value.users;
-  return others.length === 0 && !value.isOutput && value.captors.length === 0 && taker?.is(opType) === true
-    ? taker
-    : undefined;
-};
+import { onlyUser, outputOf } from './regions.js';
 
 interface Stem {
   readonly conv: Node;
   readonly weight: Value;
   readonly dims: readonly [channels: number, planes: number, rows: number, columns: number];
   readonly codes: Int8Array;
+  /** Along a column. */
+  readonly stride: number;
+  readonly dilation: number;
+  readonly top: number;
+  readonly bottom: number;
 }
 
 /** The convolution that takes the picture's codes, where its windows neither meet nor leave anything out along a line. */
 const stemOf = (codes: Value, width: number): Stem | undefined => {
-  const dequantizer = onlyTaker(codes, 'DequantizeLinear');
-  const conv = dequantizer && onlyTaker(outputOf(dequantizer), 'Conv');
-  const packer = conv?.input(1)?.producer;
+  const dequantizer = onlyUser(codes);
+  const conv = onlyUser(dequantizer?.output());
+  if (dequantizer?.is('DequantizeLinear') !== true || conv?.is('Conv') !== true) return undefined;
+  const packer = conv.input(1)?.producer;
   const weight = packer?.input(0);
-  if (conv === undefined || packer?.is('DequantizeLinear') !== true || weight === undefined) return undefined;
+  if (packer?.is('DequantizeLinear') !== true || weight === undefined) return undefined;
   const { constant } = weight;
   if (constant?.kind !== 'dense' || constant.type !== 'int8' || constant.dims.length !== 4) return undefined;
   if (weight.users.length > 1 || outputOf(packer).users.length > 1) return undefined;
   // Of channels of their own where there is an axis at all: input channels change their places.
   if (packer.int('axis', 1) !== 0 && packer.input(1)?.constant?.dims.length !== 0) return undefined;
   const [channels = 0, planes = 0, rows = 0, columns = 0] = constant.dims;
-  const [, stride = 1] = conv.ints('strides') ?? [];
-  const [, left = 0, , right = 0] = conv.ints('pads') ?? [];
-  const [, dilation = 1] = conv.ints('dilations') ?? [];
+  const [stride = 1, step = 1] = conv.ints('strides') ?? [];
+  const [top = 0, left = 0, bottom = 0, right = 0] = conv.ints('pads') ?? [];
+  const [dilation = 1, spread = 1] = conv.ints('dilations') ?? [];
   const isSideBySide =
     columns > 1 &&
-    stride === columns &&
-    dilation === 1 &&
+    step === columns &&
+    spread === 1 &&
     left === 0 &&
     right === 0 &&
     width % columns === 0 &&
     conv.int('group', 1) === 1 &&
     conv.text('auto_pad', 'NOTSET') === 'NOTSET';
   return isSideBySide
-    ? { conv, weight, dims: [channels, planes, rows, columns], codes: constant.data }
+    ? {
+        conv,
+        weight,
+        dims: [channels, planes, rows, columns],
+        codes: constant.data,
+        stride,
+        dilation,
+        top,
+        bottom,
+      }
     : undefined;
 };
 
@@ -60,7 +67,7 @@ export const foldLines = (graph: Graph, transposition: Node): void => {
   const [, height = 0, width = 0] = picture?.shape?.map(Number) ?? [];
   const stem = stemOf(outputOf(transposition), width);
   if (picture === undefined || stem === undefined) return;
-  const { conv, weight, codes } = stem;
+  const { conv, weight, codes, stride, dilation, top, bottom } = stem;
   const [channels, planes, rows, columns] = stem.dims;
   const sides = [1, height, width / columns, columns * planes];
   const folded = outputOf(
@@ -86,9 +93,6 @@ export const foldLines = (graph: Graph, transposition: Node): void => {
     moved[((channel * columns + column) * planes + plane) * rows + row] = code;
   });
   graph.setTensor(weight, tensorOf('int8', [channels, columns * planes, rows, 1], moved));
-  const [top = 0, , bottom = 0] = conv.ints('pads') ?? [];
-  const [stride = 1] = conv.ints('strides') ?? [];
-  const [dilation = 1] = conv.ints('dilations') ?? [];
   conv.setAttribute('kernel_shape', ints([rows, 1]));
   conv.setAttribute('strides', ints([stride, 1]));
   conv.setAttribute('dilations', ints([dilation, 1]));

@@ -1,7 +1,8 @@
 // Cross-layer equalization over a whole graph: every two layers between which nothing but a scale-equivariant function stands.
-import { tensorOf, type Graph, type Model, type Node, type Value } from '../onnx/index.js';
+import { tensorOf, type Graph, type Model, type Node } from '../onnx/index.js';
 import { type Component, componentNodes, constantFloats } from './components.js';
 import { equalizePair, isScaleEquivariant, type Layer } from './equalize.js';
+import { onlyUser } from './regions.js';
 
 interface Pair {
   readonly first: Node;
@@ -11,12 +12,6 @@ interface Pair {
 
 const ROUNDS = 30;
 const SETTLED = 1e-3;
-
-const onlyUser = (value: Value | undefined): Node | undefined => {
-  if (value === undefined || value.isOutput || value.captors.length > 0) return undefined;
-  const [user, ...others] = value.users;
-  return others.length > 0 ? undefined : user;
-};
 
 /** Convolutions whose weights and bias are theirs alone. */
 const isOwn = (node: Node, components: ReadonlyMap<Node, Component>): boolean => {

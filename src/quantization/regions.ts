@@ -79,6 +79,13 @@ export const outputOf = (node: Node): Value => {
   return output;
 };
 
+/** The only node that takes a value; `undefined` where others see it, too. */
+export const onlyUser = (value: Value | undefined): Node | undefined => {
+  if (value === undefined || value.isOutput || value.captors.length > 0) return undefined;
+  const [user, ...others] = value.users;
+  return others.length > 0 ? undefined : user;
+};
+
 /** What `node` gives to others: behind the Relu or Clip that disappears in it. */
 export const resultOf = (node: Node, clamp: Node | undefined): Value | undefined => (clamp ?? node).output();
 

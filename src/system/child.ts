@@ -16,6 +16,9 @@ const findSetpriv = (): string | undefined =>
 
 const setpriv = findSetpriv();
 
+/** Whether the kernel kills what {@link spawnOwned} started when this process dies. */
+export const endsWithOwner = setpriv !== undefined;
+
 /**
  * Spawns `command` so that the kernel kills it when this process dies, SIGKILL included (util-linux `setpriv
  * --pdeathsig`; a plain spawn where that is missing). `setpriv` execs, so the pid is the command's own.

@@ -1,6 +1,6 @@
 // The floor of the house: files, processes, events, delays, the log. Knows nothing of vehicles.
 export { Backoff, type BackoffOptions } from './backoff.js';
-export { hasExited, spawnOwned, stopChild } from './child.js';
+export { endsWithOwner, hasExited, spawnOwned, stopChild } from './child.js';
 export { Emitter } from './emitter.js';
 export {
   fsyncDirectory,

@@ -95,6 +95,42 @@ t.test('ten swaps under load lose no frame and mix no generations', async (t) =>
   t.equal(here.steps.length, 40);
 });
 
+t.test('whether a frame is at work is told, once for every change', async (t) => {
+  const feed = new DetectorFeed();
+  t.teardown(() => feed.stop());
+  const told: string[] = [];
+  feed.on('busy', (busy) => told.push(busy ? 'busy' : 'free')).on('result', () => told.push('result'));
+  const first = generation('serve');
+  await first.start();
+  feed.serve(first);
+  t.same(told, []);
+  for (let seq = 0; seq < 3; seq += 1) {
+    feed.offer({
+      seq,
+      receivedAtMs: performance.now(),
+      wallMs: 0,
+      format: 'rgb24',
+      width: 64,
+      height: 48,
+      data: new Uint8Array(64 * 48 * 3),
+    });
+    t.equal(told.at(-1), 'busy', 'at once');
+    while (told.at(-1) !== 'free') await sleep(5);
+  }
+  t.same(
+    told,
+    [0, 1, 2].flatMap(() => ['busy', 'result', 'free']),
+  );
+});
+
+t.test('a detector that dies has no frame at work', async (t) => {
+  const here = await road(t, 'crash');
+  const told: boolean[] = [];
+  here.feed.on('busy', (busy) => told.push(busy));
+  await new Promise((resolve) => here.feed.on('failed', resolve));
+  t.equal(told.at(-1) ?? false, false);
+});
+
 t.test('a bad candidate is rolled back with its reason, and the old one serves on', async (t) => {
   const here = await road(t);
   const old = here.feed.serving;

@@ -23,6 +23,8 @@ export interface ServingOptions {
   readonly fps: number;
   readonly turns: number;
   readonly seconds: number;
+  /** The adapter does not rest while a frame is at work. */
+  readonly beside: boolean;
 }
 
 const PICTURES = 200;
@@ -39,6 +41,18 @@ const p95 = (times: readonly number[]): number => {
   return sorted[Math.ceil(0.95 * sorted.length) - 1] ?? Number.NaN;
 };
 
+/** Runs the job to its longest step, which no turn would come to: a step that is ended is done anew. */
+const reachLayers = async (folder: string): Promise<void> => {
+  const adapter = new Adapter({
+    ...LIMITS,
+    folder,
+    onProgress: (step) => {
+      if (step === 'measuring') void adapter.stop();
+    },
+  });
+  await adapter.run().catch(() => undefined);
+};
+
 /** @returns figures, and what they were measured on */
 export const serving = async ({
   frames,
@@ -47,6 +61,7 @@ export const serving = async ({
   fps,
   turns,
   seconds,
+  beside: worksBeside,
 }: ServingOptions): Promise<{ readonly figures: readonly Figure[]; readonly about: object }> => {
   const state = mkdtempSync(join(tmpdir(), 'bitlane-adaptation-'));
   const bar = process.stderr.isTTY ? new SingleBar({ stream: process.stderr }) : undefined;
@@ -100,11 +115,13 @@ export const serving = async ({
       'the benchmark.json',
     );
     let times: { total: number; work: number }[] = [];
+    let adapter: Adapter | undefined;
     const daemon = new Daemon({
       local,
       rootLog: new RootLog({ level: 'error' }),
       observer: {
         result: (result: FrameResult) => void times.push({ total: result.totalMs, work: workMs(result) }),
+        busy: (busy) => adapter?.frames(busy),
       },
     });
     await daemon.start();
@@ -131,8 +148,15 @@ export const serving = async ({
       while (times.length < 10) await sleep(50);
       bar?.start(turns, 0);
       for (let done = 1; done <= turns; done++) {
+        if (done === Math.ceil(turns / 2) + 1) await reachLayers(folder);
+        adapter = undefined;
         const without = await turn();
-        const adapter = new Adapter({ ...LIMITS, folder, onProgress: (step) => steps.add(step) });
+        adapter = new Adapter({
+          ...LIMITS,
+          folder,
+          rests: () => !worksBeside,
+          onProgress: (step) => steps.add(step),
+        });
         let ended = false;
         const run = adapter.run().then(
           () => (ended = true),
@@ -168,6 +192,7 @@ export const serving = async ({
         fps,
         turns,
         seconds,
+        betweenFrames: !worksBeside,
         frames: counted,
         steps: [...steps],
         peakMb: Math.max(...peaks),

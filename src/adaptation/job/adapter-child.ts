@@ -33,6 +33,7 @@ try {
       told = { step, atMs: now };
       void say({ type: 'progress', step, done, all });
     },
+    onTiming: (isTiming) => say({ type: 'timing', isTiming }),
   });
   await say({ type: 'done' });
   process.exit(0);

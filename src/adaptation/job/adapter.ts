@@ -3,8 +3,9 @@ import type { ChildProcess } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BitlaneError, type ErrorCode } from '../../errors.js';
-import { hasExited, readProcesses, spawnOwned, stopChild } from '../../system/index.js';
+import { endsWithOwner, hasExited, readProcesses, spawnOwned, stopChild } from '../../system/index.js';
 import { adapterMessageSchema } from './messages.js';
+import { Rests } from './rests.js';
 import { type JobResult, readResult } from './result.js';
 
 export interface AdapterOptions {
@@ -16,6 +17,8 @@ export interface AdapterOptions {
   readonly deadlineMs: number;
   /** Default 19: what nobody else wants of the processor. Less for tests beside others, where that may be nothing. */
   readonly nice?: number;
+  /** Whether it rests while a frame is at work ({@link Adapter.frames}; default: it does). */
+  readonly rests?: () => boolean;
   readonly onProgress?: (step: string, done: number, all: number) => void;
 }
 
@@ -45,6 +48,7 @@ const behindAll = (nice: number, command: string, args: readonly string[]): [str
 /** One run of one job. Start it once; {@link stop} at any time. */
 export class Adapter {
   readonly #options: AdapterOptions;
+  readonly #rests = new Rests((rests) => this.#signal(rests ? 'SIGSTOP' : 'SIGCONT'));
   #child: ChildProcess | undefined;
   #reason: BitlaneError | undefined;
   #looks: NodeJS.Timeout | undefined;
@@ -76,6 +80,8 @@ export class Adapter {
     const [command, args] = behindAll(nice, process.execPath, [SCRIPT, folder]);
     const child = spawnOwned(command, args, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      // A group of its own: what it starts rests with it.
+      detached: true,
       // For the processes below it as well.
       env: {
         ...process.env,
@@ -98,6 +104,7 @@ export class Adapter {
       if (!parsed.success) return;
       const message = parsed.data;
       if (message.type === 'progress') onProgress?.(message.step, message.done, message.all);
+      if (message.type === 'timing') this.#rests.timing(message.isTiming);
       if (message.type === 'failed')
         this.#reason ??= new BitlaneError(message.code as ErrorCode, message.message);
     });
@@ -112,14 +119,34 @@ export class Adapter {
     } finally {
       clearTimeout(deadline);
       clearTimeout(this.#looks);
+      this.#rests.end();
     }
+  }
+
+  /** Whether a frame is at work: it rests until that is done, or for as long as is fair ({@link Rests}). */
+  frames(busy: boolean): void {
+    const { rests = () => true } = this.#options;
+    // What rests when its owner is killed must be killed too: nobody would ever wake it.
+    this.#rests.frames(busy && this.#reason === undefined && endsWithOwner && rests());
   }
 
   /** Ends it; resolves when nothing of it is left. */
   async stop(reason = new BitlaneError('TIMEOUT', 'the adaptation was stopped')): Promise<void> {
     this.#reason ??= reason;
     clearTimeout(this.#looks);
+    // Who rests hears nothing.
+    this.#rests.end();
     if (this.#child !== undefined) await stopChild(this.#child, GRACE_MS);
+  }
+
+  /** To it and to all that it has started. */
+  #signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    if (this.pid === undefined || this.#child === undefined || hasExited(this.#child)) return;
+    try {
+      process.kill(-this.pid, signal);
+    } catch {
+      // Its group is not there yet, or not any more: there is nobody to wake.
+    }
   }
 
   #end(reason: BitlaneError): void {

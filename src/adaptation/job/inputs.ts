@@ -25,6 +25,8 @@ import { spread, takeSnapshot } from './snapshot.js';
 export interface RunOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (step: string, done: number, all: number) => void;
+  /** Times are measured from here on, or are not any more. */
+  readonly onTiming?: (isTiming: boolean) => Promise<void>;
 }
 
 export interface Context {
@@ -156,6 +158,19 @@ export const framesFor = async (
   });
 };
 
+/** Work that a rest would be part of: it is told when it begins and ends. */
+export const timed = async <T>(
+  { onTiming }: Pick<RunOptions, 'onTiming'>,
+  work: () => Promise<T>,
+): Promise<T> => {
+  await onTiming?.(true);
+  try {
+    return await work();
+  } finally {
+    await onTiming?.(false);
+  }
+};
+
 /** The device's profile, where a limit needs one. It is measured once; a job that is taken up again keeps its numbers. */
 export const profileFor = async (context: Context, tuning: Labelled): Promise<Profile | undefined> => {
   const { job, parent, checkpoints, options } = context;
@@ -172,14 +187,16 @@ export const profileFor = async (context: Context, tuning: Labelled): Promise<Pr
     }
     const { manifest } = parent;
     const feeds = pictureFeeds(tuning.dataSet, manifest.detector.input, PROFILED_PICTURES);
-    const { profile } = await profileModel(readModel(parent.modelPath), feeds, {
-      model: { id: parent.id, name: manifest.name },
-      threads: job.threads,
-      seconds: job.profileSeconds,
-      ...(options.signal !== undefined && { signal: options.signal }),
-      onProgress: (gone) => options.onProgress?.('profiling', Math.round(gone), job.profileSeconds),
-      memoryOf: (model) => detectorMemory(model, manifest, job.threads),
-    });
+    const { profile } = await timed(options, () =>
+      profileModel(readModel(parent.modelPath), feeds, {
+        model: { id: parent.id, name: manifest.name },
+        threads: job.threads,
+        seconds: job.profileSeconds,
+        ...(options.signal !== undefined && { signal: options.signal }),
+        onProgress: (gone) => options.onProgress?.('profiling', Math.round(gone), job.profileSeconds),
+        memoryOf: (model) => detectorMemory(model, manifest, job.threads),
+      }),
+    );
     return profile;
   });
 };

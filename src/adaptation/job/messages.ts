@@ -8,6 +8,8 @@ export const adapterMessageSchema = z.discriminatedUnion('type', [
     done: z.number().nonnegative(),
     all: z.number().nonnegative(),
   }),
+  /** It measures times from here on, or does not any more. */
+  z.strictObject({ type: z.literal('timing'), isTiming: z.boolean() }),
   /** The result is there. */
   z.strictObject({ type: z.literal('done') }),
   z.strictObject({ type: z.literal('failed'), code: z.string().max(64), message: z.string().max(2_048) }),

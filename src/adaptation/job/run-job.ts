@@ -20,6 +20,7 @@ import {
   profileFor,
   type RunOptions,
   snapshotOf,
+  timed,
 } from './inputs.js';
 import { type Job, readJob } from './job.js';
 import { madeArtifact } from './made.js';
@@ -84,6 +85,7 @@ const run = async (context: Context): Promise<JobResult> => {
     ...job.budget,
     ...(latencyMs !== undefined && { latencyMs: latencyMs / job.frameOverRun }),
   };
+  const measure = artifactMeasure(parent, { budget: limits, profile, isRun: true, signal });
   const pairs = choosePairs(job, asked.doubts, tuning.map.classes);
   const adapt: AdaptOptions = {
     folder,
@@ -98,7 +100,7 @@ const run = async (context: Context): Promise<JobResult> => {
     objective: job.objective,
     ...(job.candidates !== undefined && { candidates: job.candidates }),
     ...(profile !== undefined && { profile }),
-    measure: artifactMeasure(parent, { budget: limits, profile, isRun: true, signal }),
+    measure: (...asked) => timed(options, () => measure(...asked)),
     calibrationPictures: job.calibrationPictures,
     ...(job.finetune !== undefined && { finetune: { ...job.finetune, lessons: asked.lessons } }),
     cache: job.cache,

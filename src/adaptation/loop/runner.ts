@@ -65,6 +65,11 @@ export class JobRunner {
     return { kind: 'stopped' };
   }
 
+  /** Whether a frame is at work: the adapter rests meanwhile, where the configuration says so. */
+  frames(busy: boolean): void {
+    this.#adapter?.frames(busy);
+  }
+
   /** Ends the adapter's process for now; {@link run} goes on within the hours of the configuration. */
   async pause(): Promise<void> {
     this.#paused = true;
@@ -86,6 +91,7 @@ export class JobRunner {
       memoryMb,
       deadlineMs: deadlineMinutes * 60_000,
       ...(nice !== undefined && { nice }),
+      rests: () => config().betweenFrames,
       onProgress,
     });
     this.#adapter = adapter;

@@ -181,6 +181,11 @@ export class AdaptationService extends Emitter<LoopEvents> {
     return id;
   }
 
+  /** Whether a frame is at work. */
+  frames(busy: boolean): void {
+    this.#runner?.frames(busy);
+  }
+
   /** A frame of the serving model. */
   result(result: FrameResult): void {
     this.#after.result(result);

@@ -171,6 +171,12 @@ export const adaptationSchema = z.strictObject({
     .describe(
       'what `bitlane profile` measured of the FP32 model; when left out and needed, the adapter measures it',
     ),
+  betweenFrames: z
+    .boolean()
+    .default(true)
+    .describe(
+      'the adapter rests while a frame is at work, for three quarters of the time at most: what works beside a model slows it down',
+    ),
   processes: z.int().min(1).max(64).default(1).describe('processes that measure, each with one thread'),
   memoryMb: z
     .int()

@@ -42,6 +42,7 @@ export const REMOTE_ALLOWED = [
   'adaptation.pictures',
   'adaptation.calibrationPictures',
   'adaptation.objective',
+  'adaptation.betweenFrames',
   'adaptation.processes',
   'adaptation.memoryMb',
   'adaptation.deadlineMinutes',

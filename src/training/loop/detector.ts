@@ -17,7 +17,6 @@ import type { DetectorSpec } from '../../registry/index.js';
 import type { Augmentation } from '../data/augment.js';
 import type { LoaderSource } from '../data/loader.js';
 import type { SourceSpec } from '../data/sample.js';
-import { type UnlabelledOptions, unlabelledSpec } from '../data/unlabelled.js';
 import { criticalClassWeights, detectionLoss, distillationLoss, sumOfLosses } from '../loss/index.js';
 import type { ActivationQuantization } from '../quantize/activations.js';
 import { withLearned } from '../quantize/codes.js';
@@ -37,7 +36,7 @@ export interface DetectorTrainingOptions {
   readonly detector: DetectorSpec;
   /** Pictures with labels, without, or both. */
   readonly labelled?: SourceSpec;
-  readonly unlabelled?: UnlabelledOptions;
+  readonly unlabelled?: SourceSpec;
   /** Says what is to be seen in pictures; needed for those without labels. */
   readonly teacher?: Model;
   /** What the teacher's word counts beside the labels (default 1). */
@@ -151,9 +150,7 @@ const lossOf = (options: DetectorTrainingOptions): BuildLoss => {
 };
 
 /** Half of the pictures each where there are both kinds. */
-const sourcesOf = (options: DetectorTrainingOptions): LoaderSource[] => {
-  const { labelled, batch } = options;
-  const unlabelled = options.unlabelled && unlabelledSpec(options.unlabelled);
+const sourcesOf = ({ labelled, unlabelled, batch }: DetectorTrainingOptions): LoaderSource[] => {
   if (labelled !== undefined && unlabelled !== undefined) {
     const share = Math.ceil(batch / 2);
     return [{ ...labelled, share }, ...(batch > share ? [{ ...unlabelled, share: batch - share }] : [])];
@@ -182,7 +179,7 @@ const runOf = (options: DetectorTrainingOptions): string => {
   const { weights, activations } = options;
   const about = [
     labelled?.options,
-    unlabelled,
+    unlabelled?.options,
     [steps, batch, optimizerOf(options), seed, objects, teacherWeight, options.wordWeight, normalization],
     [augmentation, critical, weights && { ...weights, stepSizes: floatsOf(weights.stepSizes) }],
     activations && [
@@ -205,9 +202,8 @@ const runOf = (options: DetectorTrainingOptions): string => {
 export const trainDetector = async (options: DetectorTrainingOptions): Promise<TrainedDetector> => {
   const { model, detector, steps, batch, validation, folder, signal, teacher, weights, activations } =
     options;
-  if (options.labelled === undefined && options.unlabelled === undefined) {
-    throw new BitlaneError('BAD_USAGE', 'training needs pictures');
-  }
+  const sources = sourcesOf(options);
+  if (sources.length === 0) throw new BitlaneError('BAD_USAGE', 'training needs pictures');
   if ((options.unlabelled !== undefined || options.wordWeight !== undefined) && teacher === undefined) {
     throw new BitlaneError(
       'BAD_USAGE',
@@ -216,7 +212,6 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
   }
   if (folder !== undefined) mkdirSync(folder, { recursive: true });
   const threads = options.threads ?? 1;
-  const sources = sourcesOf(options);
   const graph = buildTraining(model, {
     batch,
     loss: lossOf(options),

@@ -30,6 +30,7 @@ import { comparable, wholeMeter } from './whole.js';
  */
 export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promise<Adapted> => {
   const { checkpoints, budget, limits = budget, signal, onProgress, baseline = parent } = options;
+  const { timed = (work) => work() } = options;
   const objectives = objectivesOf(options.objective, options.candidates);
   const split = objectives.length > 1 ? splitTuning(options.tuning.dataSet) : undefined;
   const mapped: AdaptOptions =
@@ -91,10 +92,12 @@ export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promi
   });
   const problem = await problemOfName(objective);
   const front = await checkpoints.once('front', frontSchema, () =>
-    frontOf(problem, {
-      ...(signal !== undefined && { signal }),
-      onProgress: (done, all) => onProgress?.('drawing the front', done, all),
-    }),
+    timed(() =>
+      frontOf(problem, {
+        ...(signal !== undefined && { signal }),
+        onProgress: (done, all) => onProgress?.('drawing the front', done, all),
+      }),
+    ),
   );
   const isTried = scores.some(({ damage }) => damage !== null);
   const { artifact, made } = await makeArtifact(

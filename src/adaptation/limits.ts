@@ -31,15 +31,18 @@ export const allocateWithin = async (
     measure,
     signal,
     onProgress,
-  }: Pick<AdaptOptions, 'checkpoints' | 'measure' | 'signal' | 'onProgress'>,
+    timed = (work) => work(),
+  }: Pick<AdaptOptions, 'checkpoints' | 'measure' | 'signal' | 'onProgress' | 'timed'>,
 ): Promise<Allocated> =>
   checkpoints.once(step, allocatedSchema, async () => {
-    const { rounds, ...met } = await meetBudget(problem, limits, {
-      measure: measuredOnce(checkpoints, measure),
-      nodes: NODES,
-      seconds: SECONDS,
-      ...(signal !== undefined && { signal }),
-      onRound: (round) => onProgress?.('solving', round, round),
-    });
+    const { rounds, ...met } = await timed(() =>
+      meetBudget(problem, limits, {
+        measure: measuredOnce(checkpoints, measure),
+        nodes: NODES,
+        seconds: SECONDS,
+        ...(signal !== undefined && { signal }),
+        onRound: (round) => onProgress?.('solving', round, round),
+      }),
+    );
     return { ...met, rounds: rounds.length };
   });

@@ -8,7 +8,7 @@ import type {
   Profile,
 } from '../allocation/index.js';
 import type { ClassMap, DataSet } from '../evaluation/index.js';
-import type { Component, Step } from '../quantization/index.js';
+import type { Component, Step, Timed } from '../quantization/index.js';
 import type { Artifact } from '../registry/index.js';
 import type { SignificanceMap, SignificanceOptions, SignificanceStep } from '../significance/index.js';
 import type { Checkpoints } from './checkpoints.js';
@@ -107,6 +107,8 @@ export interface AdaptOptions {
   readonly processes: number;
   readonly reduceRange: boolean;
   readonly name?: string;
+  /** Does what goes by the clock: measurements, and solvers with a limit of time. */
+  readonly timed?: Timed;
   readonly signal?: AbortSignal;
   readonly onProgress?: (step: AdaptStep, done: number, all: number) => void;
 }

@@ -83,6 +83,7 @@ export const tuneWeights =
       pictures: options.calibrationPictures,
       reduceRange,
       ...(name !== undefined && { name }),
+      ...(options.timed !== undefined && { timed: options.timed }),
       ...(signal !== undefined && { signal }),
       onProgress,
     });

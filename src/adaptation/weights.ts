@@ -41,6 +41,7 @@ export const roundWeights: MakeWeights = async (parent, allocation, options) => 
     rounding: 'gptq',
     reduceRange: options.reduceRange,
     ...(name !== undefined && { name }),
+    ...(options.timed !== undefined && { timed: options.timed }),
     ...(signal !== undefined && { signal }),
     onProgress,
   });

@@ -223,6 +223,7 @@ export class DetectorFeed extends Emitter<FeedEvents> {
       this.#paused = true;
       this.#probation = undefined;
       this.#serving = undefined;
+      this.#tellBusy();
       await candidate.stop();
       tell('rolled-back', reason);
       if (committed) await hooks.undo?.();

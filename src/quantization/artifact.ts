@@ -37,7 +37,7 @@ import { alongPlan, planInt8 } from './plan-int8.js';
 import { quantizeModel, type QuantizeOptions } from './quantize.js';
 import { type LayerReport, layerReport } from './report.js';
 import { type FeedSource, heldFeeds } from './taps.js';
-import { latencyRatio, timeModels } from './timing.js';
+import { latencyRatio, type Timed, timeModels } from './timing.js';
 
 /** What is being done, for a progress bar. */
 export type Step = 'choosing' | 'calibrating' | 'rounding' | 'comparing layers' | 'timing' | 'validating';
@@ -99,6 +99,8 @@ export interface QuantizeArtifactOptions extends Omit<
   /** Default: the parent's, and the bits. */
   readonly name?: string;
   readonly method?: RangeMethod;
+  /** Does the timing (default: as it is). */
+  readonly timed?: Timed;
   readonly onProgress?: (step: Step, done: number, all: number) => void;
 }
 
@@ -289,10 +291,13 @@ export const quantizeArtifact = async (
     const artifact = await readArtifactFolder(folder);
     onProgress('timing', 0, 1);
     const { name, width, height } = detector.input;
-    const [before = [], after = []] = await timeModels([parent.modelPath, modelPath], {
-      input: { name, dims: [1, 3, height, width] },
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const { timed = (work) => work() } = options;
+    const [before = [], after = []] = await timed(() =>
+      timeModels([parent.modelPath, modelPath], {
+        input: { name, dims: [1, 3, height, width] },
+        ...(signal === undefined ? {} : { signal }),
+      }),
+    );
     onProgress('timing', 1, 1);
     const latency = {
       ms: median(after),

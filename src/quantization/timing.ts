@@ -9,6 +9,9 @@ import { type Interval, medianInterval } from '../evaluation/index.js';
 import { spawnOwned, stopChild } from '../system/index.js';
 import { timingReplySchema, type TimingRequest } from './timing-messages.js';
 
+/** Does work that goes by the clock so that whoever shares the processor knows of it. */
+export type Timed = <T>(work: () => Promise<T>) => Promise<T>;
+
 export interface TimingOptions {
   /** Input of all models, as floats; those that take the same picture in bytes are given bytes. */
   readonly input: { readonly name: string; readonly dims: readonly number[] };

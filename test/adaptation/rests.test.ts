@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t from 'tap';
-import { Adapter, LEAST_SHARE, MOST_OWED_MS, Rests } from '../../src/adaptation/index.js';
+import { Adapter, LEAST_SHARE, MOST_OWED_MS, Rests, runJob } from '../../src/adaptation/index.js';
 import { isAlive, processesBelow } from '../helpers/daemon.js';
 import { makeFixture } from '../significance/fixture.js';
 import { smallJob } from './jobs.js';
@@ -135,7 +135,7 @@ t.test('it rests with all that it started, wakes, and ends from a rest', async (
   run.catch(() => undefined).finally(() => (isDone = true));
   const own = (): number[] =>
     adapter.pid === undefined ? [] : [adapter.pid, ...processesBelow(adapter.pid)];
-  await until(() => own().length > 1);
+  await until(() => isDone || own().length > 1);
   const pids = own();
   adapter.frames(true);
   await sleep(50);
@@ -161,6 +161,30 @@ t.test('it rests with all that it started, wakes, and ends from a rest', async (
   await t.rejects(run, { code: 'TIMEOUT', message: /stopped/ });
   await until(() => !last.some(isAlive));
   adapter.frames(true);
+});
+
+t.test('a job tells when it goes by the clock, and when it does not any more', async (t) => {
+  const told: string[] = [];
+  const { outcome } = await runJob(smallJob(join(root, 'timed'), fixture), {
+    onProgress: (step) => {
+      if (step !== told.at(-1)) told.push(step);
+    },
+    onTiming: (isTiming) => {
+      told.push(isTiming ? 'begins' : 'ends');
+      return Promise.resolve();
+    },
+  });
+  t.equal(outcome, 'accepted');
+  const clock = told.filter((word) => word === 'begins' || word === 'ends');
+  t.ok(clock.length >= 4, `${clock.length / 2} times`);
+  t.ok(
+    clock.every((word, index) => word === (index % 2 === 0 ? 'begins' : 'ends')),
+    'in turns',
+  );
+  const isInside = (step: string): boolean =>
+    told.lastIndexOf('begins', told.indexOf(step)) > told.lastIndexOf('ends', told.indexOf(step));
+  t.ok(isInside('solving') && isInside('drawing the front'), told.join(', '));
+  t.notOk(isInside('measuring') || isInside('validating'));
 });
 
 t.test('an owner that is killed takes a resting adapter with it', async (t) => {

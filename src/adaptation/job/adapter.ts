@@ -50,6 +50,8 @@ export class Adapter {
   readonly #options: AdapterOptions;
   readonly #rests = new Rests((rests) => this.#signal(rests ? 'SIGSTOP' : 'SIGCONT'));
   #child: ChildProcess | undefined;
+  #busy = false;
+  #hasSpoken = false;
   #reason: BitlaneError | undefined;
   #looks: NodeJS.Timeout | undefined;
   #peakMb = 0;
@@ -103,6 +105,8 @@ export class Adapter {
       const parsed = adapterMessageSchema.safeParse(raw);
       if (!parsed.success) return;
       const message = parsed.data;
+      this.#hasSpoken = true;
+      this.#rest();
       if (message.type === 'progress') onProgress?.(message.step, message.done, message.all);
       if (message.type === 'timing') this.#rests.timing(message.isTiming);
       if (message.type === 'failed')
@@ -125,9 +129,8 @@ export class Adapter {
 
   /** Whether a frame is at work: it rests until that is done, or for as long as is fair ({@link Rests}). */
   frames(busy: boolean): void {
-    const { rests = () => true } = this.#options;
-    // What rests when its owner is killed must be killed too: nobody would ever wake it.
-    this.#rests.frames(busy && this.#reason === undefined && endsWithOwner && rests());
+    this.#busy = busy;
+    this.#rest();
   }
 
   /** Ends it; resolves when nothing of it is left. */
@@ -139,8 +142,15 @@ export class Adapter {
     if (this.#child !== undefined) await stopChild(this.#child, GRACE_MS);
   }
 
+  #rest(): void {
+    const { rests = () => true } = this.#options;
+    // What rests when its owner is killed must be killed too, for nobody would ever wake it: the kernel does that once it has spoken.
+    const may = this.#hasSpoken && endsWithOwner && this.#reason === undefined && rests();
+    this.#rests.frames(this.#busy && may);
+  }
+
   /** To it and to all that it has started. */
-  #signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+  #signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
     if (this.pid === undefined || this.#child === undefined || hasExited(this.#child)) return;
     try {
       process.kill(-this.pid, signal);
@@ -151,6 +161,7 @@ export class Adapter {
 
   #end(reason: BitlaneError): void {
     this.#reason ??= reason;
+    this.#signal('SIGKILL');
     if (this.#child !== undefined && !hasExited(this.#child)) this.#child.kill('SIGKILL');
   }
 
@@ -164,6 +175,7 @@ export class Adapter {
 
   async #look(): Promise<void> {
     const { memoryMb } = this.#options;
+    this.#rest();
     if (this.pid === undefined) return;
     const bytes = (await readProcesses(this.pid)).reduce((sum, { rssBytes }) => sum + rssBytes, 0);
     this.#peakMb = Math.max(this.#peakMb, bytes / MIB);

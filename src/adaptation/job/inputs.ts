@@ -13,7 +13,7 @@ import { detectorMemory } from '../../detector/index.js';
 import { BitlaneError } from '../../errors.js';
 import { type DataSet, mapClasses, openDataSet } from '../../evaluation/index.js';
 import { readModel } from '../../onnx/index.js';
-import { pictureFeeds } from '../../quantization/index.js';
+import { pictureFeeds, type Timed } from '../../quantization/index.js';
 import type { Artifact } from '../../registry/index.js';
 import { namesIfThere } from '../../system/index.js';
 import type { Checkpoints } from '../checkpoints.js';
@@ -35,6 +35,7 @@ export interface Context {
   readonly parent: Artifact;
   readonly checkpoints: Checkpoints;
   readonly options: RunOptions;
+  readonly timed: Timed;
 }
 
 const snapshotSchema = z.strictObject({
@@ -158,19 +159,6 @@ export const framesFor = async (
   });
 };
 
-/** Work that a rest would be part of: it is told when it begins and ends. */
-export const timed = async <T>(
-  { onTiming }: Pick<RunOptions, 'onTiming'>,
-  work: () => Promise<T>,
-): Promise<T> => {
-  await onTiming?.(true);
-  try {
-    return await work();
-  } finally {
-    await onTiming?.(false);
-  }
-};
-
 /** The device's profile, where a limit needs one. It is measured once; a job that is taken up again keeps its numbers. */
 export const profileFor = async (context: Context, tuning: Labelled): Promise<Profile | undefined> => {
   const { job, parent, checkpoints, options } = context;
@@ -187,7 +175,7 @@ export const profileFor = async (context: Context, tuning: Labelled): Promise<Pr
     }
     const { manifest } = parent;
     const feeds = pictureFeeds(tuning.dataSet, manifest.detector.input, PROFILED_PICTURES);
-    const { profile } = await timed(options, () =>
+    const { profile } = await context.timed(() =>
       profileModel(readModel(parent.modelPath), feeds, {
         model: { id: parent.id, name: manifest.name },
         threads: job.threads,

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { asBitlaneError, BitlaneError } from '../../errors.js';
-import { integersSaturate } from '../../quantization/index.js';
+import { integersSaturate, type Timed } from '../../quantization/index.js';
 import { foldName, readArtifactFolder } from '../../registry/index.js';
 import { type Pair, parsePairs, type SignificanceMap } from '../../significance/index.js';
 import { writeFileAtomic } from '../../system/index.js';
@@ -20,7 +20,6 @@ import {
   profileFor,
   type RunOptions,
   snapshotOf,
-  timed,
 } from './inputs.js';
 import { type Job, readJob } from './job.js';
 import { madeArtifact } from './made.js';
@@ -64,8 +63,23 @@ const significantOf = ({ components }: SignificanceMap): { component: string; di
     .sort((a, b) => b.divergence - a.divergence)
     .slice(0, TOP);
 
+/** Tells when work that goes by the clock begins, and when the last of it has ended. */
+const timedBy = ({ onTiming }: RunOptions): Timed => {
+  let works = 0;
+  return async (work) => {
+    works += 1;
+    if (works === 1) await onTiming?.(true);
+    try {
+      return await work();
+    } finally {
+      works -= 1;
+      if (works === 0) await onTiming?.(false);
+    }
+  };
+};
+
 const run = async (context: Context): Promise<JobResult> => {
-  const { folder, job, parent, checkpoints, options } = context;
+  const { folder, job, parent, checkpoints, options, timed } = context;
   const { signal, onProgress } = options;
   const asked = await picturesOf(context);
   const tuning = await snapshotOf(context, 'tuning', asked.tuning);
@@ -85,7 +99,6 @@ const run = async (context: Context): Promise<JobResult> => {
     ...job.budget,
     ...(latencyMs !== undefined && { latencyMs: latencyMs / job.frameOverRun }),
   };
-  const measure = artifactMeasure(parent, { budget: limits, profile, isRun: true, signal });
   const pairs = choosePairs(job, asked.doubts, tuning.map.classes);
   const adapt: AdaptOptions = {
     folder,
@@ -100,7 +113,8 @@ const run = async (context: Context): Promise<JobResult> => {
     objective: job.objective,
     ...(job.candidates !== undefined && { candidates: job.candidates }),
     ...(profile !== undefined && { profile }),
-    measure: (...asked) => timed(options, () => measure(...asked)),
+    measure: artifactMeasure(parent, { budget: limits, profile, isRun: true, signal }),
+    timed,
     calibrationPictures: job.calibrationPictures,
     ...(job.finetune !== undefined && { finetune: { ...job.finetune, lessons: asked.lessons } }),
     cache: job.cache,
@@ -160,7 +174,7 @@ export const runJob = async (folder: string, options: RunOptions = {}): Promise<
   try {
     const parent = await readArtifactFolder(job.parent);
     const checkpoints = new Checkpoints(join(folder, 'steps'), job);
-    result = await run({ folder, job, parent, checkpoints, options });
+    result = await run({ folder, job, parent, checkpoints, options, timed: timedBy(options) });
   } catch (thrown) {
     options.signal?.throwIfAborted();
     const error = asBitlaneError(thrown);

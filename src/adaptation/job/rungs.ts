@@ -28,9 +28,10 @@ export const rungsBelow = async (
   const top = adapted.allocated.usage.latencyMs;
   if (job.rungs === 0 || top === undefined) return [];
   const { modelBytes } = job.budget;
+  const { timed = (work) => work() } = adapt;
   const alone = await problemFor(parent, adapted.significance, adapt);
   const problem = { ...alone, interactions: adapted.interactions };
-  const fastest = await leastUsage(problem, 'latencyMs', { modelBytes }, { nodes: NODES });
+  const fastest = await timed(() => leastUsage(problem, 'latencyMs', { modelBytes }, { nodes: NODES }));
   if (fastest === undefined || fastest > WORTH * top) return [];
   const rungs = [];
   let above = top;

@@ -9,6 +9,8 @@ import { inWindow } from './triggers.js';
 export interface RunnerOptions {
   readonly folder: string;
   readonly nice: number | undefined;
+  /** Whether a frame is at work; what changes is told to {@link JobRunner.frames}. */
+  readonly busy: boolean;
   /** The configuration in force. */
   readonly config: () => AdaptationConfig;
   readonly log: Log;
@@ -34,10 +36,12 @@ export class JobRunner {
   readonly #stop = new AbortController();
   #adapter: Adapter | undefined;
   #paused = false;
+  #busy: boolean;
   #peakMb = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+    this.#busy = options.busy;
   }
 
   /** Most memory that the adapter took, MB. */
@@ -67,6 +71,7 @@ export class JobRunner {
 
   /** Whether a frame is at work: the adapter rests meanwhile, where the configuration says so. */
   frames(busy: boolean): void {
+    this.#busy = busy;
     this.#adapter?.frames(busy);
   }
 
@@ -95,6 +100,7 @@ export class JobRunner {
       onProgress,
     });
     this.#adapter = adapter;
+    adapter.frames(this.#busy);
     onStatus('running');
     try {
       return await adapter.run();

@@ -77,6 +77,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
   #timer: NodeJS.Timeout | undefined;
   #ticking: Promise<void> = Promise.resolve();
   #refusal = '';
+  #busy = false;
 
   constructor(options: LoopOptions) {
     super();
@@ -183,6 +184,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
 
   /** Whether a frame is at work. */
   frames(busy: boolean): void {
+    this.#busy = busy;
     this.#runner?.frames(busy);
   }
 
@@ -262,6 +264,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
     const runner = new JobRunner({
       folder,
       nice: this.#options.nice,
+      busy: this.#busy,
       config: () => this.#config,
       log: this.#log,
       onStatus: (status) => this.#setStatus(status),

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { BitlaneError } from '../errors.js';
+import { NO_VEHICLE } from '../examples/index.js';
 import { readModel } from '../onnx/index.js';
 import { pictureFeeds, prepareFor, quantizeArtifact } from '../quantization/index.js';
 import { foldName } from '../registry/index.js';
@@ -58,7 +59,9 @@ export const tuneWeights =
       model,
       detector,
       weights,
-      ...(truth !== undefined && { labelled: labelledSpec({ ...truth, classes }) }),
+      ...(truth !== undefined && {
+        labelled: labelledSpec({ ...truth, classes, ...(truth === named && { nothing: NO_VEHICLE }) }),
+      }),
       ...(labelled === undefined && named !== undefined && { wordWeight: finetune.wordWeight }),
       ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
       teacher,

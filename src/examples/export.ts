@@ -31,6 +31,8 @@ export interface ExportOptions {
   readonly crops: boolean;
   /** Whether other vehicles are painted over (default: in the YOLO layout). */
   readonly hides?: boolean;
+  /** In the YOLO layout: the name of a class, the last one, for what is no vehicle (default: it has no label). */
+  readonly nothing?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number) => void;
 }
@@ -141,13 +143,14 @@ interface Writer {
   finish(): void;
 }
 
-const yoloWriter = (folder: string, classes: readonly ClassName[]): Writer => {
+const yoloWriter = (folder: string, known: readonly ClassName[], nothing?: string): Writer => {
+  const classes = nothing === undefined ? known : [...known, nothing];
   mkdirSync(join(folder, 'images'));
   mkdirSync(join(folder, 'labels'));
   return {
     add: ({ example, truth }, { jpeg, width, height, box }) => {
       writeFileSync(join(folder, 'images', `${example.id}.jpg`), jpeg);
-      const index = indexOf(classes, truth.className);
+      const index = indexOf(classes, truth.className ?? nothing ?? null);
       const numbers = [
         (box.x1 + box.x2) / 2 / width,
         (box.y1 + box.y2) / 2 / height,
@@ -218,7 +221,7 @@ const makeFolder = (folder: string): void => {
  * @throws BitlaneError `BAD_USAGE` when the folder is not empty or no example has a label by these sources; the reason of `signal`
  */
 export const exportExamples = async (source: ExampleSource, options: ExportOptions): Promise<Exported> => {
-  const { layout, folder, sources, crops, signal, onProgress = () => undefined } = options;
+  const { layout, folder, sources, crops, nothing, signal, onProgress = () => undefined } = options;
   const { hides = layout === 'yolo' } = options;
   const labelled: Labelled[] = [];
   let unlabelled = 0;
@@ -234,7 +237,7 @@ export const exportExamples = async (source: ExampleSource, options: ExportOptio
     }
   }
   const classes = [...names.values()].sort();
-  if (classes.length === 0) {
+  if (classes.length === 0 && (nothing === undefined || labelled.length === 0)) {
     throw new BitlaneError(
       'BAD_USAGE',
       `there is nothing to export: of ${unlabelled + labelled.length} examples none has a class by ${sources.join(', ')} (label some, or ` +
@@ -242,7 +245,7 @@ export const exportExamples = async (source: ExampleSource, options: ExportOptio
     );
   }
   makeFolder(folder);
-  const writer = (layout === 'yolo' ? yoloWriter : cocoWriter)(folder, classes);
+  const writer = (layout === 'yolo' ? yoloWriter : cocoWriter)(folder, classes, nothing);
   const bySource: Record<Source, number> = { operator: 0, track: 0, teacher: 0 };
   let done = 0;
   for (const one of labelled) {

@@ -51,7 +51,7 @@ export { afterLabel, type Looks, observeTrack, toObservationRow } from './observ
 export { type Flow, isAdmitted, oneMore, overflowOf, type Stub, victimOf } from './reservoir.js';
 export { ID_PATTERN, type NewExample } from './rows.js';
 export { hearTeacher, type Look, type TeacherWord } from './teacher.js';
-export { type Truth, truthOf } from './truth.js';
+export { NO_VEHICLE, type Truth, truthOf } from './truth.js';
 export {
   type ClassFrames,
   type ClassName,

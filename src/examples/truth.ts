@@ -2,6 +2,9 @@
 import type { Box } from '../vision/index.js';
 import type { ClassName, Example, Source } from './types.js';
 
+/** The name of no vehicle, in data sets that have one for it. */
+export const NO_VEHICLE = 'no vehicle';
+
 export interface Truth {
   /** `null`: no vehicle. */
   readonly className: ClassName | null;

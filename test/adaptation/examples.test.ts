@@ -4,6 +4,9 @@ import { basename, join } from 'node:path';
 import t from 'tap';
 import { exampleMaterial, isHeld } from '../../src/adaptation/job/examples.js';
 import { openDataSet } from '../../src/evaluation/index.js';
+import { NO_VEHICLE } from '../../src/examples/index.js';
+import { openSource } from '../../src/training/data/labelled.js';
+import { NOTHING } from '../../src/training/loss/targets.js';
 import { example, folderOf, openLibrary } from '../examples/parts.js';
 
 const COUNT = 40;
@@ -42,6 +45,20 @@ t.test('what operators labelled is judged by where it is enough', async (t) => {
     'only what operators said is learned as true',
   );
   t.equal(idsOf(made.pictures).length, tuned.length);
+  for (const id of learned) library.label(id, { className: null });
+  const nothing = await exampleMaterial({ ...options, minPictures: labelled.length });
+  const set = openDataSet(nothing.learned ?? '', { split: 'train' });
+  t.same(set.classes, [NO_VEHICLE]);
+  const source = openSource({
+    path: nothing.learned ?? '',
+    split: 'train',
+    classes: ['car', 'truck'],
+    nothing: NO_VEHICLE,
+  });
+  t.equal(source.count, learned.length);
+  const { objects, ignored } = await source.at(0);
+  t.same([objects.map(({ classId }) => classId), ignored.length], [[NOTHING], 0], 'learned as nothing');
+  for (const id of learned) library.label(id, { className: 'truck' });
   t.same(
     new Set([...learned, ...readdirSync(made.others ?? '').map((name) => basename(name, '.jpg'))]),
     new Set(tuned),

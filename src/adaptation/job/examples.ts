@@ -9,7 +9,9 @@ import {
   type Example,
   ExampleLibrary,
   exportExamples,
+  type ExportOptions,
   exportPictures,
+  NO_VEHICLE,
   type Source,
   SOURCES,
   truthOf,
@@ -106,7 +108,7 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
       );
     }
     let done = 0;
-    const more = {
+    const told = {
       ...(signal !== undefined && { signal }),
       onProgress: () => onProgress(++done, all.length),
     };
@@ -118,7 +120,7 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
       part: string,
       examples: readonly Example[],
       sources: readonly Source[],
-      hides = true,
+      more: Partial<Pick<ExportOptions, 'hides' | 'nothing'>> = {},
     ): Promise<string> => {
       const target = join(folder, part);
       await exportExamples(sourceOf(examples), {
@@ -126,19 +128,18 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
         folder: target,
         sources,
         crops: false,
-        hides,
+        ...told,
         ...more,
       });
       return target;
     };
     const show = async (part: string, examples: readonly Example[]): Promise<string> => {
       const target = join(folder, part);
-      await exportPictures(sourceOf(examples), { folder: target, ...more });
+      await exportPictures(sourceOf(examples), { folder: target, ...told });
       return target;
     };
     const names = (examples: readonly Example[], sources: readonly Source[]): boolean =>
       examples.some((example) => (truthOf(example, sources)?.className ?? null) !== null);
-    const named = learned.filter((example) => names([example], ['operator']));
     const others = own.filter((example) => !learned.includes(example));
     const isWorded =
       worded.length >= minPictures && 2 * worded.length >= own.length && names(worded, SOURCES);
@@ -147,7 +148,9 @@ export const exampleMaterial = async (options: ExampleOptions): Promise<ExampleM
       tuning: isWorded ? await put('tuning', worded, SOURCES) : pictures,
       labelled: isWorded,
       pictures,
-      ...(named.length > 0 && { learned: await put('learned', named, ['operator'], false) }),
+      ...(learned.length > 0 && {
+        learned: await put('learned', learned, ['operator'], { hides: false, nothing: NO_VEHICLE }),
+      }),
       ...(others.length > 0 && { others: join(await show('others', others), 'images') }),
       ...(judged.length >= minPictures &&
         names(judged, ['operator']) && { validation: await put('validation', judged, ['operator']) }),

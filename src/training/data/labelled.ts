@@ -7,6 +7,7 @@ import {
   openDataSet,
   readPicture,
 } from '../../evaluation/index.js';
+import { NOTHING } from '../loss/index.js';
 import type { SampleSource, SourceSpec } from './sample.js';
 
 export interface LabelledOptions {
@@ -17,11 +18,20 @@ export interface LabelledOptions {
   /** The model's. */
   readonly classes: readonly string[];
   readonly overrides?: readonly ClassOverride[];
+  /** The data set's class for what is nothing at all (default: it has none); only where labels put a teacher's word right. */
+  readonly nothing?: string;
 }
 
 /** The model's class for each of the data set's, -1 where it has none. */
 export const modelClasses = ({ fromData, fromModel }: ClassMap): number[] =>
   fromData.map((id) => fromModel.indexOf(id));
+
+/** The model's class for each of the data set's, {@link NOTHING} for the one that is nothing. */
+const classesOf = ({ classes, overrides, nothing }: LabelledOptions, names: readonly string[]): number[] => {
+  const things = names.filter((name) => name !== nothing);
+  const known = things.length === 0 ? [] : modelClasses(mapClasses(classes, things, overrides));
+  return names.map((name) => (name === nothing ? NOTHING : (known[things.indexOf(name)] ?? -1)));
+};
 
 /** Pictures of a data set as samples. Objects of classes that the model does not have are ignored, and crowds. */
 export const labelledSource = (dataSet: DataSet, classOf: readonly number[]): SampleSource => ({
@@ -39,16 +49,17 @@ export const labelledSource = (dataSet: DataSet, classOf: readonly number[]): Sa
     }));
     return {
       image,
-      objects: known.filter(({ classId }) => classId >= 0),
-      ignored: known.filter(({ classId }) => classId < 0),
+      objects: known.filter(({ classId }) => classId !== -1),
+      ignored: known.filter(({ classId }) => classId === -1),
     };
   },
 });
 
 /** Opens a data set in the loader's thread. */
-export const openSource = ({ path, split, limit, classes, overrides }: LabelledOptions): SampleSource => {
+export const openSource = (options: LabelledOptions): SampleSource => {
+  const { path, split, limit } = options;
   const dataSet = openDataSet(path, { split, ...(limit !== undefined && { limit }) });
-  return labelledSource(dataSet, modelClasses(mapClasses(classes, dataSet.classes, overrides)));
+  return labelledSource(dataSet, classesOf(options, dataSet.classes));
 };
 
 /** Labelled pictures for a loader. */

@@ -9,5 +9,5 @@ export {
   TEACHER_WEIGHT,
 } from './distillation.js';
 export { yoloxSpec } from './cells.js';
-export { type Target, targetFeeds, type Targets, TARGETS } from './targets.js';
+export { NOTHING, type Target, targetFeeds, type Targets, TARGETS } from './targets.js';
 export { putRight } from './words.js';

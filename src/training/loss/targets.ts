@@ -11,9 +11,12 @@ export const ATTENTION = 'targets.attention';
 /** Columns of a target: x1, y1, x2, y2 in pixels of the input, class of the model, weight (0: there is none). */
 export const TARGET_WIDTH = 6;
 
+/** The class of a target that is nothing: a teacher that sees something there is wrong. */
+export const NOTHING = -2;
+
 /** An object that a picture of the batch shows, in pixels of the model's input. */
 export interface Target extends Box {
-  /** In the model's classes. */
+  /** In the model's classes, or {@link NOTHING}. */
   readonly classId: number;
   /** What its box and class count, 1 usually. */
   readonly weight: number;

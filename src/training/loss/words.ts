@@ -1,7 +1,7 @@
 // Somebody's word beside a teacher's: the classes of the objects that were named are put right, all else stays as the teacher says it.
 import { type Box, iou, makeGrid } from '../../vision/index.js';
 import { FIRST_CLASS, OBJECTNESS, type YoloxSpec } from './cells.js';
-import { TARGET_WIDTH } from './targets.js';
+import { NOTHING, TARGET_WIDTH } from './targets.js';
 
 /** Cells whose objectness is lower say nothing of an object. */
 const LEAST_OBJECTNESS = 0.05;
@@ -9,7 +9,8 @@ const LEAST_OBJECTNESS = 0.05;
 const SAME = 0.5;
 
 /**
- * Puts a teacher's answers right, in place: every cell that sees a named object says its class, and surely.
+ * Puts a teacher's answers right, in place: every cell that sees a named object says its class, and surely; one that sees an object where
+ * there is nothing sees none.
  *
  * @param answers [N, cells, 5 + classes], as a teacher gives them: scores as probabilities
  * @param targets [N, objects, 6], what was named ({@link TARGET_WIDTH})
@@ -48,6 +49,10 @@ export const putRight = (
         const at = (n * grid.cells + cell) * width;
         if ((answers[at + OBJECTNESS] ?? 0) < LEAST_OBJECTNESS) continue;
         if (iou(boxAt(at, cell), { x1, y1, x2, y2 }) < SAME) continue;
+        if (classId === NOTHING) {
+          answers[at + OBJECTNESS] = 0;
+          continue;
+        }
         answers.fill(0, at + FIRST_CLASS, at + width);
         answers[at + FIRST_CLASS + classId] = 1;
         weights[n * grid.cells + cell] = weight;

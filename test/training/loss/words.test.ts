@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { makeGrid } from '../../../src/vision/index.js';
+import { NOTHING } from '../../../src/training/loss/targets.js';
 import { putRight } from '../../../src/training/loss/words.js';
 import { noise } from '../../onnx/bits.js';
 
@@ -67,6 +68,18 @@ t.test('cells that see the named object say its class, and count more', async ()
       },
     ),
   );
+});
+
+t.test('where nothing is, nothing is seen, and all else stays', async (t) => {
+  const answers = answer('raw', 3, 0.9, 0);
+  const before = answers.slice();
+  const [x, y] = [3.5 * 8, 0.5 * 8];
+  const targets = Float32Array.of(x - 5, y - 3, x + 5, y + 3, NOTHING, 1);
+  const weights = putRight(answers, targets, spec('raw'), 5);
+  t.ok(weights.every((weight) => weight === 1));
+  const changed = [...answers.keys()].filter((at) => answers[at] !== before[at]);
+  t.same(changed, [3 * WIDTH + 4], 'objectness of the cell that saw it');
+  t.equal(answers[3 * WIDTH + 4], 0);
 });
 
 t.test('each picture of a batch has its own names', async (t) => {

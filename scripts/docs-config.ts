@@ -68,6 +68,7 @@ const range = (low: number | undefined, high: number | undefined, unit: string):
 const ruleOf = (node: JsonSchemaNode): string =>
   [
     ...range(node.minimum, node.maximum, ''),
+    ...(node.exclusiveMinimum === undefined ? [] : [`more than ${node.exclusiveMinimum}`]),
     ...range(node.minLength, node.maxLength, ' characters'),
     ...(node.prefixItems === undefined ? range(node.minItems, node.maxItems, ' entries') : []),
     ...(node.multipleOf === undefined ? [] : [`a multiple of ${node.multipleOf}`]),

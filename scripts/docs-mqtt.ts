@@ -23,7 +23,10 @@ const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\
 const scalar = (node: Node): string => {
   if (node.const !== undefined) return `\`${JSON.stringify(node.const)}\``;
   if (node.enum !== undefined) return node.enum.map((value) => `\`${JSON.stringify(value)}\``).join(', ');
-  if (node.prefixItems !== undefined) return `list of ${node.prefixItems.length} numbers`;
+  if (node.prefixItems !== undefined) {
+    const types = [...new Set(node.prefixItems.map(typeText))].join(' or ');
+    return `list of ${node.prefixItems.length} ${types}s`;
+  }
   if (node.items !== undefined) return `list of ${typeText(node.items)}`;
   if (isNode(node.additionalProperties)) return 'object';
   if (node.$ref !== undefined) return 'any JSON value';
@@ -35,6 +38,7 @@ const typeText = (node: Node): string => [...new Set(alternatives(node).map(scal
 const rules = (node: Node): string => {
   const parts: string[] = [];
   for (const part of alternatives(node)) {
+    if (part.exclusiveMinimum !== undefined) parts.push(`more than ${part.exclusiveMinimum}`);
     if (part.minimum !== undefined) parts.push(`at least ${part.minimum}`);
     if (part.maximum !== undefined && part.maximum < Number.MAX_SAFE_INTEGER) {
       parts.push(`at most ${part.maximum}`);

@@ -68,9 +68,13 @@ export class Listener {
   async open(url: string): Promise<void> {
     const client = await connectAsync(url, { protocolVersion: 4, reconnectPeriod: 500 });
     this.#client = client;
-    client.on('message', (topic, payload) =>
-      this.#take(topic.slice(this.#prefix.length), payload.toString()),
-    );
+    client.on('message', (topic, payload) => {
+      try {
+        this.#take(topic.slice(this.#prefix.length), payload.toString());
+      } catch {
+        // Anybody may publish anything below the device's topic: what the story cannot read is no part of it.
+      }
+    });
     await client.subscribeAsync(`${this.#prefix}#`, { qos: 1 });
   }
 

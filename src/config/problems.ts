@@ -60,8 +60,11 @@ const ruleOf = (issue: z.core.$ZodIssue): string => {
         : `must be ${article(issue.expected)}, not ${kindOf(issue.input)}`;
     case 'too_small':
     case 'too_big': {
+      const isOpen = issue.inclusive === false;
       const [word, limit] =
-        issue.code === 'too_small' ? ['at least', issue.minimum] : ['at most', issue.maximum];
+        issue.code === 'too_small'
+          ? [isOpen ? 'more than' : 'at least', issue.minimum]
+          : [isOpen ? 'less than' : 'at most', issue.maximum];
       const verb = sizeUnit(issue.origin) === '' ? 'be' : 'have';
       return own(issue.message) ?? `must ${verb} ${word} ${limit}${sizeUnit(issue.origin)}`;
     }

@@ -10,7 +10,7 @@ import { AdaptationService, type LoopEvents, readHistory, reportPath } from '../
 import { type Config, parseConfig } from '../../src/config/index.js';
 import { ModelService } from '../../src/daemon/models.js';
 import type { FrameResult } from '../../src/detector/index.js';
-import { Registry } from '../../src/registry/index.js';
+import { readArtifactFolder, Registry } from '../../src/registry/index.js';
 import { openStore } from '../../src/store/index.js';
 import { silentLog } from '../../src/system/index.js';
 import { makeFixture } from '../significance/fixture.js';
@@ -122,6 +122,7 @@ t.test('a command begins it; what comes out serves, is watched and stands in the
   t.equal(parent, fixture.id);
   await t.rejects(loop.begin('command'), { code: 'BUSY', message: /cancel it first/ });
   await saw(() => loop.state.status === 'watching');
+  t.match(loop.state, { adaptation: id, trigger: 'command', started_at: String });
   const candidate = models.artifact?.id ?? '';
   t.not(candidate, fixture.id);
   t.equal(registry.active, candidate);
@@ -187,7 +188,18 @@ t.test('a supervisor that was stopped in the middle takes the job up again', asy
 });
 
 t.test('what cannot be done is refused or ends with a reason', async (t) => {
-  const { loop, models, saw, stateDir } = await setUp(t, { budget: { modelBytes: 100 } });
+  const { manifest } = await readArtifactFolder(fixture.home);
+  const most = 1 + Math.ceil(manifest.modelBytes / 16);
+  const { loop, models, saw, stateDir } = await setUp(t, { budget: { modelBytes: most } });
+  const refused: readonly (readonly [Parameters<typeof loop.begin>[1], RegExp])[] = [
+    [{ pairs: [['car', 'spaceship']] }, /"spaceship" is no class .*: .*truck/],
+    [{ pairs: [['car', 'Car']] }, /car:Car must name two classes/],
+    [{ budget: { modelBytes: 100 } }, /modelBytes 100 cannot be met: .* more than \d+ bytes/],
+  ];
+  for (const [asked, message] of refused) {
+    await t.rejects(loop.begin('command', asked), { code: 'BAD_COMMAND', message });
+    t.equal(loop.state.status, 'idle');
+  }
   await loop.begin('command');
   await saw(() => loop.state.status === 'idle');
   t.match(readHistory(stateDir, 1)[0], { outcome: 'failed', reason: /no allocation is within the budget/ });

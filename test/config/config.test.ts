@@ -66,6 +66,7 @@ t.test('every problem is a sentence with the key and the rule', async (t) => {
     [of({ zzzzzz: 1 }), ['unknown key zzzzzz']],
     [of({ 'a\nb': 1 }), ['unknown key "a\\nb"']],
     [of({ detector: { threads: 0 } }), ['detector.threads must be at least 1']],
+    [of({ adaptation: { budget: { latencyMs: 0 } } }), ['adaptation.budget.latencyMs must be more than 0']],
     [of({ detector: { threads: 1.5 } }), ['detector.threads must be a whole number, not 1.5']],
     [of({ detector: { threads: '4' } }), ['detector.threads must be a number, not a text']],
     [of({ detector: null }), ['detector must be a mapping of keys, not empty']],

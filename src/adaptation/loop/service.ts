@@ -104,11 +104,13 @@ export class AdaptationService extends Emitter<LoopEvents> {
   get state(): State {
     const [last] = this.#journal.list(5).filter(({ endedAt }) => endedAt !== null);
     const { step, done, all } = this.#progress;
+    const watched = this.#status === 'watching' ? this.#journal.record : undefined;
+    const current = this.#job ?? watched;
     return {
       status: this.#status,
-      adaptation: this.#job?.id ?? (this.#status === 'watching' ? (this.#journal.record?.id ?? null) : null),
-      trigger: this.#job?.trigger ?? null,
-      started_at: this.#job?.startedAt ?? null,
+      adaptation: current?.id ?? null,
+      trigger: current?.trigger ?? null,
+      started_at: current?.startedAt ?? null,
       step,
       done,
       all,

@@ -1,7 +1,7 @@
 // A job for what serves now: its FP32 parent, what a candidate must be as good as, the budget that holds.
 import type { Config } from '../../config/index.js';
 import { BitlaneError } from '../../errors.js';
-import type { Registry } from '../../registry/index.js';
+import { type Artifact, foldName, type Registry } from '../../registry/index.js';
 import { type Job, readJob, type Trigger } from '../job/job.js';
 import type { LoopMemory } from './memory.js';
 import { newJob } from './new-job.js';
@@ -27,10 +27,39 @@ export interface AskedJob {
   readonly pairs?: Job['pairs'];
 }
 
+/** @throws BitlaneError `BAD_COMMAND` for pairs that the model cannot confuse */
+const checkPairs = (pairs: Job['pairs'], classes: readonly string[]): void => {
+  const known = new Set(classes.map(foldName));
+  for (const pair of pairs ?? []) {
+    const stranger = pair.find((name) => !known.has(foldName(name)));
+    if (stranger !== undefined) {
+      throw new BitlaneError(
+        'BAD_COMMAND',
+        `pairs: "${stranger}" is no class of the model that serves: ${classes.join(', ')}`,
+      );
+    }
+    if (new Set(pair.map(foldName)).size < pair.length)
+      throw new BitlaneError('BAD_COMMAND', `pairs: ${pair.join(':')} must name two classes`);
+  }
+};
+
+/** Bits of a weight in FP32, and the fewest that it can be given. */
+const FEWEST = 2 / 32;
+
+/** @throws BitlaneError `BAD_COMMAND` for a file that no allocation makes as small */
+const checkBytes = ({ modelBytes }: Job['budget'], parent: Artifact): void => {
+  const least = Math.ceil(FEWEST * parent.manifest.modelBytes);
+  if (modelBytes === undefined || modelBytes >= least) return;
+  throw new BitlaneError(
+    'BAD_COMMAND',
+    `budget.modelBytes ${modelBytes} cannot be met: with 2 bits for every weight the model takes more than ${least} bytes`,
+  );
+};
+
 /**
  * Writes a new job into its folder.
  *
- * @throws BitlaneError `NO_SUCH_MODEL` where there is nothing to adapt
+ * @throws BitlaneError `NO_SUCH_MODEL` where there is nothing to adapt, `BAD_COMMAND` for pairs or a budget that cannot be
  */
 export const startJob = async (
   { config: configured, registry, serving, critical, memory, home }: JobParts,
@@ -50,6 +79,8 @@ export const startJob = async (
   const best = ladder.some(({ id }) => id === active.id) ? ladder[0]?.id : undefined;
   const baseline = best === undefined ? active : await registry.get(best);
   const parent = await floatParentOf(registry, baseline);
+  checkPairs(pairs, parent.manifest.detector.classes);
+  checkBytes(budget ?? config.adaptation.budget, parent);
   const folder = newJob({
     config,
     home,

@@ -71,7 +71,7 @@ export const examplesSchema = z.strictObject({
     .max(100_000)
     .default(300)
     .describe('pictures kept at most of one pair of classes, labelled ones not counted'),
-  perHour: z.int().min(1).max(36_000).default(120).describe('pictures stored at most in an hour'),
+  perHour: z.int().min(1).max(36_000).default(120).describe('pictures of one pair stored at most in an hour'),
   reserveMb: z
     .number()
     .min(0)

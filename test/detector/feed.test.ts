@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test as Tap } from 'tap';
 import { DetectorFeed, type FrameResult, Generation, type SwapEvent } from '../../src/detector/index.js';
 import { silentLog } from '../../src/system/index.js';
+import type { Frame } from '../../src/vision/index.js';
 
 const script = join(import.meta.dirname, 'stand-in.js');
 const rules = { frames: 5, timeoutMs: 20_000, maxLatencyRatio: 3, minAgreement: 0 };
@@ -20,6 +21,16 @@ const generation = (mode: string): Generation =>
     graceMs: 200,
     log: silentLog,
   });
+
+const frameOf = (seq: number): Frame => ({
+  seq,
+  receivedAtMs: performance.now(),
+  wallMs: 0,
+  format: 'rgb24',
+  width: 64,
+  height: 48,
+  data: new Uint8Array(64 * 48 * 3),
+});
 
 interface Road {
   readonly feed: DetectorFeed;
@@ -41,15 +52,7 @@ const road = async (t: Tap, mode = 'serve'): Promise<Road> => {
   let seq = 0;
   const camera = setInterval(() => {
     for (let burst = seq % 7 === 0 ? 2 : 1; burst > 0; burst -= 1) {
-      feed.offer({
-        seq: seq++,
-        receivedAtMs: performance.now(),
-        wallMs: 0,
-        format: 'rgb24',
-        width: 64,
-        height: 48,
-        data: new Uint8Array(64 * 48 * 3),
-      });
+      feed.offer(frameOf(seq++));
     }
   }, 2);
   const stop = async (): Promise<void> => {
@@ -105,15 +108,7 @@ t.test('whether a frame is at work is told, once for every change', async (t) =>
   feed.serve(first);
   t.same(told, []);
   for (let seq = 0; seq < 3; seq += 1) {
-    feed.offer({
-      seq,
-      receivedAtMs: performance.now(),
-      wallMs: 0,
-      format: 'rgb24',
-      width: 64,
-      height: 48,
-      data: new Uint8Array(64 * 48 * 3),
-    });
+    feed.offer(frameOf(seq));
     t.equal(told.at(-1), 'busy', 'at once');
     while (told.at(-1) !== 'free') await sleep(5);
   }

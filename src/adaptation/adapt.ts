@@ -9,6 +9,7 @@ import {
   type Problem,
   semanticPrices,
 } from '../allocation/index.js';
+import { untold } from '../quantization/index.js';
 import type { Artifact, Manifest, ManifestParts } from '../registry/index.js';
 import { type MeasuredSignificance, significanceSchema } from '../significance/index.js';
 import { frontSchema } from './documents.js';
@@ -30,7 +31,7 @@ import { comparable, wholeMeter } from './whole.js';
  */
 export const adaptModel = async (parent: Artifact, options: AdaptOptions): Promise<Adapted> => {
   const { checkpoints, budget, limits = budget, signal, onProgress, baseline = parent } = options;
-  const { timed = (work) => work() } = options;
+  const { timed = untold } = options;
   const objectives = objectivesOf(options.objective, options.candidates);
   const split = objectives.length > 1 ? splitTuning(options.tuning.dataSet) : undefined;
   const mapped: AdaptOptions =

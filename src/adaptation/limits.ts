@@ -1,6 +1,7 @@
 // An allocation within limits: solved, measured as the real artifact, solved again where it is over them.
 import { createHash } from 'node:crypto';
 import { type Budget, type MeasureArtifact, meetBudget, type Problem } from '../allocation/index.js';
+import { untold } from '../quantization/index.js';
 import type { Checkpoints } from './checkpoints.js';
 import { type Allocated, allocatedSchema, measurementsSchema } from './documents.js';
 import type { AdaptOptions } from './options.js';
@@ -31,7 +32,7 @@ export const allocateWithin = async (
     measure,
     signal,
     onProgress,
-    timed = (work) => work(),
+    timed = untold,
   }: Pick<AdaptOptions, 'checkpoints' | 'measure' | 'signal' | 'onProgress' | 'timed'>,
 ): Promise<Allocated> =>
   checkpoints.once(step, allocatedSchema, async () => {

@@ -37,7 +37,7 @@ import { alongPlan, planInt8 } from './plan-int8.js';
 import { quantizeModel, type QuantizeOptions } from './quantize.js';
 import { type LayerReport, layerReport } from './report.js';
 import { type FeedSource, heldFeeds } from './taps.js';
-import { latencyRatio, type Timed, timeModels } from './timing.js';
+import { latencyRatio, type Timed, timeModels, untold } from './timing.js';
 
 /** What is being done, for a progress bar. */
 export type Step = 'choosing' | 'calibrating' | 'rounding' | 'comparing layers' | 'timing' | 'validating';
@@ -291,7 +291,7 @@ export const quantizeArtifact = async (
     const artifact = await readArtifactFolder(folder);
     onProgress('timing', 0, 1);
     const { name, width, height } = detector.input;
-    const { timed = (work) => work() } = options;
+    const { timed = untold } = options;
     const [before = [], after = []] = await timed(() =>
       timeModels([parent.modelPath, modelPath], {
         input: { name, dims: [1, 3, height, width] },

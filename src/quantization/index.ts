@@ -103,7 +103,7 @@ export {
   trainedOptions,
   validationOf,
 } from './artifact.js';
-export { latencyRatio, timeBytes, type Timed, timeModels, type TimingOptions } from './timing.js';
+export { latencyRatio, timeBytes, type Timed, timeModels, type TimingOptions, untold } from './timing.js';
 export { alongPlan, planInt8, type PlanInt8Options } from './plan-int8.js';
 export { checkKernels, integersSaturate, type KernelCheck } from './kernel-check.js';
 export { type Condition, holds } from './condition.js';

@@ -78,12 +78,14 @@ t.test('the broker goes away again and again', { skip: skipWithoutMosquitto }, a
       seqs.push(telemetry.enqueue('counts/60', counts(index)) ?? 0);
     }
   };
-  let inTheMiddle = 0;
   for (let round = 0; round < 4; round += 1) {
-    send(400);
-    const before = telemetry.counters.sent;
-    await until(() => telemetry.counters.sent > before + 10, 'the pump runs');
-    if (store.outbox.counters.rows > 0) inTheMiddle += 1;
+    // A machine that looks too late, when all is sent, looks again.
+    do {
+      send(400);
+      const before = telemetry.counters.sent;
+      await until(() => telemetry.counters.sent > before + 10, 'the pump runs');
+    } while (store.outbox.counters.rows === 0);
+    t.ok(store.outbox.counters.rows > 0, 'cut off in the middle');
     await made.down();
     send(100);
     await made.up();
@@ -93,7 +95,6 @@ t.test('the broker goes away again and again', { skip: skipWithoutMosquitto }, a
   await consumer.until((c) => new Set(seqsOf(c)).size === seqs.length, 'all have arrived');
   inOrder(t, consumer, seqs);
   t.ok(telemetry.counters.connections >= 5);
-  t.ok(inTheMiddle > 0, `cut off in the middle ${inTheMiddle} times`);
 });
 
 t.test(

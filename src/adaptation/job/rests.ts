@@ -62,7 +62,6 @@ export class Rests {
   /** No more rests. */
   end(): void {
     this.frames(false);
-    this.#takeBack?.();
   }
 
   #see(): void {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { leastUsage } from '../../allocation/index.js';
 import { BitlaneError } from '../../errors.js';
+import { untold } from '../../quantization/index.js';
 import type { Artifact } from '../../registry/index.js';
 import type { Allocated } from '../documents.js';
 import { judgeCandidate } from '../judgement.js';
@@ -28,7 +29,7 @@ export const rungsBelow = async (
   const top = adapted.allocated.usage.latencyMs;
   if (job.rungs === 0 || top === undefined) return [];
   const { modelBytes } = job.budget;
-  const { timed = (work) => work() } = adapt;
+  const { timed = untold } = adapt;
   const alone = await problemFor(parent, adapted.significance, adapt);
   const problem = { ...alone, interactions: adapted.interactions };
   const fastest = await timed(() => leastUsage(problem, 'latencyMs', { modelBytes }, { nodes: NODES }));

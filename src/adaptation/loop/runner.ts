@@ -9,8 +9,8 @@ import { inWindow } from './triggers.js';
 export interface RunnerOptions {
   readonly folder: string;
   readonly nice: number | undefined;
-  /** Whether a frame is at work; what changes is told to {@link JobRunner.frames}. */
-  readonly busy: boolean;
+  /** Whether a frame is at work now; changes are told to {@link JobRunner.frames}. */
+  readonly busy: () => boolean;
   /** The configuration in force. */
   readonly config: () => AdaptationConfig;
   readonly log: Log;
@@ -36,12 +36,10 @@ export class JobRunner {
   readonly #stop = new AbortController();
   #adapter: Adapter | undefined;
   #paused = false;
-  #busy: boolean;
   #peakMb = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    this.#busy = options.busy;
   }
 
   /** Most memory that the adapter took, MB. */
@@ -71,7 +69,6 @@ export class JobRunner {
 
   /** Whether a frame is at work: the adapter rests meanwhile, where the configuration says so. */
   frames(busy: boolean): void {
-    this.#busy = busy;
     this.#adapter?.frames(busy);
   }
 
@@ -100,7 +97,7 @@ export class JobRunner {
       onProgress,
     });
     this.#adapter = adapter;
-    adapter.frames(this.#busy);
+    adapter.frames(this.#options.busy());
     onStatus('running');
     try {
       return await adapter.run();

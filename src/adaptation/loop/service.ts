@@ -266,7 +266,7 @@ export class AdaptationService extends Emitter<LoopEvents> {
     const runner = new JobRunner({
       folder,
       nice: this.#options.nice,
-      busy: this.#busy,
+      busy: () => this.#busy,
       config: () => this.#config,
       log: this.#log,
       onStatus: (status) => this.#setStatus(status),

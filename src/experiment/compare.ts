@@ -41,7 +41,10 @@ export const intervalOfRow = (row: ResultRow, name: FigureName): Interval | unde
 };
 
 export interface Difference extends Interval {
-  /** One-sided: the share of resampled pictures on which the first is worse, at least one in all of them (Davison & Hinkley 1997). */
+  /**
+   * One-sided: the share of resampled pictures on which the first is worse (where both are alike, half), at least one in all of them
+   * (Davison & Hinkley 1997).
+   */
   readonly p: number;
 }
 
@@ -55,16 +58,16 @@ export const differenceOf = (
   if (a === undefined || b === undefined) return undefined;
   const rounds = a.rounds.map((value, round) => value - (b.rounds[round] ?? Number.NaN));
   const known = rounds.filter((value) => !Number.isNaN(value));
-  const worse = known.filter((value) => value < 0).length;
+  const worse = known.reduce((sum, value) => sum + (value < 0 ? 1 : value === 0 ? 0.5 : 0), 0);
   return { ...intervalOf(a.value - b.value, rounds), p: (worse + 1) / (known.length + 1) };
 };
 
-export const VERDICTS = ['better', 'worse', 'undecided'] as const;
+export const VERDICTS = ['better', 'worse', 'undecided', 'the same'] as const;
 export type Comparison = (typeof VERDICTS)[number];
 
-/** What an interval of a difference says. */
+/** What an interval of a difference says; rows that came to one and the same model differ nowhere. */
 export const verdictOf = ({ low, high }: Interval): Comparison =>
-  low > 0 ? 'better' : high < 0 ? 'worse' : 'undecided';
+  low > 0 ? 'better' : high < 0 ? 'worse' : low === 0 && high === 0 ? 'the same' : 'undecided';
 
 export interface Hypothesis {
   readonly ours: string;

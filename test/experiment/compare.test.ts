@@ -63,6 +63,9 @@ t.test('a difference is taken round by round', (t) => {
   const back = differenceOf(low, high, 'map50');
   t.equal(back?.p, 1);
   t.equal(back && verdictOf(back), 'worse');
+  const none = differenceOf(low, low, 'map50');
+  t.equal(none?.p, 101 / 201, 'neither is worse');
+  t.equal(none && verdictOf(none), 'the same');
   t.end();
 });
 

@@ -389,6 +389,10 @@ t.test('Fisher information and Hessian traces against differences of the loss', 
       `${own} and ${slope ** 2}`,
     );
   }
+  t.ok(
+    [...trace.values()].every((each) => each > 0),
+    'no trace is below zero',
+  );
   const own = trace.get(component.name) ?? NaN;
   t.ok(Math.abs(own - real) <= 0.25 * Math.abs(real), `trace ${own} and ${real}`);
 });

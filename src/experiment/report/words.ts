@@ -92,16 +92,21 @@ export const conclusions = (result: ExperimentResult): string[] => {
     if (own.length === 0) return [];
     const count = (verdict: Hypothesis['verdict']): number =>
       own.filter((each) => each.verdict === verdict).length;
-    const [better, worse] = [count('better'), count('worse')];
+    const [better, worse, same] = [count('better'), count('worse'), count('the same')];
+    const others = own.length - same;
+    const sameAs = own
+      .filter(({ verdict }) => verdict === 'the same')
+      .map(({ against }) => labelOf(result, against));
+    const also = same === 0 ? '' : ` It is the same model as ${sameAs.join(' and ')}.`;
     const verdict =
       worse > 0
         ? 'the hypothesis does not hold for it'
-        : better === own.length
+        : better === others && others > 0
           ? 'the hypothesis holds for it'
           : 'the hypothesis is not refuted, and not shown';
     const training = ours.startsWith('trained') ? 'with training' : 'rounded only';
     return [
-      `${labelOf(result, ours).replace(/, LSQ$/, '')}, ${training}: critical accuracy is better than that of ${better} of ${own.length} others at equal bytes outside the 95 % interval, worse than that of ${worse}; ${verdict}.`,
+      `${labelOf(result, ours).replace(/, LSQ$/, '')}, ${training}: critical accuracy is better than that of ${better} of ${others} others at equal bytes outside the 95 % interval, worse than that of ${worse}; ${verdict}.${also}`,
     ];
   });
 };

@@ -30,10 +30,10 @@ export type RunOptions = Pick<
   DetectorTrainingOptions,
   'model' | 'learningRate' | 'weights' | 'teacher' | 'teacherWeight' | 'labelled' | 'unlabelled'
 > &
-  Partial<Pick<DetectorTrainingOptions, 'augmentation'>>;
+  Partial<Pick<DetectorTrainingOptions, 'augmentation' | 'featureWeight' | 'biasRate' | 'seed'>>;
 
 const SHOWN_EVERY = 20;
-const SEED = 1;
+export const SEED = 1;
 const WEIGHT_DECAY = 0.01;
 
 export const labels = ({ data, detector }: Runs): SourceSpec =>
@@ -60,13 +60,13 @@ export const train = async (runs: Runs, name: string, options: RunOptions): Prom
   let first: number | undefined;
   const trained = await trainDetector({
     augmentation: FINE_TUNING_AUGMENTATION,
+    seed: SEED,
     ...options,
     detector,
     steps,
     batch,
     threads,
     weightDecay: WEIGHT_DECAY,
-    seed: SEED,
     folder: folderOf(runs, name, options),
     checkpointEvery: SHOWN_EVERY,
     onStep: ({ step, loss }) => {

@@ -11,6 +11,7 @@ import {
   evaluate,
   type Evaluation,
   mapClasses,
+  pairedBootstrap,
   predict,
 } from '../../src/evaluation/index.js';
 import { type Model, readModel, writeModel } from '../../src/onnx/index.js';
@@ -22,15 +23,15 @@ import {
   prepareModel,
 } from '../../src/quantization/index.js';
 import type { Artifact } from '../../src/registry/index.js';
-import { NO_AUGMENTATION } from '../../src/training/index.js';
+import { NO_AUGMENTATION, WITHOUT_LABELS } from '../../src/training/index.js';
 import { Store } from './allocation-lib.js';
 import { census, countOption, dataPath, type Figure, printReport, readOptions, runBench } from './lib.js';
 import { nanoArtifact } from './nano.js';
 import { layOut } from './qat-data.js';
 import { type RoundedModel, round, trainRounded } from './qat-models.js';
-import { labels, type RunOptions, type Runs, trainFloats, withoutLabels } from './qat-runs.js';
+import { labels, type RunOptions, type Runs, SEED, trainFloats, withoutLabels } from './qat-runs.js';
 import { significanceOf } from './qat-significance.js';
-import { map50Drop, withArtifact } from './quantize-lib.js';
+import { withArtifact } from './quantize-lib.js';
 
 /**
  * Learning rates, of FP32 runs and by bits, chosen on the pictures held out: FP32 gained half as much at 1e-3 (100 steps); codes of few bits
@@ -50,6 +51,10 @@ interface Bench {
   readonly rates: Readonly<Record<'four' | 'free' | 'three', number>>;
   /** Pictures without labels are only mirrored. */
   readonly plain: boolean;
+  /** Without labels the teacher's word alone is learned, all at one rate. */
+  readonly word: boolean;
+  /** Of trained runs; what they came to is averaged. */
+  readonly seeds: readonly number[];
 }
 
 /** The labelled run: its labels, and beside them the word of the model that it comes from. */
@@ -60,50 +65,85 @@ const labelled = ({ runs, site }: Bench, learningRate: number): Omit<RunOptions,
 });
 
 const labelFree = (
-  { runs, site, plain }: Bench,
+  { runs, site, plain, word }: Bench,
   learningRate: number,
 ): Omit<RunOptions, 'model' | 'weights'> => ({
   unlabelled: withoutLabels(runs),
   teacher: site,
+  ...(!word && WITHOUT_LABELS),
   ...(plain && { augmentation: { ...NO_AUGMENTATION, flip: 0.5 } }),
   learningRate,
 });
 
-const dropOf = ({ reference, pictures }: Bench, name: string, evaluation: Evaluation): Figure =>
-  map50Drop(`${name}.map50Drop`, reference, evaluation, pictures);
+/** mAP50 on resampled pictures: the mean of several runs. */
+type Worth = (weights?: Int32Array) => number;
+
+const worthOf =
+  (evaluations: readonly Evaluation[]): Worth =>
+  (weights) =>
+    evaluations.reduce((sum, { table }) => sum + table.map50(weights), 0) / evaluations.length;
+
+const dropOf = (
+  { reference, pictures }: Bench,
+  name: string,
+  evaluations: readonly Evaluation[],
+): Figure => ({
+  name: `${name}.map50Drop`,
+  unit: 'mAP50',
+  ...pairedBootstrap(pictures, worthOf(evaluations), worthOf([reference])),
+  runs: pictures,
+});
+
+/** What each seed of a run came to. */
+const trainedRuns = (
+  { runs, judge, seeds }: Bench,
+  name: string,
+  rounded: RoundedModel,
+  options: Omit<RunOptions, 'model' | 'weights'>,
+): Promise<Evaluation[]> =>
+  seeds.reduce<Promise<Evaluation[]>>(async (before, seed) => {
+    const done = await before;
+    const own = { ...options, ...(seed !== SEED && { seed }) };
+    return [...done, await judge(await trainRounded(runs, name, rounded, own))];
+  }, Promise.resolve([]));
+
+const seedFigures = (name: string, seeds: readonly number[], evaluations: readonly Evaluation[]): Figure[] =>
+  seeds.length < 2
+    ? []
+    : evaluations.map((each, i) =>
+        census(`${name}.seed${seeds[i] ?? 0}.map50`, 'mAP50', each.table.map50(), 1),
+      );
 
 /** What of the way from `from` to `to` was made. */
-const recovered = (
-  name: string,
-  pictures: number,
-  from: Evaluation,
-  to: Evaluation,
-  reached: Evaluation,
-): Figure => ({
+const recovered = (name: string, pictures: number, from: Worth, to: Worth, reached: Worth): Figure => ({
   name,
   unit: 'share',
   ...bootstrap(pictures, (weights) => {
-    const start = from.table.map50(weights);
-    return (reached.table.map50(weights) - start) / (to.table.map50(weights) - start);
+    const start = from(weights);
+    return (reached(weights) - start) / (to(weights) - start);
   }),
   runs: pictures,
 });
 
 const fourBits = async (bench: Bench): Promise<Figure[]> => {
-  const { runs, site, judge, pictures, rates } = bench;
+  const { runs, site, judge, pictures, rates, seeds } = bench;
   const allocation = edgedAllocation(prepareModel(site), 4, 'fp32');
   const nearest = await judge((await round(runs, 'nearest4', site, allocation, 'nearest')).bytes);
   const rounded = await round(runs, 'ptq4', site, allocation, 'gptq');
   const untrained = await judge(rounded.bytes);
-  const trained = await judge(await trainRounded(runs, 'qat4', rounded, labelled(bench, rates.four)));
-  const distilled = await judge(await trainRounded(runs, 'distill4', rounded, labelFree(bench, rates.free)));
+  const trained = await trainedRuns(bench, 'qat4', rounded, labelled(bench, rates.four));
+  const distilled = await trainedRuns(bench, 'distill4', rounded, labelFree(bench, rates.free));
+  const share = (name: string, from: Evaluation): Figure =>
+    recovered(name, pictures, worthOf([from]), worthOf(trained), worthOf(distilled));
   return [
-    dropOf(bench, 'ptq4.nearest', nearest),
-    dropOf(bench, 'ptq4', untrained),
+    dropOf(bench, 'ptq4.nearest', [nearest]),
+    dropOf(bench, 'ptq4', [untrained]),
     dropOf(bench, 'qat4', trained),
     dropOf(bench, 'distill4', distilled),
-    recovered('distill4.recoveredShare', pictures, untrained, trained, distilled),
-    recovered('distill4.recoveredShareOfNearest', pictures, nearest, trained, distilled),
+    share('distill4.recoveredShare', untrained),
+    share('distill4.recoveredShareOfNearest', nearest),
+    ...seedFigures('qat4', seeds, trained),
+    ...seedFigures('distill4', seeds, distilled),
   ];
 };
 
@@ -122,10 +162,10 @@ const threeBits = async (bench: Bench): Promise<Figure[]> => {
   const key = createHash('sha256').update(writeModel(site)).digest('hex');
   const allocation = await store.kept('allocation3', key, () => threeBitAllocation(bench));
   const rounded: RoundedModel = await round(runs, 'ptq3', site, allocation, 'gptq');
-  const trained = await trainRounded(runs, 'qat3', rounded, labelled(bench, rates.three));
+  const trained = await trainedRuns(bench, 'qat3', rounded, labelled(bench, rates.three));
   return [
-    dropOf(bench, 'ptq3', await judge(rounded.bytes)),
-    dropOf(bench, 'qat3', await judge(trained)),
+    dropOf(bench, 'ptq3', [await judge(rounded.bytes)]),
+    dropOf(bench, 'qat3', trained),
     census('qat3.averageBits', 'bits', averageBits(componentsOf(prepareModel(site)), allocation), 1),
   ];
 };
@@ -168,6 +208,8 @@ await runBench(async () => {
     rate4: { type: 'string', default: String(RATES.four) },
     'rate-free': { type: 'string', default: String(RATES.free) },
     plain: { type: 'boolean', default: false },
+    word: { type: 'boolean', default: false },
+    seeds: { type: 'string', default: String(SEED) },
     rate3: { type: 'string', default: String(RATES.three) },
     parts: { type: 'string', default: Object.keys(PARTS).join(',') },
     keep: { type: 'string' },
@@ -182,6 +224,7 @@ await runBench(async () => {
     free: rateOption(values['rate-free'], '--rate-free'),
     three: rateOption(values.rate3, '--rate3'),
   };
+  const seeds = values.seeds.split(',').map((seed) => countOption(seed, '--seeds'));
   const { judge: split } = values;
   if (split !== 'valid' && split !== 'held-out') {
     throw new BitlaneError('BAD_USAGE', `--judge takes valid and held-out, not ${split}`);
@@ -218,6 +261,8 @@ await runBench(async () => {
       pictures,
       rates,
       plain: values.plain,
+      word: values.word,
+      seeds,
     };
     const worth = (name: string, { table }: Evaluation): Figure => ({
       name: `${name}.map50`,
@@ -242,6 +287,8 @@ await runBench(async () => {
           steps: runs.steps,
           batch: runs.batch,
           learningRates: { floats: RATES.floats, ...rates },
+          seeds,
+          withoutLabels: values.word ? 'word' : WITHOUT_LABELS,
           unlabelledAugmentation: values.plain ? 'mirrored' : 'as in fine-tuning',
           activations: 'fp32',
         },

@@ -12,6 +12,7 @@ import {
   trainDetector,
   unlabelledSpec,
   WEIGHT_METHODS,
+  WITHOUT_LABELS,
 } from '../training/index.js';
 import type { Cli } from './cli.js';
 import { beginRun, packRun, type QuantizedFlags } from './finetune-quantized.js';
@@ -180,6 +181,7 @@ export const addFinetune = (program: Command, cli: Cli): void => {
             }),
             ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
             ...(teacherWeight > 0 && { teacher: original, teacherWeight }),
+            ...(data === undefined && run !== undefined && WITHOUT_LABELS),
             ...(critical !== undefined && { critical }),
             augmentation: FINE_TUNING_AUGMENTATION,
             ...(validation !== undefined && {

@@ -60,6 +60,7 @@ export {
   trainDetector,
   type TrainedDetector,
   usualOptimizer,
+  WITHOUT_LABELS,
 } from './loop/detector.js';
 export type { History, ValidationPoint } from './loop/history.js';
 export { judgeModel } from './loop/judge.js';

@@ -15,17 +15,16 @@ import {
 import type { TrainedModel } from '../../quantization/index.js';
 import type { DetectorSpec } from '../../registry/index.js';
 import type { Augmentation } from '../data/augment.js';
-import type { LoaderSource } from '../data/loader.js';
 import type { SourceSpec } from '../data/sample.js';
-import { criticalClassWeights, detectionLoss, distillationLoss, sumOfLosses } from '../loss/index.js';
 import type { ActivationQuantization } from '../quantize/activations.js';
 import { withLearned } from '../quantize/codes.js';
 import type { WeightQuantization } from '../quantize/place.js';
 import { buildTraining } from '../step/graph.js';
 import type { OptimizerOptions } from '../step/state.js';
-import type { BuildLoss, StepReport } from '../types.js';
+import type { StepReport } from '../types.js';
 import type { ValidationPoint } from './history.js';
 import { judgeModel } from './judge.js';
+import { featuresOf, lossOf, OBJECTS, sourcesOf } from './lessons.js';
 import { packedModel, trainedModel } from './quantized.js';
 import { type RunResult, runTraining, type Values } from './run.js';
 import { Teacher } from './teacher.js';
@@ -41,6 +40,13 @@ export interface DetectorTrainingOptions {
   readonly teacher?: Model;
   /** What the teacher's word counts beside the labels (default 1). */
   readonly teacherWeight?: number;
+  /** What the teacher sees on its way to the answer counts beside its word (default 0: its word alone). */
+  readonly featureWeight?: number;
+  /**
+   * The share of the rate that biases and step sizes take under quantization (default 1). Weights have to go far until their codes change;
+   * those do not.
+   */
+  readonly biasRate?: number;
   /**
    * Labels name some objects of a picture and not all: the teacher says what else there is, its word on those objects is put right, and
    * their classes count so much. Where it is left out, labels are the whole truth of their pictures.
@@ -90,7 +96,6 @@ export interface TrainedDetector extends Pick<RunResult, 'history' | 'best' | 's
   readonly quantized: TrainedModel | undefined;
 }
 
-const OBJECTS = 64;
 const CHECKPOINT_EVERY = 50;
 /** Share of the run in which four pictures may be made one; in the rest pictures are whole. */
 const MOSAIC_SHARE = 0.8;
@@ -100,8 +105,15 @@ const CHECKPOINT_FILE = 'checkpoint.bin';
 export const checkpointOf = (folder: string): string => join(folder, CHECKPOINT_FILE);
 
 /**
+ * Without labels, on the way from a rounded model to its teacher: chosen by how far both were apart on pictures held out
+ * (docs/training.md). With labels they were no gain.
+ */
+export const WITHOUT_LABELS = { featureWeight: 5, biasRate: 0.2 } as const;
+
+/**
  * AdamW, a cosine after a warm-up, and an average over about the last tenth of the run.
  *
+ * @param biasRate with `relative`: the share of the rate that biases and step sizes take
  * @param relative rates are shares of what they move: for networks without normalizations that would even out their channels
  */
 export const usualOptimizer = (
@@ -109,13 +121,16 @@ export const usualOptimizer = (
   learningRate: number,
   weightDecay: number,
   relative = false,
+  biasRate = 1,
 ): OptimizerOptions => ({
   kind: 'adamw',
   relative,
   schedule: { rate: learningRate, steps, warmUp: Math.min(100, Math.ceil(steps / 10)), last: 0.05 },
   weightDecay,
   // Adam moves everything by the rate: of a step size, that would be several per cent a step.
-  ...(!relative && { groups: { 'step-size': { rate: 0.1 } } }),
+  ...(relative
+    ? biasRate !== 1 && { groups: { bias: { rate: biasRate }, 'step-size': { rate: biasRate } } }
+    : { groups: { 'step-size': { rate: 0.1 } } }),
   clipNorm: 10,
   average: { decay: Math.min(0.9998, Math.max(0.5, 1 - 10 / steps)), rampSteps: steps / 10 },
 });
@@ -127,45 +142,14 @@ const exported = (model: Model, values: Values): Model => {
   return copy;
 };
 
-const lossOf = (options: DetectorTrainingOptions): BuildLoss => {
-  const { detector, labelled, teacher, critical, wordWeight } = options;
-  const losses: { build: BuildLoss; weight: number }[] = [];
-  if (labelled !== undefined && wordWeight === undefined) {
-    const classWeights =
-      critical === undefined
-        ? undefined
-        : criticalClassWeights(detector.classes.length, critical.pairs, critical.weight);
-    const build = detectionLoss({
-      detector,
-      objects: options.objects ?? OBJECTS,
-      ...(classWeights !== undefined && { classWeights }),
-    });
-    losses.push({ build, weight: 1 });
-  }
-  if (teacher !== undefined) {
-    const build = distillationLoss({ detector, weighted: wordWeight !== undefined });
-    losses.push({ build, weight: options.teacherWeight ?? 1 });
-  }
-  return sumOfLosses(losses);
-};
-
-/** Half of the pictures each where there are both kinds. */
-const sourcesOf = ({ labelled, unlabelled, batch }: DetectorTrainingOptions): LoaderSource[] => {
-  if (labelled !== undefined && unlabelled !== undefined) {
-    const share = Math.ceil(batch / 2);
-    return [{ ...labelled, share }, ...(batch > share ? [{ ...unlabelled, share: batch - share }] : [])];
-  }
-  const only = labelled ?? unlabelled;
-  return only === undefined ? [] : [{ ...only, share: batch }];
-};
-
 const optimizerOf = ({
   steps,
   learningRate,
   weightDecay,
   normalization,
+  biasRate,
 }: DetectorTrainingOptions): OptimizerOptions =>
-  usualOptimizer(steps, learningRate, weightDecay, normalization !== 'batch');
+  usualOptimizer(steps, learningRate, weightDecay, normalization !== 'batch', biasRate);
 
 const floatsOf = (values: Values = new Map<string, Float32Array>()) =>
   [...values].map(([name, floats]) => [name, [...floats]]);
@@ -180,7 +164,18 @@ const runOf = (options: DetectorTrainingOptions): string => {
   const about = [
     labelled?.options,
     unlabelled?.options,
-    [steps, batch, optimizerOf(options), seed, objects, teacherWeight, options.wordWeight, normalization],
+    [
+      steps,
+      batch,
+      optimizerOf(options),
+      seed,
+      objects,
+      teacherWeight,
+      options.wordWeight,
+      normalization,
+      // Runs from before there was this go on.
+      ...(options.featureWeight === undefined ? [] : [options.featureWeight]),
+    ],
     [augmentation, critical, weights && { ...weights, stepSizes: floatsOf(weights.stepSizes) }],
     activations && [
       [...activations.ranges],
@@ -234,7 +229,10 @@ export const trainDetector = async (options: DetectorTrainingOptions): Promise<T
   const school =
     teacher === undefined
       ? undefined
-      : await Teacher.open(teacher, detector, batch, threads, options.wordWeight);
+      : await Teacher.open(teacher, detector, batch, threads, {
+          features: featuresOf(options),
+          ...(options.wordWeight !== undefined && { wordWeight: options.wordWeight }),
+        });
   try {
     const { values, history, best, stoppedEarly } = await runTraining({
       graph,

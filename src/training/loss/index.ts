@@ -8,6 +8,7 @@ export {
   TEACHER,
   TEACHER_WEIGHT,
 } from './distillation.js';
+export { featureLoss, jointsOf, teacherFeature } from './features.js';
 export { yoloxSpec } from './cells.js';
 export { NOTHING, type Target, targetFeeds, type Targets, TARGETS } from './targets.js';
 export { putRight } from './words.js';

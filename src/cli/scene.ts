@@ -18,6 +18,7 @@ interface Options {
   readonly weather?: string;
   readonly light?: string;
   readonly stride?: string;
+  readonly shares?: string;
 }
 
 const SEED = { min: 0, max: 4_294_967_295, integer: true } as const;
@@ -30,6 +31,19 @@ const sizeOption = (text: string | undefined): { readonly width: number; readonl
   throw new BitlaneError(
     'BAD_USAGE',
     `--size takes even numbers from 128x96 to 1920x1200, like 640x384, not ${JSON.stringify(text)}`,
+  );
+};
+
+const sharesOption = (text: string): [number, number, number] => {
+  const shares = text.split(',').map((share) => (share.trim() === '' ? Number.NaN : Number(share)));
+  const [train, val, test] = shares;
+  const fits = shares.length === 3 && shares.every((share) => share >= 0 && share <= 1e6);
+  if (fits && train !== undefined && val !== undefined && test !== undefined && train > 0) {
+    return [train, val, test];
+  }
+  throw new BitlaneError(
+    'BAD_USAGE',
+    `--shares takes three numbers, of train, val and test, like 80,10,10, the first above 0, not ${JSON.stringify(text)}`,
   );
 };
 
@@ -71,6 +85,7 @@ export const addScene: AddCommand = (program, cli) => {
     .option('--weather <weather>', `one weather for all pictures: ${WEATHERS.join(', ')} (default: all)`)
     .option('--light <light>', `one light for all pictures: ${LIGHTS.join(', ')} (default: all)`)
     .option('--stride <s>', 'seconds between two pictures of a scene (default 2.5)')
+    .option('--shares <t,v,t>', 'how many scenes train, val and test get, one to another (default 80,10,10)')
     .option('--json', 'print what was written as one JSON document')
     .addHelpText('after', '\nExample:\n  bitlane scene --out ./road --pictures 2000 --seed 7')
     .action(
@@ -101,6 +116,7 @@ export const addScene: AddCommand = (program, cli) => {
             ...(light !== undefined && { light: choice('--light', light, LIGHTS) }),
             ...(site !== undefined && { site }),
             ...(stride !== undefined && { strideSeconds: stride }),
+            ...(options.shares !== undefined && { shares: sharesOption(options.shares) }),
             signal: cli.signal,
             onProgress: (done) => bar.update(done),
           });

@@ -36,6 +36,9 @@ export interface Experiment {
   readonly map: SignificanceMap | undefined;
 }
 
+/** Where the models of rows are kept: one of them may be what somebody wants to run. */
+const MODELS = 'models';
+
 /** What a folder's results were measured with; a folder is of one setting. */
 const SETTING_FILE = 'setting.json';
 
@@ -76,6 +79,11 @@ const measure = async (
   const { parent, validation, map, pairs, scale, threads, signal } = setting;
   const since = performance.now();
   const built = await buildRow(setting, searches, row, seed, (done, all) => onStep('training', done, all));
+  if (row.bits !== undefined) {
+    const models = join(setting.folder, MODELS);
+    mkdirSync(models, { recursive: true });
+    writeFileAtomic(join(models, `${row.id}-${seed}.onnx`), built.bytes);
+  }
   onStep('judging', 0, 1);
   const { name, width, height } = parent.manifest.detector.input;
   const original = new Uint8Array(readFileSync(parent.modelPath));

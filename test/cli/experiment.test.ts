@@ -1,5 +1,5 @@
 // `bitlane experiment`: every kind of row on a tiny detector, a report, and a second run that measures nothing again.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { ExperimentResult } from '../../src/experiment/index.js';
@@ -56,13 +56,17 @@ t.test('rows of every kind', async (t) => {
   const bytesOf = new Map<string, number>();
   for (const { id, runs } of result.rows) {
     t.equal(runs.length, /haq|qat|fqn|trained/.test(id) ? 2 : 1, `${id} is repeated where it is random`);
-    for (const { result: run } of runs) {
+    for (const { seed, result: run } of runs) {
       if (run.status === 'impossible') {
         t.equal(id, 'dfq8-distilled', run.reason);
         continue;
       }
       t.equal(run.figures.map50?.rounds.length, 100);
       bytesOf.set(id, run.modelBytes);
+      if (id !== 'fp32') {
+        const { size } = statSync(join(at('work'), 'models', `${id}-${seed}.onnx`));
+        t.equal(size, run.modelBytes, `the model of ${id} is kept`);
+      }
     }
   }
   for (const id of ROWS.filter((name) => name.startsWith('mixed') || name.startsWith('trained'))) {

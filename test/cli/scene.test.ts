@@ -34,6 +34,16 @@ t.test('writes a data set and says what is in it', async (t) => {
   t.match(readFileSync(join(folder, 'data.yaml'), 'utf8'), /hatchback/);
 });
 
+t.test('splits as it is told', (t) => {
+  const folder = join(t.testdir({}), 'road');
+  const { status, stdout } = run(
+    ...['--out', folder, '--pictures', '48', '--size', '128x96', '--shares', '2,2,0', '--json'],
+  );
+  t.equal(status, 0);
+  t.same((JSON.parse(stdout) as { pictures: unknown }).pictures, { train: 24, val: 24, test: 0 });
+  t.end();
+});
+
 t.test('draws the sheet', async (t) => {
   const file = join(t.testdir({}), 'sheet.png');
   t.equal(run('--sheet', file).status, 0);
@@ -49,6 +59,8 @@ t.test('bad options get one sentence and leave nothing', async (t) => {
     ['--out', folder, '--size', '3x3'],
     ['--out', folder, '--weather', 'snow'],
     ['--out', folder, '--pictures', 'many'],
+    ['--out', folder, '--shares', '0,1,1'],
+    ['--out', folder, '--shares', '80,20'],
     ['--sheet', join(folder, 'sheet.gif')],
   ]) {
     const { status, stderr } = run(...args);

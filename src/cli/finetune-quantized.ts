@@ -79,7 +79,7 @@ const choicesOf = ({
   if (chosen.method === 'dorefa' && start !== undefined) {
     throw new BitlaneError(
       'BAD_USAGE',
-      '--start goes with the other methods: dorefa begins with the weights as they are',
+      '--start goes with the other methods: dorefa begins with plain rounding',
     );
   }
   return chosen;

@@ -10,7 +10,7 @@ import {
 } from '../../quantization/index.js';
 import type { ActivationQuantization } from './activations.js';
 import type { WeightQuantization } from './place.js';
-import { startFromCodes } from './start.js';
+import { startFromCodes, startUnbent } from './start.js';
 
 export interface BeginOptions {
   readonly weights: WeightQuantization;
@@ -37,7 +37,7 @@ export interface QuantizedBeginning {
 }
 
 /**
- * Rounds and measures, so that training begins with the best that is known without it. `dorefa` begins with the weights as they are.
+ * Rounds and measures, so that training begins with the best that is known without it. `dorefa` begins with plain rounding.
  *
  * @param model from `prepareModel`; it is not changed
  * @throws BitlaneError `BAD_CONFIG` for an allocation that does not fit, `BAD_MODEL` when the model cannot be run
@@ -47,7 +47,7 @@ export const beginQuantized = async (model: Model, options: BeginOptions): Promi
   const { allocation, reduceRange, grids } = weights;
   const common = { ...(signal !== undefined && { signal }) };
   const begin = async () => {
-    if (weights.method === 'dorefa') return { model, quantization: weights };
+    if (weights.method === 'dorefa') return startUnbent(model, weights);
     const rounded = await roundWeights(model, allocation, feeds, {
       ...common,
       rounding,

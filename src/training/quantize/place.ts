@@ -62,23 +62,31 @@ const wrongSize = ({ name, outputChannels }: Component, size: number): BitlaneEr
 /** A step size never gets smaller than this part of what it was: it stays positive. */
 const LEAST_PART = 2 ** -7;
 
+/** Scales whose highest code is the greatest weight of the channel: tanh fills whatever range there is. 1 for channels that have none. */
+export const fillingScales = (rows: Float32Array, { high }: ChannelLevels): number[] => {
+  const length = rows.length / high.length;
+  return high.map((code, channel) => {
+    const row = rows.subarray(channel * length, (channel + 1) * length);
+    const most = row.reduce((top, weight) => Math.max(top, Math.abs(weight)), 0);
+    return code === 0 || most === 0 ? 1 : most / code;
+  });
+};
+
 /** Scales that fit the weights as they are; 1 for channels that have none. */
 const firstScales = (
   rows: Float32Array,
   component: Component,
-  bits: readonly number[],
-  options: WeightQuantization,
+  levels: ChannelLevels,
+  { method, grids = 'mse', reduceRange = false }: WeightQuantization,
 ): number[] =>
-  weightGrids(
-    rows,
-    component.outputChannels,
-    bits.map((width) => (width === 32 ? 8 : width)),
-    {
-      // tanh fills whatever range there is.
-      method: options.method === 'dorefa' ? 'min-max' : (options.grids ?? 'mse'),
-      reduceRange: options.reduceRange ?? false,
-    },
-  ).map(({ scale }, channel) => (bits[channel] === 32 ? 1 : scale));
+  method === 'dorefa'
+    ? fillingScales(rows, levels)
+    : weightGrids(
+        rows,
+        component.outputChannels,
+        levels.bits.map((width) => (width === 32 ? 8 : width)),
+        { method: grids, reduceRange },
+      ).map(({ scale }, channel) => (levels.bits[channel] === 32 ? 1 : scale));
 
 /** LSQ's gradient scale, 1 / sqrt(weights of the channel x highest code). */
 const lsqFactors = ({ high }: ChannelLevels, length: number): Float32Array =>
@@ -107,7 +115,7 @@ export const addFakeWeights = (model: Model, ops: Ops, options: WeightQuantizati
     const rows = weightRows(component, weight);
     const value =
       options.stepSizes?.get(stepSizeName(component.name)) ??
-      Float32Array.from(firstScales(rows, component, bits, options), (scale, channel) =>
+      Float32Array.from(firstScales(rows, component, levels, options), (scale, channel) =>
         learnedOf(method, scale, bits[channel] ?? 32),
       );
     if (value.length !== component.outputChannels) throw wrongSize(component, value.length);

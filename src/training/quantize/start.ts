@@ -8,8 +8,8 @@ import {
   type WeightCodes,
   weightRows,
 } from '../../quantization/index.js';
-import { stepSizeName, type WeightQuantization } from './place.js';
-import { learnedOf } from './weights.js';
+import { fillingScales, stepSizeName, type WeightQuantization } from './place.js';
+import { learnedOf, levelsOfBits } from './weights.js';
 
 /** How far from its code a weight may lie, in steps: within the half that rounds back to it. */
 const WITHIN = 0.45;
@@ -80,6 +80,45 @@ export const startFromCodes = (
         return width === 32 ? 1 : learnedOf(method, scale, width);
       }),
     );
+  }
+  return { model: copy, quantization: { ...quantization, stepSizes } };
+};
+
+/** What of a channel's range tanh is let to bend: its greatest weight is where the weights of a network that normalizes may be. */
+const BENT = Math.tanh(1);
+
+/**
+ * Where `dorefa` starts: with weights that tanh bends to what they were, so that the first forward pass is that of plain rounding, the
+ * greatest weight of each channel on its highest code. Layers whose normalizations are folded in have weights of any size; bent as they are, large ones would be alike.
+ *
+ * @param model the FP32 model
+ * @param quantization with the method `dorefa`
+ * @returns the model, and the quantization with the step sizes of its weights as they were
+ */
+export const startUnbent = (model: Model, quantization: WeightQuantization): RoundedStart => {
+  const { allocation, reduceRange = false } = quantization;
+  const copy = cloneModel(model);
+  const { graph } = copy;
+  const stepSizes = new Map<string, Float32Array>();
+  for (const component of componentNodes(copy).values()) {
+    const { name, outputChannels: channels, axis, weightDims } = component;
+    const value = graph.value(component.weight);
+    const entry = allocation.components[name];
+    if (value === undefined || entry === undefined) continue;
+    const bits = channelBits(component, entry);
+    const rows = weightRows(component, value).slice();
+    stepSizes.set(
+      stepSizeName(name),
+      Float32Array.from(fillingScales(rows, levelsOfBits(bits, reduceRange))),
+    );
+    const length = rows.length / channels;
+    for (let channel = 0; channel < channels; channel++) {
+      if (bits[channel] === 32) continue;
+      const row = rows.subarray(channel * length, (channel + 1) * length);
+      const most = row.reduce((top, weight) => Math.max(top, Math.abs(weight)), 0);
+      if (most > 0) row.forEach((weight, i) => (row[i] = Math.atanh((BENT * weight) / most)));
+    }
+    graph.setTensor(value, tensorOf('float32', weightDims, arranged(rows, channels, axis)));
   }
   return { model: copy, quantization: { ...quantization, stepSizes } };
 };

@@ -1,9 +1,10 @@
 // A run under quantization begins as the rounded model is, and what it computes is what the packed model computes.
 import fc from 'fast-check';
 import t from 'tap';
-import { writeModel } from '../../../src/onnx/index.js';
+import { tensorOf, writeModel } from '../../../src/onnx/index.js';
 import {
   allocate,
+  arranged,
   type BitWidth,
   BIT_WIDTHS,
   componentNodes,
@@ -77,13 +78,51 @@ t.test('codes are those that were rounded to, and weights move no further than t
   );
 });
 
-t.test('dorefa cannot start from codes, and begins with the weights as they are', async (t) => {
+t.test('dorefa cannot start from codes, and begins with plain rounding', async (t) => {
   const model = prepareModel(smallModel());
-  const allocation = allocate(componentsOf(model), () => ({ bits: 4, execution: 'fp32' }));
+  const allocation = mixture(
+    (function* (): Generator<BitWidth> {
+      for (;;) yield* [2, 4, 8];
+    })(),
+  );
   const weights = { allocation, method: 'dorefa' as const };
   t.throws(() => startFromCodes(model, new Map(), weights), { code: 'BAD_CONFIG' });
+  // Weights of any size: a large channel is bent no more than a small one.
+  for (const [node, component] of componentNodes(model)) {
+    const value = model.graph.value(component.weight);
+    const rows = weightRows(component, node.input(1));
+    if (value === undefined) throw new Error('no weights');
+    const large = rows.map((weight, i) => (i % 3 === 0 ? 9 : 0.7) * weight);
+    model.graph.setTensor(
+      value,
+      tensorOf('float32', component.weightDims, arranged(large, component.outputChannels, component.axis)),
+    );
+  }
   const begun = await beginQuantized(model, { weights, feeds: () => [] });
-  t.same(writeModel(begun.model), writeModel(model));
+  const codes = await trainedCodes(begun.model, begun.weights);
+  for (const [node, component] of componentNodes(model)) {
+    const found = codes.get(component.name);
+    const rows = weightRows(component, node.input(1));
+    const length = rows.length / component.outputChannels;
+    // Where a weight lies in the middle of two codes, floats may take the other one.
+    const isOff = (weight: number, i: number): boolean => {
+      const grid = found?.grids[Math.floor(i / length)];
+      return !(
+        Math.abs(weight - (found?.codes[i] ?? NaN) * (grid?.scale ?? NaN)) <=
+        0.5001 * (grid?.scale ?? 0)
+      );
+    };
+    t.notOk(rows.some(isOff), `${component.name} is rounded to nearest`);
+    const tops = (found?.grids ?? []).map(({ scale, high }) => scale * high);
+    t.ok(
+      tops.every((top, channel) => {
+        const row = rows.subarray(channel * length, (channel + 1) * length);
+        const most = row.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+        return Math.abs(top - most) <= 1e-5 * most;
+      }),
+      `${component.name}: the greatest weight is the highest code`,
+    );
+  }
 });
 
 t.test('activations, functions in FP32 among them: within one code of the packed model', async (t) => {

@@ -11,7 +11,6 @@ import {
   evaluate,
   type Evaluation,
   mapClasses,
-  pairedBootstrap,
   predict,
 } from '../../src/evaluation/index.js';
 import { type Model, readModel, writeModel } from '../../src/onnx/index.js';
@@ -28,6 +27,7 @@ import { Store } from './allocation-lib.js';
 import { census, countOption, dataPath, type Figure, printReport, readOptions, runBench } from './lib.js';
 import { nanoArtifact } from './nano.js';
 import { layOut } from './qat-data.js';
+import { divergenceFigures, dropOf, recovered, seedFigures, worthOf } from './qat-figures.js';
 import { type RoundedModel, round, trainRounded } from './qat-models.js';
 import { labels, type RunOptions, type Runs, SEED, trainFloats, withoutLabels } from './qat-runs.js';
 import { significanceOf } from './qat-significance.js';
@@ -75,55 +75,27 @@ const labelFree = (
   learningRate,
 });
 
-/** mAP50 on resampled pictures: the mean of several runs. */
-type Worth = (weights?: Int32Array) => number;
+interface TrainedRuns {
+  /** What each seed came to. */
+  readonly evaluations: readonly Evaluation[];
+  readonly bytes: readonly Uint8Array[];
+}
 
-const worthOf =
-  (evaluations: readonly Evaluation[]): Worth =>
-  (weights) =>
-    evaluations.reduce((sum, { table }) => sum + table.map50(weights), 0) / evaluations.length;
-
-const dropOf = (
-  { reference, pictures }: Bench,
-  name: string,
-  evaluations: readonly Evaluation[],
-): Figure => ({
-  name: `${name}.map50Drop`,
-  unit: 'mAP50',
-  ...pairedBootstrap(pictures, worthOf(evaluations), worthOf([reference])),
-  runs: pictures,
-});
-
-/** What each seed of a run came to. */
-const trainedRuns = (
+const trainedRuns = async (
   { runs, judge, seeds }: Bench,
   name: string,
   rounded: RoundedModel,
   options: Omit<RunOptions, 'model' | 'weights'>,
-): Promise<Evaluation[]> =>
-  seeds.reduce<Promise<Evaluation[]>>(async (before, seed) => {
-    const done = await before;
+): Promise<TrainedRuns> => {
+  const [evaluations, bytes]: [Evaluation[], Uint8Array[]] = [[], []];
+  for (const seed of seeds) {
     const own = { ...options, ...(seed !== SEED && { seed }) };
-    return [...done, await judge(await trainRounded(runs, name, rounded, own))];
-  }, Promise.resolve([]));
-
-const seedFigures = (name: string, seeds: readonly number[], evaluations: readonly Evaluation[]): Figure[] =>
-  seeds.length < 2
-    ? []
-    : evaluations.map((each, i) =>
-        census(`${name}.seed${seeds[i] ?? 0}.map50`, 'mAP50', each.table.map50(), 1),
-      );
-
-/** What of the way from `from` to `to` was made. */
-const recovered = (name: string, pictures: number, from: Worth, to: Worth, reached: Worth): Figure => ({
-  name,
-  unit: 'share',
-  ...bootstrap(pictures, (weights) => {
-    const start = from(weights);
-    return (reached(weights) - start) / (to(weights) - start);
-  }),
-  runs: pictures,
-});
+    const made = await trainRounded(runs, name, rounded, own);
+    bytes.push(made);
+    evaluations.push(await judge(made));
+  }
+  return { evaluations, bytes };
+};
 
 const fourBits = async (bench: Bench): Promise<Figure[]> => {
   const { runs, site, judge, pictures, rates, seeds } = bench;
@@ -134,16 +106,21 @@ const fourBits = async (bench: Bench): Promise<Figure[]> => {
   const trained = await trainedRuns(bench, 'qat4', rounded, labelled(bench, rates.four));
   const distilled = await trainedRuns(bench, 'distill4', rounded, labelFree(bench, rates.free));
   const share = (name: string, from: Evaluation): Figure =>
-    recovered(name, pictures, worthOf([from]), worthOf(trained), worthOf(distilled));
+    recovered(name, pictures, worthOf([from]), worthOf(trained.evaluations), worthOf(distilled.evaluations));
   return [
     dropOf(bench, 'ptq4.nearest', [nearest]),
     dropOf(bench, 'ptq4', [untrained]),
-    dropOf(bench, 'qat4', trained),
-    dropOf(bench, 'distill4', distilled),
+    dropOf(bench, 'qat4', trained.evaluations),
+    dropOf(bench, 'distill4', distilled.evaluations),
     share('distill4.recoveredShare', untrained),
     share('distill4.recoveredShareOfNearest', nearest),
-    ...seedFigures('qat4', seeds, trained),
-    ...seedFigures('distill4', seeds, distilled),
+    ...seedFigures('qat4', seeds, trained.evaluations),
+    ...seedFigures('distill4', seeds, distilled.evaluations),
+    ...(await divergenceFigures(bench, {
+      ptq4: [rounded.bytes],
+      qat4: trained.bytes,
+      distill4: distilled.bytes,
+    })),
   ];
 };
 
@@ -157,7 +134,7 @@ const threeBitAllocation = async ({ runs, site }: Bench): Promise<Allocation> =>
 };
 
 const threeBits = async (bench: Bench): Promise<Figure[]> => {
-  const { runs, site, judge, rates } = bench;
+  const { runs, site, judge, rates, seeds } = bench;
   const store = new Store(runs.folder);
   const key = createHash('sha256').update(writeModel(site)).digest('hex');
   const allocation = await store.kept('allocation3', key, () => threeBitAllocation(bench));
@@ -165,7 +142,8 @@ const threeBits = async (bench: Bench): Promise<Figure[]> => {
   const trained = await trainedRuns(bench, 'qat3', rounded, labelled(bench, rates.three));
   return [
     dropOf(bench, 'ptq3', [await judge(rounded.bytes)]),
-    dropOf(bench, 'qat3', trained),
+    dropOf(bench, 'qat3', trained.evaluations),
+    ...seedFigures('qat3', seeds, trained.evaluations),
     census('qat3.averageBits', 'bits', averageBits(componentsOf(prepareModel(site)), allocation), 1),
   ];
 };
@@ -209,7 +187,7 @@ await runBench(async () => {
     'rate-free': { type: 'string', default: String(RATES.free) },
     plain: { type: 'boolean', default: false },
     word: { type: 'boolean', default: false },
-    seeds: { type: 'string', default: String(SEED) },
+    seeds: { type: 'string', default: '1,2,3' },
     rate3: { type: 'string', default: String(RATES.three) },
     parts: { type: 'string', default: Object.keys(PARTS).join(',') },
     keep: { type: 'string' },

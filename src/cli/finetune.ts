@@ -4,6 +4,7 @@ import { writeImported } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
 import { type ClassOverride, openDataSet, parseClassOverrides } from '../evaluation/index.js';
 import { type Model, readModel, writeModel } from '../onnx/index.js';
+import { prepareModel } from '../quantization/index.js';
 import { type Artifact, createManifest, foldName, type Manifest, resolveModel } from '../registry/index.js';
 import {
   FINE_TUNING_AUGMENTATION,
@@ -180,7 +181,11 @@ export const addFinetune = (program: Command, cli: Cli): void => {
               }),
             }),
             ...(unlabelled !== undefined && { unlabelled: unlabelledSpec({ folder: unlabelled }) }),
-            ...(teacherWeight > 0 && { teacher: original, teacherWeight }),
+            // What the student is compared with on the way has the student's form.
+            ...(teacherWeight > 0 && {
+              teacher: run === undefined ? original : prepareModel(original),
+              teacherWeight,
+            }),
             ...(data === undefined && run !== undefined && WITHOUT_LABELS),
             ...(critical !== undefined && { critical }),
             augmentation: FINE_TUNING_AUGMENTATION,

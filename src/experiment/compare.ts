@@ -65,9 +65,24 @@ export const differenceOf = (
 export const VERDICTS = ['better', 'worse', 'undecided', 'the same'] as const;
 export type Comparison = (typeof VERDICTS)[number];
 
-/** What an interval of a difference says; rows that came to one and the same model differ nowhere. */
-export const verdictOf = ({ low, high }: Interval): Comparison =>
-  low > 0 ? 'better' : high < 0 ? 'worse' : low === 0 && high === 0 ? 'the same' : 'undecided';
+/** What an interval of a difference says. */
+export const verdictOf = ({ low, high }: Interval): Exclude<Comparison, 'the same'> =>
+  low > 0 ? 'better' : high < 0 ? 'worse' : 'undecided';
+
+/** Whether two rows came to the same models: bits, bytes and every figure on every resampled picture. */
+export const areSame = (first: ResultRow, second: ResultRow): boolean => {
+  const [a, b] = [first, second].map((row) =>
+    JSON.stringify(
+      measuredRuns(row).map(({ allocation, modelBytes, figures, confusion }) => [
+        allocation,
+        modelBytes,
+        figures,
+        confusion,
+      ]),
+    ),
+  );
+  return a === b;
+};
 
 export interface Hypothesis {
   readonly ours: string;
@@ -94,7 +109,9 @@ export const hypothesesOf = ({ rows }: ExperimentResult, name: FigureName): Hypo
         const difference =
           first === undefined || second === undefined ? undefined : differenceOf(first, second, name);
         if (difference === undefined || !Number.isFinite(difference.value)) return [];
-        return [{ ours: `${kind}-${ours}`, against, difference, verdict: verdictOf(difference) }];
+        const isSame = first !== undefined && second !== undefined && areSame(first, second);
+        const verdict = isSame ? 'the same' : verdictOf(difference);
+        return [{ ours: `${kind}-${ours}`, against, difference, verdict }];
       }),
     ),
   );

@@ -88,15 +88,20 @@ const makeFolder = (folder: string): void => {
   }
 };
 
-/** How many scenes each split gets: at least one where it has a share, and there are enough. */
+/** How many scenes each split gets, all together `scenes`: at least one where it has a share, and there are enough. */
 export const scenesOf = (scenes: number, shares: readonly [number, number, number]): number[] => {
   const sum = shares[0] + shares[1] + shares[2];
   const held = shares.slice(1).map((share) => {
     if (share === 0 || scenes < 3) return 0;
     return Math.max(1, Math.round((scenes * share) / sum));
   });
-  const rest = scenes - held.reduce((total, count) => total + count, 0);
-  return [Math.max(0, rest), ...held];
+  const least = shares[0] > 0 ? Math.min(1, scenes) : 0;
+  const restOf = (): number => scenes - held.reduce((total, count) => total + count, 0);
+  while (restOf() < least) {
+    const largest = held.indexOf(Math.max(...held));
+    held[largest] = (held[largest] ?? 0) - 1;
+  }
+  return [restOf(), ...held];
 };
 
 /**

@@ -53,6 +53,7 @@ t.test('from scratch, then on, then under quantization', async (t) => {
       ...[...from, '--data', data, '--allocation', '8', '--method', 'dorefa'],
       ...['--activations', 'measured', '--out', at('bent')],
     ],
+    ['eval', '--model', at('bent'), '--data', data, '--json'],
   ]);
   const [fresh, tuned, distilled, both, packed] = results.slice(0, 5).map(outcome);
   t.ok((fresh?.lastLoss ?? NaN) < 0.7 * (fresh?.firstLoss ?? NaN), 'the loss fell');
@@ -60,7 +61,7 @@ t.test('from scratch, then on, then under quantization', async (t) => {
   t.equal(tuned?.before?.map50, fresh?.best?.map50, 'what was written is what was validated');
   t.ok(distilled?.best === null && both?.best !== null);
   const [integers] = results.slice(6, 7).map(outcome);
-  results.slice(8).forEach(outcome);
+  const [, bent] = results.slice(8, 10).map(outcome);
   for (const name of ['fresh', 'tuned', 'distilled', 'both', 'packed', 'integers', 'thresholds', 'bent']) {
     const { manifest } = await readArtifactFolder(at(name));
     t.equal(manifest.parentId === null, name === 'fresh');
@@ -68,7 +69,7 @@ t.test('from scratch, then on, then under quantization', async (t) => {
   const types = readModel(join(at('packed'), 'model.onnx')).graph.initializers.map(({ type }) => type);
   t.ok(types.includes('int4'), 'weights are packed');
   t.equal(results[5]?.code, 0);
-  for (const [index, trained] of [[5, packed] as const, [7, integers] as const]) {
+  for (const [index, trained] of [[5, packed] as const, [7, integers] as const, [10, bent] as const]) {
     const score = (JSON.parse(results[index]?.stdout ?? '{}') as { map50: number }).map50;
     t.ok(Math.abs(score - (trained?.best?.map50 ?? NaN)) < 0.02, `${score} is what validation said`);
   }

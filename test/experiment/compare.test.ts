@@ -65,7 +65,7 @@ t.test('a difference is taken round by round', (t) => {
   t.equal(back && verdictOf(back), 'worse');
   const none = differenceOf(low, low, 'map50');
   t.equal(none?.p, 101 / 201, 'neither is worse');
-  t.equal(none && verdictOf(none), 'the same');
+  t.equal(none && verdictOf(none), 'undecided');
   t.end();
 });
 
@@ -117,6 +117,13 @@ t.test('the hypothesis is looked at where both rows are there', (t) => {
     found.map(({ ours, against }) => [ours, against]),
     [['mixed-product', 'mixed-hawq']],
   );
+  const verdicts = (other: MeasuredRow): string[] =>
+    hypothesesOf(
+      result([row('mixed-product', [run(0.6, rounds)]), row('mixed-fisher', [other])]),
+      'map50',
+    ).map(({ verdict }) => verdict);
+  t.same(verdicts(run(0.6, rounds)), ['the same']);
+  t.same(verdicts({ ...run(0.6, rounds), modelBytes: 999 }), ['undecided'], 'as good, but another model');
   t.end();
 });
 

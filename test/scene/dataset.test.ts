@@ -2,9 +2,11 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import t from 'tap';
 import { VEHICLE_TYPES } from '../../src/config/index.js';
 import { openDataSet, readPicture } from '../../src/evaluation/index.js';
+import { scenesOf } from '../../src/scene/dataset.js';
 import { SPLITS, writeDataSet } from '../../src/scene/index.js';
 
 const write = (folder: string, seed = 5, pictures = 24) =>
@@ -64,4 +66,26 @@ t.test('a folder with something in it is left alone', async (t) => {
   t.same(readdirSync(folder), ['mine']);
   writeFileSync(join(folder, 'file'), '');
   await t.rejects(write(join(folder, 'file')), { code: 'BAD_USAGE' });
+});
+
+t.test('splits share all scenes, and none that has a share is left out where there are enough', (t) => {
+  t.same(scenesOf(286, [160, 125, 1]), [160, 125, 1]);
+  t.same(scenesOf(3, [1, 98, 1]), [1, 1, 1]);
+  const share = fc.integer({ min: 0, max: 100 });
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 300 }),
+      fc.integer({ min: 1, max: 100 }),
+      share,
+      share,
+      (scenes, train, val, test) => {
+        const given = [train, val, test] as const;
+        const counts = scenesOf(scenes, given);
+        const isWhole = counts.reduce((a, b) => a + b, 0) === scenes && counts.every((count) => count >= 0);
+        const isFair = scenes < 3 || counts.every((count, i) => count > 0 === (given[i] ?? 0) > 0);
+        return isWhole && isFair;
+      },
+    ),
+  );
+  t.end();
 });

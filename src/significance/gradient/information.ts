@@ -172,7 +172,7 @@ class Losses {
  * object that the model found.
  *
  * Traces (HAWQ-V2, Dong 2020) are of the Gauss-Newton part of each layer's block, which is all of it where activations are straight
- * between their kinks (ReLU): the mean square of gradients towards what is drawn by the model's own probabilities (Martens 2020, 9.1),
+ * between their kinks (ReLU) and no classes are joined: the mean square of gradients towards what is drawn by the model's own probabilities (Martens 2020, 9.1),
  * all layers in one backward pass. Hutchinson's differences of gradients, all layers moved at once, drown in what is between layers:
  * half of the traces of a network of 22 layers came out below zero, which none of them is. Blocks the thread while the model runs.
  *

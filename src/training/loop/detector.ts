@@ -43,8 +43,8 @@ export interface DetectorTrainingOptions {
   /** What the teacher sees on its way to the answer counts beside its word (default 0: its word alone). */
   readonly featureWeight?: number;
   /**
-   * The share of the rate that biases and step sizes take under quantization (default 1). Weights have to go far until their codes change;
-   * those do not.
+   * With `weights`, and normalizations as given: the share of the rate that biases and step sizes take (default 1). Weights have to go far
+   * until their codes change; those do not.
    */
   readonly biasRate?: number;
   /**
@@ -147,9 +147,16 @@ const optimizerOf = ({
   learningRate,
   weightDecay,
   normalization,
-  biasRate,
+  weights,
+  biasRate = 1,
 }: DetectorTrainingOptions): OptimizerOptions =>
-  usualOptimizer(steps, learningRate, weightDecay, normalization !== 'batch', biasRate);
+  usualOptimizer(
+    steps,
+    learningRate,
+    weightDecay,
+    normalization !== 'batch',
+    weights === undefined ? 1 : biasRate,
+  );
 
 const floatsOf = (values: Values = new Map<string, Float32Array>()) =>
   [...values].map(([name, floats]) => [name, [...floats]]);

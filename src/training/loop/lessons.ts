@@ -1,6 +1,6 @@
 // What a run learns from: the pictures of a step, and the loss that labels and teacher make together.
 import type { LoaderSource } from '../data/loader.js';
-import type { Model } from '../../onnx/index.js';
+import { cloneModel, type Graph, inferShapes, isStatic, type Model } from '../../onnx/index.js';
 import {
   criticalClassWeights,
   detectionLoss,
@@ -15,13 +15,29 @@ import type { DetectorTrainingOptions } from './detector.js';
 /** Objects of a picture that are learnt from, where nothing else is said. */
 export const OBJECTS = 64;
 
-const has = ({ graph }: Model, name: string): boolean => graph.value(name)?.producer !== undefined;
+const inferred = (model: Model): Graph => {
+  const copy = cloneModel(model);
+  inferShapes(copy);
+  return copy.graph;
+};
 
-/** The values that teacher and student are compared at: the joints that both have. */
-export const featuresOf = ({ model, teacher, featureWeight = 0 }: DetectorTrainingOptions): string[] =>
-  featureWeight > 0 && teacher !== undefined
-    ? jointsOf(model.graph).filter((name) => has(teacher, name))
-    : [];
+/** The shape of a picture's share of a value; undefined where it is not known. */
+const shapeOf = (graph: Graph, name: string): string | undefined => {
+  const { producer, type, shape } = graph.value(name) ?? {};
+  const dims = shape?.slice(1);
+  const isKnown = producer !== undefined && dims !== undefined && isStatic(dims);
+  return isKnown ? [type, ...dims].join() : undefined;
+};
+
+/** The values that teacher and student are compared at: the joints that both have, of one shape. */
+export const featuresOf = ({ model, teacher, featureWeight = 0 }: DetectorTrainingOptions): string[] => {
+  if (featureWeight <= 0 || teacher === undefined) return [];
+  const [own, theirs] = [inferred(model), inferred(teacher)];
+  return jointsOf(own).filter((name) => {
+    const shape = shapeOf(own, name);
+    return shape !== undefined && shape === shapeOf(theirs, name);
+  });
+};
 
 /** The loss of a run. */
 export const lossOf = (options: DetectorTrainingOptions): BuildLoss => {

@@ -9,6 +9,7 @@ import {
 import { type ActivationQuantization, trainedGrids } from '../quantize/activations.js';
 import { trainedCodes, withLearned } from '../quantize/codes.js';
 import type { WeightQuantization } from '../quantize/place.js';
+import { bentModel } from '../quantize/start.js';
 import type { TrainingGraph } from '../types.js';
 import type { Values } from './run.js';
 
@@ -22,9 +23,10 @@ export const trainedModel = async (
 ): Promise<TrainedModel> => {
   const trained = withLearned(model, values);
   const stepSizes = new Map([...graph.stepSizes].map(([name, start]) => [name, values.get(name) ?? start]));
+  const learned = { ...quantization, stepSizes };
   return {
-    model: trained,
-    weights: await trainedCodes(trained, { ...quantization, stepSizes }),
+    model: quantization.method === 'dorefa' ? bentModel(trained, learned) : trained,
+    weights: await trainedCodes(trained, learned),
     ...(measured !== undefined && {
       activations: {
         grids: trainedGrids(graph.activations, values),

@@ -8,14 +8,17 @@ import { total } from './detection.js';
 /** The graph input that holds what the teacher has at a value of that name. */
 export const teacherFeature = (name: string): string => `teacher/${name}`;
 
-const joins = ({ uses, producer }: Value): boolean =>
+const joins = ({ uses, producer, type }: Value): boolean =>
   producer !== undefined &&
+  type === 'float32' &&
   uses.length > 1 &&
   uses.some(({ node }) => node.is('Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Concat'));
 
 /**
  * The names of a network's joints: what several layers take in, or a layer and a way round it. Whatever goes wrong between two of them
  * is to be seen at the second.
+ *
+ * @param graph with its types known (`inferShapes`)
  */
 export const jointsOf = (graph: Graph): string[] =>
   [...graph.nodes()].flatMap(({ outputs }) =>

@@ -106,7 +106,8 @@ export const startUnbent = (model: Model, quantization: WeightQuantization): Rou
     const entry = allocation.components[name];
     if (value === undefined || entry === undefined) continue;
     const bits = channelBits(component, entry);
-    const rows = weightRows(component, value).slice();
+    // Of the model as it was: layers may share a weight.
+    const rows = weightRows(component, model.graph.value(component.weight)).slice();
     stepSizes.set(
       stepSizeName(name),
       Float32Array.from(fillingScales(rows, levelsOfBits(bits, reduceRange))),
@@ -121,4 +122,41 @@ export const startUnbent = (model: Model, quantization: WeightQuantization): Rou
     graph.setTensor(value, tensorOf('float32', weightDims, arranged(rows, channels, axis)));
   }
   return { model: copy, quantization: { ...quantization, stepSizes } };
+};
+
+/**
+ * The weights that `dorefa` has learned, as the network has them: bent, and in the range of their grid. Channels of 32 bits stay.
+ *
+ * @param trained with learned weights ({@link startUnbent})
+ * @param quantization with the step sizes that they were trained with
+ */
+export const bentModel = (trained: Model, quantization: WeightQuantization): Model => {
+  const { allocation, reduceRange = false, stepSizes } = quantization;
+  const copy = cloneModel(trained);
+  const { graph } = copy;
+  for (const component of componentNodes(copy).values()) {
+    const { name, outputChannels: channels, axis, weightDims } = component;
+    const value = graph.value(component.weight);
+    const entry = allocation.components[name];
+    const scales = stepSizes?.get(stepSizeName(name));
+    if (value === undefined || entry === undefined || scales === undefined) continue;
+    const { bits, high } = levelsOfBits(channelBits(component, entry), reduceRange);
+    const rows = weightRows(component, trained.graph.value(component.weight)).map(Math.tanh);
+    const length = rows.length / channels;
+    const learned = weightRows(component, trained.graph.value(component.weight));
+    for (let channel = 0; channel < channels; channel++) {
+      const [from, to] = [channel * length, (channel + 1) * length];
+      const row = rows.subarray(from, to);
+      if (bits[channel] === 32) {
+        row.set(learned.subarray(from, to));
+        continue;
+      }
+      const most = row.reduce((top, bent) => Math.max(top, Math.abs(bent)), 0);
+      if (most === 0) continue;
+      const factor = ((scales[channel] ?? 1) * (high[channel] ?? 1)) / most;
+      row.forEach((bent, i) => (row[i] = factor * bent));
+    }
+    graph.setTensor(value, tensorOf('float32', weightDims, arranged(rows, channels, axis)));
+  }
+  return copy;
 };

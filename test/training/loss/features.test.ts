@@ -1,7 +1,7 @@
 // The loss against what a teacher of the same network sees on its way: where it looks, and that it slopes towards the teacher.
 import t from 'tap';
 import { gradient, GRADIENT_SESSION, Ops } from '../../../src/autodiff/index.js';
-import { writeModel } from '../../../src/onnx/index.js';
+import { inferShapes, writeModel } from '../../../src/onnx/index.js';
 import { floatTensor, withSession } from '../../../src/runtime/index.js';
 import { featureLoss, jointsOf, teacherFeature } from '../../../src/training/loss/index.js';
 import { noise } from '../../onnx/bits.js';
@@ -29,6 +29,7 @@ const network = () => {
 
 t.test('joints are what several layers take in, and not the two ways of a SiLU', (t) => {
   const { model, stem, joined } = network();
+  inferShapes(model);
   t.same(jointsOf(model.graph), [stem.name, joined.name]);
   t.end();
 });

@@ -25,6 +25,7 @@ import {
   trainedGrids,
   withLearned,
 } from '../../../src/training/index.js';
+import { bentModel } from '../../../src/training/quantize/start.js';
 import { batchOf, distance, smallModel } from '../small.js';
 
 const mixture = (stream: Iterator<BitWidth>) =>
@@ -121,6 +122,27 @@ t.test('dorefa cannot start from codes, and begins with plain rounding', async (
         return Math.abs(top - most) <= 1e-5 * most;
       }),
       `${component.name}: the greatest weight is the highest code`,
+    );
+  }
+});
+
+t.test('what dorefa has learned goes on as the weights that the network has', async (t) => {
+  const model = prepareModel(smallModel());
+  const allocation = mixture(
+    (function* (): Generator<BitWidth> {
+      for (;;) yield* BIT_WIDTHS;
+    })(),
+  );
+  const begun = await beginQuantized(model, { weights: { allocation, method: 'dorefa' }, feeds: () => [] });
+  // Nothing was learned: they are the weights that it began with.
+  const bent = bentModel(begun.model, begun.weights);
+  for (const [node, component] of componentNodes(model)) {
+    const before = weightRows(component, node.input(1));
+    const after = weightRows(component, bent.graph.value(component.weight));
+    const most = before.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+    t.ok(
+      before.every((weight, i) => Math.abs(weight - (after[i] ?? NaN)) <= 1e-5 * most),
+      component.name,
     );
   }
 });

@@ -11,6 +11,7 @@ import {
   sgdStep,
 } from '../../../src/training/step/optimizer.js';
 import { rateAt } from '../../../src/training/step/schedule.js';
+import { usualOptimizer } from '../../../src/training/index.js';
 
 const number = (most: number) => fc.float({ min: -most, max: most, noNaN: true });
 const close = (a: number, b: number): boolean =>
@@ -120,4 +121,12 @@ t.test('the rate rises in a line and falls along half a cosine', async (t) => {
   t.ok(close(rates[60] ?? NaN, 0.55), 'half way down');
   t.ok(close(rates[110] ?? NaN, 0.1));
   t.equal(rateAt(500, schedule), rateAt(110, schedule));
+});
+
+t.test('biases and step sizes take a share of the rate where one is given', (t) => {
+  const groups = (relative: boolean, biasRate?: number) =>
+    usualOptimizer(300, 1e-3, 0.01, relative, biasRate).groups;
+  t.equal(groups(true), undefined, 'all alike');
+  t.same(groups(true, 0.2), { bias: { rate: 0.2 }, 'step-size': { rate: 0.2 } });
+  t.end();
 });

@@ -1,15 +1,18 @@
 // The figures of the QAT benchmark: runs of several seeds as one, differences on the same resampled pictures.
-import { bootstrap, type Evaluation, pairedBootstrap } from '../../src/evaluation/index.js';
+import {
+  bootstrap,
+  type Evaluation,
+  pairedBootstrap,
+  type WeightedFigure,
+} from '../../src/evaluation/index.js';
 import { type Model, writeModel } from '../../src/onnx/index.js';
 import { census, type Figure } from './lib.js';
 import { teacherDivergence, wordsOf } from './qat-agreement.js';
 import type { Runs } from './qat-runs.js';
 
 /** mAP50 on resampled pictures: the mean of several runs. */
-export type Worth = (weights?: Int32Array) => number;
-
 export const worthOf =
-  (evaluations: readonly Evaluation[]): Worth =>
+  (evaluations: readonly Evaluation[]): WeightedFigure =>
   (weights) =>
     evaluations.reduce((sum, { table }) => sum + table.map50(weights), 0) / evaluations.length;
 
@@ -57,9 +60,9 @@ export const seedFigures = (
 export const recovered = (
   name: string,
   pictures: number,
-  from: Worth,
-  to: Worth,
-  reached: Worth,
+  from: WeightedFigure,
+  to: WeightedFigure,
+  reached: WeightedFigure,
 ): Figure => ({
   name,
   unit: 'share',

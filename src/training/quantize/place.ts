@@ -62,12 +62,15 @@ const wrongSize = ({ name, outputChannels }: Component, size: number): BitlaneEr
 /** A step size never gets smaller than this part of what it was: it stays positive. */
 const LEAST_PART = 2 ** -7;
 
+/** The greatest magnitude. */
+export const mostOf = (row: Float32Array): number =>
+  row.reduce((top, weight) => Math.max(top, Math.abs(weight)), 0);
+
 /** Scales whose highest code is the greatest weight of the channel: tanh fills whatever range there is. 1 for channels that have none. */
 export const fillingScales = (rows: Float32Array, { high }: ChannelLevels): number[] => {
   const length = rows.length / high.length;
   return high.map((code, channel) => {
-    const row = rows.subarray(channel * length, (channel + 1) * length);
-    const most = row.reduce((top, weight) => Math.max(top, Math.abs(weight)), 0);
+    const most = mostOf(rows.subarray(channel * length, (channel + 1) * length));
     return code === 0 || most === 0 ? 1 : most / code;
   });
 };

@@ -4,12 +4,13 @@ import { cloneModel, type Model, tensorOf } from '../../onnx/index.js';
 import {
   arranged,
   channelBits,
+  type Component,
   componentNodes,
   type WeightCodes,
   weightRows,
 } from '../../quantization/index.js';
-import { fillingScales, stepSizeName, type WeightQuantization } from './place.js';
-import { learnedOf, levelsOfBits } from './weights.js';
+import { fillingScales, mostOf, stepSizeName, type WeightQuantization } from './place.js';
+import { type ChannelLevels, learnedOf, levelsOfBits } from './weights.js';
 
 /** How far from its code a weight may lie, in steps: within the half that rounds back to it. */
 const WITHIN = 0.45;
@@ -84,6 +85,42 @@ export const startFromCodes = (
   return { model: copy, quantization: { ...quantization, stepSizes } };
 };
 
+/** The rows of a component, one an output channel, and the codes that they may have. */
+interface Rows {
+  readonly rows: Float32Array;
+  readonly levels: ChannelLevels;
+}
+
+/**
+ * A copy of the model in which every channel of fewer than 32 bits is what `change` makes of its row, in place. Rows are read from the
+ * model as it was: layers may share a weight.
+ *
+ * @param begin called with the rows of each component before they change
+ */
+const withChannels = (
+  model: Model,
+  { allocation, reduceRange = false }: WeightQuantization,
+  begin: (component: Component, rows: Rows) => (row: Float32Array, channel: number) => void,
+): Model => {
+  const copy = cloneModel(model);
+  const { graph } = copy;
+  for (const component of componentNodes(copy).values()) {
+    const { name, outputChannels: channels, axis, weightDims } = component;
+    const value = graph.value(component.weight);
+    const entry = allocation.components[name];
+    if (value === undefined || entry === undefined) continue;
+    const levels = levelsOfBits(channelBits(component, entry), reduceRange);
+    const rows = weightRows(component, model.graph.value(component.weight)).slice();
+    const change = begin(component, { rows, levels });
+    const length = rows.length / channels;
+    levels.bits.forEach((width, channel) => {
+      if (width !== 32) change(rows.subarray(channel * length, (channel + 1) * length), channel);
+    });
+    graph.setTensor(value, tensorOf('float32', weightDims, arranged(rows, channels, axis)));
+  }
+  return copy;
+};
+
 /** What of a channel's range tanh is let to bend: its greatest weight is where the weights of a network that normalizes may be. */
 const BENT = Math.tanh(1);
 
@@ -96,32 +133,15 @@ const BENT = Math.tanh(1);
  * @returns the model, and the quantization with the step sizes of its weights as they were
  */
 export const startUnbent = (model: Model, quantization: WeightQuantization): RoundedStart => {
-  const { allocation, reduceRange = false } = quantization;
-  const copy = cloneModel(model);
-  const { graph } = copy;
   const stepSizes = new Map<string, Float32Array>();
-  for (const component of componentNodes(copy).values()) {
-    const { name, outputChannels: channels, axis, weightDims } = component;
-    const value = graph.value(component.weight);
-    const entry = allocation.components[name];
-    if (value === undefined || entry === undefined) continue;
-    const bits = channelBits(component, entry);
-    // Of the model as it was: layers may share a weight.
-    const rows = weightRows(component, model.graph.value(component.weight)).slice();
-    stepSizes.set(
-      stepSizeName(name),
-      Float32Array.from(fillingScales(rows, levelsOfBits(bits, reduceRange))),
-    );
-    const length = rows.length / channels;
-    for (let channel = 0; channel < channels; channel++) {
-      if (bits[channel] === 32) continue;
-      const row = rows.subarray(channel * length, (channel + 1) * length);
-      const most = row.reduce((top, weight) => Math.max(top, Math.abs(weight)), 0);
+  const unbent = withChannels(model, quantization, ({ name }, { rows, levels }) => {
+    stepSizes.set(stepSizeName(name), Float32Array.from(fillingScales(rows, levels)));
+    return (row) => {
+      const most = mostOf(row);
       if (most > 0) row.forEach((weight, i) => (row[i] = Math.atanh((BENT * weight) / most)));
-    }
-    graph.setTensor(value, tensorOf('float32', weightDims, arranged(rows, channels, axis)));
-  }
-  return { model: copy, quantization: { ...quantization, stepSizes } };
+    };
+  });
+  return { model: unbent, quantization: { ...quantization, stepSizes } };
 };
 
 /**
@@ -130,33 +150,14 @@ export const startUnbent = (model: Model, quantization: WeightQuantization): Rou
  * @param trained with learned weights ({@link startUnbent})
  * @param quantization with the step sizes that they were trained with
  */
-export const bentModel = (trained: Model, quantization: WeightQuantization): Model => {
-  const { allocation, reduceRange = false, stepSizes } = quantization;
-  const copy = cloneModel(trained);
-  const { graph } = copy;
-  for (const component of componentNodes(copy).values()) {
-    const { name, outputChannels: channels, axis, weightDims } = component;
-    const value = graph.value(component.weight);
-    const entry = allocation.components[name];
-    const scales = stepSizes?.get(stepSizeName(name));
-    if (value === undefined || entry === undefined || scales === undefined) continue;
-    const { bits, high } = levelsOfBits(channelBits(component, entry), reduceRange);
-    const rows = weightRows(component, trained.graph.value(component.weight)).map(Math.tanh);
-    const length = rows.length / channels;
-    const learned = weightRows(component, trained.graph.value(component.weight));
-    for (let channel = 0; channel < channels; channel++) {
-      const [from, to] = [channel * length, (channel + 1) * length];
-      const row = rows.subarray(from, to);
-      if (bits[channel] === 32) {
-        row.set(learned.subarray(from, to));
-        continue;
-      }
-      const most = row.reduce((top, bent) => Math.max(top, Math.abs(bent)), 0);
-      if (most === 0) continue;
-      const factor = ((scales[channel] ?? 1) * (high[channel] ?? 1)) / most;
-      row.forEach((bent, i) => (row[i] = factor * bent));
-    }
-    graph.setTensor(value, tensorOf('float32', weightDims, arranged(rows, channels, axis)));
-  }
-  return copy;
-};
+export const bentModel = (trained: Model, quantization: WeightQuantization): Model =>
+  withChannels(trained, quantization, ({ name }, { levels: { high } }) => {
+    const scales = quantization.stepSizes?.get(stepSizeName(name));
+    return (row, channel) => {
+      const most = Math.tanh(mostOf(row));
+      const scale = scales?.[channel];
+      if (most === 0 || scale === undefined) return;
+      const factor = (scale * (high[channel] ?? 1)) / most;
+      row.forEach((weight, i) => (row[i] = factor * Math.tanh(weight)));
+    };
+  });

@@ -72,7 +72,8 @@ const scene: Part = {
     }
     return [
       ...['--model', shippedModel(), '--data', road, '--pairs', SCENE_PAIRS, '--execution', 'int8'],
-      ...(isQuick ? [] : ['--seeds', SCENE_SEEDS]),
+      // Pictures are SCENE-PICTURE.jpg.
+      ...(isQuick ? [] : ['--seeds', SCENE_SEEDS, '--places', '-']),
     ];
   },
 };

@@ -46,6 +46,7 @@ interface Options extends PlaceOptions {
   readonly split: string;
   readonly validateSplit: string;
   readonly limit?: string;
+  readonly places?: string;
   readonly pairs?: string;
   readonly map?: string;
   readonly rows?: string;
@@ -163,6 +164,7 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
         parent: artifact,
         tuning,
         validation,
+        ...(options.places !== undefined && { placeSeparator: options.places }),
         map,
         learn: labelledSpec({ path: options.data, split: options.split, classes, overrides }),
         pairs,
@@ -214,6 +216,10 @@ export const addExperiment: AddCommand = (program, cli) => {
     .option('--split <split>', 'split that everything is tuned on', 'train')
     .option('--validate-split <split>', 'split that everything is judged on', 'val')
     .option('--limit <n>', 'judge on the first n pictures only')
+    .option(
+      '--places <separator>',
+      'judged pictures whose names are alike up to the last <separator> are of one place: intervals are over resampled places',
+    )
     .option('--pairs <pairs>', 'critical pairs a:b,... (default: what the model confuses on tuning pictures)')
     .option('--map <map>', 'model-class=data-class,..., where names do not say it')
     .option('--rows <ids>', 'only these rows; --list names them')

@@ -11,6 +11,11 @@ export interface BootstrapOptions {
   /** Resamples; 1,000 when left out. */
   readonly rounds?: number;
   readonly seed?: number;
+  /**
+   * The place of each picture ({@link placesOf}): those of one place are alike, so places are drawn, each with all of its pictures (the
+   * cluster bootstrap: Davison & Hinkley 1997, 3.8). Pictures, when left out.
+   */
+  readonly places?: Int32Array;
 }
 
 /** A figure of a set of pictures, each counted as often as `weights` says; NaN where it has no meaning. */
@@ -40,17 +45,44 @@ export const quantile = (sorted: ArrayLike<number>, share: number): number => {
   return low + (high - low) * (at - Math.floor(at));
 };
 
-/** Pictures drawn at random with replacement, as many as there are: how often each was drawn. One array, filled anew for every round. */
-function* drawings(pictures: number, { rounds = 1000, seed = 1 }: BootstrapOptions): Generator<Int32Array> {
+/**
+ * Places of pictures by their names: those whose names are alike up to the last `separator` are of one, and a name without it is of a
+ * place of its own. Numbered from 0 as they first come.
+ */
+export const placesOf = (names: readonly string[], separator: string): Int32Array => {
+  const numbers = new Map<string, number>();
+  return Int32Array.from(names, (name) => {
+    const at = name.lastIndexOf(separator);
+    const place = at < 0 ? name : name.slice(0, at + separator.length);
+    const known = numbers.get(place) ?? numbers.size;
+    numbers.set(place, known);
+    return known;
+  });
+};
+
+/** Drawn at random with replacement, as many as there are: how often each was drawn. One array, filled anew for every round. */
+function* draws(all: number, { rounds = 1000, seed = 1 }: BootstrapOptions): Generator<Int32Array> {
   const bits = randomBits(seed);
-  const weights = new Int32Array(pictures);
+  const weights = new Int32Array(all);
   for (let round = 0; round < rounds; round += 1) {
     weights.fill(0);
-    for (let i = 0; i < pictures; i += 1) {
-      const drawn = Math.floor((bits() / 2 ** 32) * pictures);
+    for (let i = 0; i < all; i += 1) {
+      const drawn = Math.floor((bits() / 2 ** 32) * all);
       weights[drawn] = (weights[drawn] ?? 0) + 1;
     }
     yield weights;
+  }
+}
+
+/** How often each picture was drawn, by itself or with its place. */
+function* drawings(pictures: number, options: BootstrapOptions): Generator<Int32Array> {
+  const { places } = options;
+  if (places === undefined) {
+    yield* draws(pictures, options);
+    return;
+  }
+  for (const drawn of draws(new Set(places).size, options)) {
+    yield Int32Array.from(places, (place) => drawn[place] ?? 0);
   }
 }
 

@@ -7,6 +7,7 @@ export {
   intervalOf,
   type Interval,
   pairedBootstrap,
+  placesOf,
   quantile,
   resample,
   type WeightedFigure,

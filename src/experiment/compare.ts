@@ -1,4 +1,4 @@
-// Rows in pairs: the same resampled pictures, seeds averaged; how sure a difference is.
+// Rows in pairs: the same resampled pictures (or places), seeds averaged; how sure a difference is.
 import { type Interval, intervalOf } from '../evaluation/index.js';
 import type { FigureName } from './judge.js';
 import type { ExperimentResult, MeasuredRow } from './result.js';

@@ -1,6 +1,7 @@
-// What a model is worth: figures on the validation pictures, and the same over resampled pictures, so that rows can be compared in pairs.
+// What a model is worth: figures on the validation pictures, and the same over resampled pictures (or places), so that rows can be compared in pairs.
 import { z } from 'zod';
 import {
+  type BootstrapOptions,
   type ClassMap,
   classesOf,
   criticalAccuracyFigure,
@@ -19,7 +20,7 @@ export type FigureName = (typeof FIGURES)[number];
 
 const figureSchema = z.strictObject({
   value: z.number().nullable(),
-  /** Over resampled pictures, the same ones for all rows of an experiment. */
+  /** Over resampled pictures (or places), the same ones for all rows of an experiment. */
   rounds: z.array(z.number().nullable()),
 });
 
@@ -81,7 +82,7 @@ export const judgedOf = (
   evaluation: Evaluation,
   pictures: number,
   pairs: readonly ClassPair[],
-  rounds: number,
+  drawn: BootstrapOptions,
 ): JudgedRow => {
   const classes = classesOf(pairs.map(([a, b]) => ({ a, b })));
   const { table, judged, confusion, criticalAccuracy } = evaluation;
@@ -93,7 +94,7 @@ export const judgedOf = (
   };
   const figures = Object.fromEntries(
     FIGURES.map((name) => {
-      const { value, rounds: values } = resample(pictures, byName[name], { rounds });
+      const { value, rounds: values } = resample(pictures, byName[name], drawn);
       return [name, { value: short(value), rounds: values.map(short) }];
     }),
   ) as JudgedRow['figures'];

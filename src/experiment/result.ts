@@ -36,7 +36,8 @@ export const resultSchema = z.strictObject({
   model: z.strictObject({ id: z.string(), name: z.string(), modelBytes: z.int() }),
   data: z.strictObject({
     tuning: z.strictObject({ name: z.string(), pictures: z.int() }),
-    validation: z.strictObject({ name: z.string(), pictures: z.int() }),
+    /** With `places`, intervals are over resampled places. */
+    validation: z.strictObject({ name: z.string(), pictures: z.int(), places: z.int().optional() }),
   }),
   pairs: z.array(z.tuple([z.string(), z.string()])),
   execution: z.enum(['fp32', 'int8']),

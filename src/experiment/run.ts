@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Checkpoints } from '../adaptation/index.js';
 import { detectorMemory } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
-import { describeDevice } from '../evaluation/index.js';
+import { type DataSet, describeDevice, placesOf } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
 import { componentsOf, latencyRatio, prepareModel, timeBytes } from '../quantization/index.js';
 import type { SignificanceMap } from '../significance/index.js';
@@ -69,6 +69,34 @@ export const chosenRows = (ids: readonly string[] | undefined): Row[] => {
   return ROWS.filter(({ id }) => ids.includes(id));
 };
 
+const namesOf = ({ images }: DataSet): string[] => images.map(({ path }) => path.split('/').at(-1) ?? '');
+
+/** Fewer places than this say nothing of others. */
+const FEWEST_PLACES = 10;
+
+/**
+ * The place of each judged picture; undefined where they count one by one.
+ * @throws BitlaneError `BAD_USAGE` for a separator that no name has, and for too few places
+ */
+const judgedPlaces = ({ validation, placeSeparator }: Setting): Int32Array | undefined => {
+  if (placeSeparator === undefined) return undefined;
+  const names = namesOf(validation);
+  const quoted = JSON.stringify(placeSeparator);
+  if (placeSeparator === '' || !names.some((name) => name.includes(placeSeparator))) {
+    throw new BitlaneError(
+      'BAD_USAGE',
+      `no judged picture has the separator of places ${quoted} in its name (${names[0] ?? 'none'} is the first)`,
+    );
+  }
+  const places = placesOf(names, placeSeparator);
+  const { size } = new Set(places);
+  if (size >= FEWEST_PLACES) return places;
+  throw new BitlaneError(
+    'BAD_USAGE',
+    `the names of the judged pictures make ${size} places by ${quoted}, and intervals over places need at least ${FEWEST_PLACES}: judge on more pictures, or leave the separator out`,
+  );
+};
+
 const measure = async (
   setting: Setting,
   searches: Searches,
@@ -77,6 +105,7 @@ const measure = async (
   onStep: (step: string, done: number, all: number) => void,
 ): Promise<RowResult> => {
   const { parent, validation, map, pairs, scale, threads, signal } = setting;
+  const places = judgedPlaces(setting);
   const since = performance.now();
   const built = await buildRow(setting, searches, row, seed, (done, all) => onStep('training', done, all));
   if (row.bits !== undefined) {
@@ -95,7 +124,10 @@ const measure = async (
   const evaluation = await judgeOn(parent, built.bytes, validation, map, signal, pairs);
   return {
     status: 'measured',
-    ...judgedOf(evaluation, validation.images.length, pairs, scale.rounds),
+    ...judgedOf(evaluation, validation.images.length, pairs, {
+      rounds: scale.rounds,
+      ...(places !== undefined && { places }),
+    }),
     modelBytes: built.bytes.length,
     averageBits: built.averageBits,
     latencyRatio: latencyRatio(first, second),
@@ -128,20 +160,20 @@ const checkFloats = ({ parent }: Setting): void => {
 };
 
 /** All that results depend on. */
-const keyOf = ({ parent, tuning, validation, pairs, execution, reduceRange, scale }: Setting): unknown => {
+const keyOf = (setting: Setting): unknown => {
+  const { parent, tuning, validation, placeSeparator, pairs, execution, reduceRange, scale } = setting;
   const { seeds: _seeds, ...rest } = scale;
-  const namesOf = (images: readonly { readonly path: string }[]): string =>
-    createHash('sha256')
-      .update(images.map(({ path }) => path.split('/').at(-1) ?? '').join('\n'))
-      .digest('hex');
+  const digestOf = (dataSet: DataSet): string =>
+    createHash('sha256').update(namesOf(dataSet).join('\n')).digest('hex');
   return {
     model: parent.id,
-    tuning: namesOf(tuning.images),
-    validation: namesOf(validation.images),
+    tuning: digestOf(tuning),
+    validation: digestOf(validation),
     pairs,
     execution,
     reduceRange,
     scale: rest,
+    ...(placeSeparator !== undefined && { placeSeparator }),
   };
 };
 
@@ -157,6 +189,7 @@ export const runExperiment = async (
   const { parent, tuning, validation, map, pairs, scale, folder, signal } = setting;
   const chosen = chosenRows(ids);
   checkFloats(setting);
+  const places = judgedPlaces(setting);
   const key = keyOf(setting);
   claimFolder(folder, key);
   const kept = new Checkpoints(join(folder, 'steps'), key);
@@ -185,7 +218,11 @@ export const runExperiment = async (
     model: { id: parent.id, name: parent.manifest.name, modelBytes: parent.manifest.modelBytes },
     data: {
       tuning: { name: `${tuning.name}, ${tuning.split}`, pictures: tuning.images.length },
-      validation: { name: `${validation.name}, ${validation.split}`, pictures: validation.images.length },
+      validation: {
+        name: `${validation.name}, ${validation.split}`,
+        pictures: validation.images.length,
+        ...(places !== undefined && { places: new Set(places).size }),
+      },
     },
     pairs: pairs.map(classNames),
     execution: setting.execution,

@@ -60,6 +60,11 @@ export interface Setting {
   readonly tuning: DataSet;
   /** Labelled pictures that everything is judged on, and nothing else. */
   readonly validation: DataSet;
+  /**
+   * Of the names of `validation`: pictures that are alike up to the last one of it are of one place. Where it is there, intervals are over
+   * resampled places.
+   */
+  readonly placeSeparator?: string;
   /** How both data sets' classes meet the model's. */
   readonly map: ClassMap;
   /** `tuning` for a training run. */

@@ -36,7 +36,7 @@ t.test('rows of every kind', async (t) => {
   writeFileSync(at('small.json'), JSON.stringify(smallNetwork));
   const experiment = [
     ...['experiment', '--model', at('fresh'), '--data', data, '--out', at('work'), '--quick', '--json'],
-    ...['--pairs', 'red:blue', '--seeds', '1,2'],
+    ...['--pairs', 'red:blue', '--seeds', '1,2', '--places', '1'],
   ];
   const results = await runMany(folder, [
     [
@@ -73,9 +73,12 @@ t.test('rows of every kind', async (t) => {
     const bytes = bytesOf.get(id) ?? Infinity;
     t.ok(bytes <= result.budget.modelBytes, `${id}: ${bytes} of ${result.budget.modelBytes} bytes`);
   }
+  // Of 0.png to 11.png, 1.png and 10.png begin alike up to the last 1.
+  t.equal(result.data.validation.places, 11);
   const page = readFileSync(join(at('work'), 'experiment.html'), 'utf8');
   t.match(page, /What holds, and what does not/);
   t.match(page, /The significance map/);
+  t.match(page, /resampled places \(11,/);
   t.notMatch(page, /<script|https?:\/\/(?!www\.w3\.org)/, 'nothing is fetched');
   const again = parsed(second);
   const of = (from: ExperimentResult, id: string) => from.rows.find((row) => row.id === id)?.runs;
@@ -90,8 +93,20 @@ t.test('plain errors', async (t) => {
     [...given, '--rows', 'fp33', '--pairs', 'red:blue'],
     [...given, '--seeds', 'one'],
     [...given, '--pairs', 'red:green'],
+    [...given, '--pairs', 'red:blue', '--places', '#'],
+    [...given, '--pairs', 'red:blue', '--places', ''],
+    [...given, '--pairs', 'red:blue', '--places', '.', '--limit', '5'],
   ]);
-  const rules = [/needs --model, --data and --out/, /no row "fp33"/, /--seeds takes whole numbers/, /green/];
+  const rules = [
+    /needs --model, --data and --out/,
+    /no row "fp33"/,
+    /--seeds takes whole numbers/,
+    /green/,
+    /no judged picture has the separator of places "#" in its name \(0\.png/,
+    /separator of places ""/,
+    /make 5 places by "\.", and intervals over places need at least 10/,
+  ];
+  t.equal(refused.length, rules.length);
   for (const [i, { code, stderr }] of refused.entries()) {
     t.equal(code, 2, stderr);
     t.match(stderr, rules[i] ?? /^$/);

@@ -1,6 +1,6 @@
 // The bootstrap: deterministic, about right, and narrower when paired.
 import t from 'tap';
-import { bootstrap, pairedBootstrap, quantile } from '../../src/evaluation/index.js';
+import { bootstrap, pairedBootstrap, placesOf, quantile } from '../../src/evaluation/index.js';
 
 const weightedMean =
   (values: readonly number[]) =>
@@ -60,4 +60,34 @@ t.test('resamples without a figure are left out', async (t) => {
     rounds: 100,
   });
   t.same([value, low, high], [1, 1, 1]);
+});
+
+t.test('pictures of one place are drawn together', async (t) => {
+  // 40 places of 25 pictures that are alike: what 40 pictures say, and no more.
+  const [places, each] = [40, 25];
+  const values = Array.from({ length: places * each }, (_, i) => (Math.floor(i / each) + 0.5) / places);
+  const names = values.map((_, i) => `${Math.floor(i / each)}-${i % each}.jpg`);
+  const together = bootstrap(values.length, weightedMean(values), {
+    rounds: 2000,
+    places: placesOf(names, '-'),
+  });
+  const error = Math.sqrt(1 / 12 / places);
+  t.ok(Math.abs(together.value - 0.5) < 1e-12);
+  t.ok(
+    Math.abs(together.high - together.low - 2 * 1.96 * error) < 0.02,
+    `${together.low} to ${together.high}`,
+  );
+  const alone = bootstrap(values.length, weightedMean(values), { rounds: 2000 });
+  t.ok(Math.abs((together.high - together.low) / (alone.high - alone.low) - Math.sqrt(each)) < 0.6);
+  t.same(
+    bootstrap(50, weightedMean(values), { rounds: 50, places: Int32Array.from({ length: 50 }, (_, i) => i) }),
+    bootstrap(50, weightedMean(values), { rounds: 50 }),
+    'places of one picture each are pictures',
+  );
+});
+
+t.test('a place is what names have in common', async (t) => {
+  t.same([...placesOf(['a-1', 'b-1', 'a-2', 'a', 'a-1-2', 'a-1-3', 'b-'], '-')], [0, 1, 0, 2, 3, 3, 1]);
+  t.same([...placesOf(['cam1__3', 'cam1__4', 'cam1_3'], '__')], [0, 0, 1]);
+  t.same([...placesOf([], '-')], []);
 });

@@ -121,7 +121,9 @@ t.test('near confusion counts all objects of the pair, critical accuracy those t
       score: 0.9,
     })),
   };
-  const { figures, criticalObjects } = judgedOf(evaluationOf([picture, picture]), 2, [[0, 1]], 20);
+  const { figures, criticalObjects } = judgedOf(evaluationOf([picture, picture]), 2, [[0, 1]], {
+    rounds: 20,
+  });
   // Found: a as a, a as b, b as b; one b was missed; the c that was taken for an a is no object of the pair.
   t.equal(criticalObjects, 6);
   t.equal(figures.criticalAccuracy?.value, 0.66667);

@@ -1,7 +1,7 @@
 // An experiment as Markdown: what docs/experiment.md holds.
 import type { ExperimentResult } from '../result.js';
 import { FAMILIES } from '../rows/row.js';
-import { cellsOf, COMPARED, comparisonRows, conclusions, HEAD, notesOf } from './words.js';
+import { cellsOf, COMPARED, comparisonRows, conclusions, HEAD, notesOf, resampledOf } from './words.js';
 
 const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
@@ -17,7 +17,7 @@ export const experimentMarkdown = (title: string, result: ExperimentResult): str
   return [
     `## ${title}`,
     '',
-    `${model.name} (${model.id.slice(0, 12)}, ${model.modelBytes} bytes), on ${device}. Tuned on ${data.tuning.pictures} pictures (${data.tuning.name}), judged on ${data.validation.pictures} (${data.validation.name}). Critical pairs: ${pairs.map((pair) => pair.join(' and ')).join(', ')}. Mixed rows stay within ${budget.modelBytes} bytes; kernels of mixed and trained rows compute in ${execution}; ${String(scale['steps'])} steps of ${String(scale['batch'])} pictures at a rate of ${String(scale['learningRate'])}; seeds ${seeds}.`,
+    `${model.name} (${model.id.slice(0, 12)}, ${model.modelBytes} bytes), on ${device}. Tuned on ${data.tuning.pictures} pictures (${data.tuning.name}), judged on ${data.validation.pictures} (${data.validation.name}); intervals are over ${resampledOf(result)}. Critical pairs: ${pairs.map((pair) => pair.join(' and ')).join(', ')}. Mixed rows stay within ${budget.modelBytes} bytes; kernels of mixed and trained rows compute in ${execution}; ${String(scale['steps'])} steps of ${String(scale['batch'])} pictures at a rate of ${String(scale['learningRate'])}; seeds ${seeds}.`,
     '',
     ...conclusions(result).map((text) => `- ${text}`),
     '',

@@ -10,7 +10,16 @@ import type { FigureName } from '../judge.js';
 import type { ExperimentResult } from '../result.js';
 import { FAMILIES } from '../rows/row.js';
 import { drawScatter, type Point } from './scatter.js';
-import { cellsOf, COMPARED, comparisonRows, conclusions, HEAD, interval, notesOf } from './words.js';
+import {
+  cellsOf,
+  COMPARED,
+  comparisonRows,
+  conclusions,
+  HEAD,
+  interval,
+  notesOf,
+  resampledOf,
+} from './words.js';
 
 export interface ReportParts {
   readonly result: ExperimentResult;
@@ -85,7 +94,7 @@ export const experimentPage = ({ result, model, map }: ReportParts): string => {
   const about = [
     `${result.model.name} (${result.model.id.slice(0, 12)}), on ${device}. Everything was tuned on ${data.tuning.pictures} pictures of ${data.tuning.name} and judged on ${data.validation.pictures} of ${data.validation.name}, which nothing else has seen.`,
     `Critical pairs: ${pairs.map((pair) => pair.join(' and ')).join(', ')}. Mixed rows all stay within ${budget.modelBytes} bytes, the file of the uniform 4-bit model; their kernels compute in ${execution}. Trained rows all took ${String(scale['steps'])} steps of ${String(scale['batch'])} pictures.`,
-    'Values are means over seeds where there are several; intervals are 95 % over resampled pictures, and differences are taken on the same resampled pictures.',
+    `Values are means over seeds where there are several; intervals are 95 % over ${resampledOf(result)}, and differences are taken on the same ones.`,
   ];
   const scatter = (figure: FigureName, name: string, x: typeof kilobytes, xLabel: string): string =>
     pagePicture(

@@ -15,6 +15,12 @@ export const interval = (value: Interval | undefined): string =>
 const mean = (values: readonly number[]): number =>
   values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0) / values.length;
 
+/** What intervals are over. */
+export const resampledOf = ({ data: { validation } }: ExperimentResult): string =>
+  validation.places === undefined
+    ? 'resampled pictures'
+    : `resampled places (${validation.places}, each with all of its pictures)`;
+
 export const HEAD = [
   'row',
   'mAP50',

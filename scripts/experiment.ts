@@ -12,7 +12,7 @@ import { shippedModel } from './demo/place.js';
 import { sharedData } from './test-data.js';
 import { COCO_CLASSES } from './yolox-nano.js';
 
-const USAGE = `Usage: npm run experiment -- --work DIR [--part scene|highway] [--quick] [--rows IDS] [--markdown FILE]
+const USAGE = `Usage: npm run experiment -- --work DIR [--part scene|highway] [--quick] [--rows IDS] [--times] [--markdown FILE]
 
 The paper's comparison (a) on the shipped model and the simulated road, (b) on YOLOX-nano, fine-tuned on highway/train, judged on
 highway/valid. Hours; what was measured is kept in DIR, and a run that was ended goes on there.
@@ -20,6 +20,7 @@ highway/valid. Hours; what was measured is kept in DIR, and a run that was ended
   --part NAME      one of the two only
   --quick          a small version in minutes
   --rows IDS       only these rows (bitlane experiment --list names them)
+  --times          in the end, take the times of all rows anew: where the machine was busy before
   --markdown FILE  write the tables into it, below its heading "What came out" (docs/experiment.md)
 
 The highway part needs the test data: BITLANE_TEST_DATA names its folder.`;
@@ -127,6 +128,7 @@ const main = async (): Promise<number> => {
       part: { type: 'string' },
       quick: { type: 'boolean', default: false },
       rows: { type: 'string' },
+      times: { type: 'boolean', default: false },
       markdown: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -160,6 +162,7 @@ const main = async (): Promise<number> => {
     await bitlane([
       ...['experiment', ...args, '--out', join(work, part.name)],
       ...(values.quick ? ['--quick'] : []),
+      ...(values.times ? ['--times'] : []),
       ...(values.rows === undefined ? [] : ['--rows', values.rows]),
     ]);
   }

@@ -57,8 +57,11 @@ export class Checkpoints {
    * @param schema of the output as JSON
    */
   async once<T>(step: string, schema: z.ZodType<T>, work: () => unknown): Promise<T> {
-    const kept = this.kept(step, schema);
-    if (kept !== undefined) return kept;
+    return this.kept(step, schema) ?? (await this.anew(step, schema, work));
+  }
+
+  /** The output of a step that is done whether one was kept or not; what was kept stays until then. */
+  async anew<T>(step: string, schema: z.ZodType<T>, work: () => unknown): Promise<T> {
     const started = performance.now();
     const output: unknown = await work();
     const record = { asked: this.#asked, tookMs: Math.round(performance.now() - started), output };

@@ -58,6 +58,7 @@ interface Options extends PlaceOptions {
   readonly processes?: string;
   readonly threads?: string;
   readonly quick?: boolean;
+  readonly times?: boolean;
   readonly list?: boolean;
 }
 
@@ -178,6 +179,7 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
       },
       {
         ...(rows !== undefined && { rows }),
+        ...(options.times === true && { times: true }),
         onRow: ({ label }, seed, done, all) => {
           bars.stop();
           bars.show(`row ${done + 1} of ${all}: ${label}, seed ${seed}`, 0, 1);
@@ -235,6 +237,7 @@ export const addExperiment: AddCommand = (program, cli) => {
     .option('--processes <n>', 'processes that measure significance (default: one less than there are cores)')
     .option('--threads <n>', 'threads of training (default 1)')
     .option('--quick', 'a small version in minutes: every part runs, and no figure says much')
+    .option('--times', 'in the end, take the times of all rows anew: where the machine was busy before')
     .option('--list', 'name the rows and do nothing else')
     .option('--config <file>', "the daemon's configuration, for an installed id")
     .option('--state <dir>', 'the state folder, instead of the one in the configuration')

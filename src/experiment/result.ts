@@ -30,6 +30,12 @@ export const rowResultSchema = z.discriminatedUnion('status', [measuredRow, miss
 export type RowResult = z.output<typeof rowResultSchema>;
 export type MeasuredRow = z.output<typeof measuredRow>;
 
+/** Times that were taken of all rows, one after the other, after they were made. */
+export const timesSchema = z.array(
+  z.strictObject({ row: z.string(), seed: z.int(), latencyRatio: intervalSchema }),
+);
+export type Times = z.output<typeof timesSchema>;
+
 export const resultSchema = z.strictObject({
   format: z.literal('bitlane-experiment'),
   version: z.literal(1),

@@ -1,17 +1,18 @@
 // Runs the rows, one after the other, and keeps each: an experiment that was ended goes on with the row it was at.
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Checkpoints } from '../adaptation/index.js';
 import { detectorMemory } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
-import { type DataSet, describeDevice, placesOf } from '../evaluation/index.js';
+import { describeDevice } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
 import { componentsOf, latencyRatio, prepareModel, timeBytes } from '../quantization/index.js';
 import type { SignificanceMap } from '../significance/index.js';
 import { median, writeFileAtomic } from '../system/index.js';
+import { claimFolder, keyOf, modelPath } from './folder.js';
 import { judgedOf, judgeOn } from './judge.js';
-import { type ExperimentResult, type RowResult, rowResultSchema } from './result.js';
+import { judgedPlaces } from './places.js';
+import { type ExperimentResult, type RowResult, rowResultSchema, type Times, timesSchema } from './result.js';
 import { buildRow } from './rows/build.js';
 import { type Row, ROWS } from './rows/row.js';
 import { Searches } from './rows/search.js';
@@ -23,6 +24,8 @@ const TIMED = 60;
 export interface RunOptions {
   /** Ids; all rows where it is left out. */
   readonly rows?: readonly string[];
+  /** Take the times of all models that are kept anew, in the end: those taken while the machine was busy say less. */
+  readonly times?: boolean;
   /** Called before each run of a row. */
   readonly onRow?: (row: Row, seed: number, done: number, all: number) => void;
   readonly onStep?: (step: string, done: number, all: number) => void;
@@ -36,25 +39,8 @@ export interface Experiment {
   readonly map: SignificanceMap | undefined;
 }
 
-/** Where the models of rows are kept: one of them may be what somebody wants to run. */
-const MODELS = 'models';
-
-/** What a folder's results were measured with; a folder is of one setting. */
-const SETTING_FILE = 'setting.json';
-
-/** @throws BitlaneError `BAD_USAGE` where the folder holds an experiment with something else */
-const claimFolder = (folder: string, key: unknown): void => {
-  mkdirSync(folder, { recursive: true });
-  const file = join(folder, SETTING_FILE);
-  const own = JSON.stringify(key);
-  if (!existsSync(file)) writeFileAtomic(file, own);
-  else if (readFileSync(file, 'utf8') !== own) {
-    throw new BitlaneError(
-      'BAD_USAGE',
-      `${folder} holds an experiment with another model, other pictures, pairs, precision or scale: name a new folder`,
-    );
-  }
-};
+/** Step of the times that were taken of all rows in the end. */
+const TIMES = 'times';
 
 /** @throws BitlaneError `BAD_USAGE` naming a row that there is not */
 export const chosenRows = (ids: readonly string[] | undefined): Row[] => {
@@ -69,32 +55,19 @@ export const chosenRows = (ids: readonly string[] | undefined): Row[] => {
   return ROWS.filter(({ id }) => ids.includes(id));
 };
 
-const namesOf = ({ images }: DataSet): string[] => images.map(({ path }) => path.split('/').at(-1) ?? '');
-
-/** Fewer places than this say nothing of others. */
-const FEWEST_PLACES = 10;
-
-/**
- * The place of each judged picture; undefined where they count one by one.
- * @throws BitlaneError `BAD_USAGE` for a separator that no name has, and for too few places
- */
-const judgedPlaces = ({ validation, placeSeparator }: Setting): Int32Array | undefined => {
-  if (placeSeparator === undefined) return undefined;
-  const names = namesOf(validation);
-  const quoted = JSON.stringify(placeSeparator);
-  if (placeSeparator === '' || !names.some((name) => name.includes(placeSeparator))) {
-    throw new BitlaneError(
-      'BAD_USAGE',
-      `no judged picture has the separator of places ${quoted} in its name (${names[0] ?? 'none'} is the first)`,
-    );
-  }
-  const places = placesOf(names, placeSeparator);
-  const { size } = new Set(places);
-  if (size >= FEWEST_PLACES) return places;
-  throw new BitlaneError(
-    'BAD_USAGE',
-    `the names of the judged pictures make ${size} places by ${quoted}, and intervals over places need at least ${FEWEST_PLACES}: judge on more pictures, or leave the separator out`,
-  );
+/** Milliseconds of runs of FP32 and of another model, in turns. */
+const timesOf = async (
+  { parent, signal }: Setting,
+  bytes: Uint8Array,
+): Promise<[readonly number[], readonly number[]]> => {
+  const { name, width, height } = parent.manifest.detector.input;
+  const original = new Uint8Array(readFileSync(parent.modelPath));
+  const [first = [], second = []] = await timeBytes([original, bytes], {
+    input: { name, dims: [1, 3, height, width] },
+    rounds: TIMED,
+    ...(signal !== undefined && { signal }),
+  });
+  return [first, second];
 };
 
 const measure = async (
@@ -109,18 +82,12 @@ const measure = async (
   const since = performance.now();
   const built = await buildRow(setting, searches, row, seed, (done, all) => onStep('training', done, all));
   if (row.bits !== undefined) {
-    const models = join(setting.folder, MODELS);
-    mkdirSync(models, { recursive: true });
-    writeFileAtomic(join(models, `${row.id}-${seed}.onnx`), built.bytes);
+    const path = modelPath(setting, row.id, seed);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileAtomic(path, built.bytes);
   }
   onStep('judging', 0, 1);
-  const { name, width, height } = parent.manifest.detector.input;
-  const original = new Uint8Array(readFileSync(parent.modelPath));
-  const [first = [], second = []] = await timeBytes([original, built.bytes], {
-    input: { name, dims: [1, 3, height, width] },
-    rounds: TIMED,
-    ...(signal !== undefined && { signal }),
-  });
+  const [first, second] = await timesOf(setting, built.bytes);
   const evaluation = await judgeOn(parent, built.bytes, validation, map, signal, pairs);
   return {
     status: 'measured',
@@ -159,24 +126,6 @@ const checkFloats = ({ parent }: Setting): void => {
   );
 };
 
-/** All that results depend on. */
-const keyOf = (setting: Setting): unknown => {
-  const { parent, tuning, validation, placeSeparator, pairs, execution, reduceRange, scale } = setting;
-  const { seeds: _seeds, ...rest } = scale;
-  const digestOf = (dataSet: DataSet): string =>
-    createHash('sha256').update(namesOf(dataSet).join('\n')).digest('hex');
-  return {
-    model: parent.id,
-    tuning: digestOf(tuning),
-    validation: digestOf(validation),
-    pairs,
-    execution,
-    reduceRange,
-    scale: rest,
-    ...(placeSeparator !== undefined && { placeSeparator }),
-  };
-};
-
 /**
  * Runs the experiment. Blocks the thread while models run; rows that were measured before are taken as they are.
  *
@@ -184,7 +133,7 @@ const keyOf = (setting: Setting): unknown => {
  */
 export const runExperiment = async (
   setting: Setting,
-  { rows: ids, onRow, onStep = () => undefined, onKnown }: RunOptions = {},
+  { rows: ids, times, onRow, onStep = () => undefined, onKnown }: RunOptions = {},
 ): Promise<Experiment> => {
   const { parent, tuning, validation, map, pairs, scale, folder, signal } = setting;
   const chosen = chosenRows(ids);
@@ -199,15 +148,21 @@ export const runExperiment = async (
     (row.isRandom ? scale.seeds : scale.seeds.slice(0, 1)).map((seed) => ({ row, seed })),
   );
   const stepOf = (row: Row, seed: number): string => `row-${row.id}-${seed}`;
+  const timed = (row: string, seed: number, result: RowResult, times: Times): RowResult => {
+    const latencyRatio = times.find((each) => each.row === row && each.seed === seed)?.latencyRatio;
+    return result.status === 'measured' && latencyRatio !== undefined ? { ...result, latencyRatio } : result;
+  };
   /** Of all rows, whether they were asked for this time or before. */
-  const results = (): ExperimentResult['rows'] =>
-    ROWS.flatMap((row) => {
+  const results = (): ExperimentResult['rows'] => {
+    const times = kept.kept(TIMES, timesSchema) ?? [];
+    return ROWS.flatMap((row) => {
       const own = (row.isRandom ? scale.seeds : scale.seeds.slice(0, 1)).flatMap((seed) => {
         const result = kept.kept(stepOf(row, seed), rowResultSchema);
-        return result === undefined ? [] : [{ seed, result }];
+        return result === undefined ? [] : [{ seed, result: timed(row.id, seed, result, times) }];
       });
       return own.length === 0 ? [] : [{ id: row.id, family: row.family, label: row.label, runs: own }];
     });
+  };
   const classNames = (pair: readonly [number, number]): [string, string] => [
     map.classes[pair[0]] ?? '?',
     map.classes[pair[1]] ?? '?',
@@ -238,6 +193,24 @@ export const runExperiment = async (
     await kept.once(stepOf(row, seed), rowResultSchema, () =>
       measureOrSay(setting, searches, row, seed, onStep),
     );
+    onKnown?.(known());
+  }
+  if (times === true) {
+    const models = results().flatMap(({ id, runs }) =>
+      runs.flatMap(({ seed }) => {
+        const path = modelPath(setting, id, seed);
+        return existsSync(path) ? [{ row: id, seed, path }] : [];
+      }),
+    );
+    await kept.anew(TIMES, timesSchema, async () => {
+      const taken: Times = [];
+      for (const [done, { row, seed, path }] of models.entries()) {
+        onStep('times', done, models.length);
+        const [first, second] = await timesOf(setting, new Uint8Array(readFileSync(path)));
+        taken.push({ row, seed, latencyRatio: latencyRatio(first, second) });
+      }
+      return taken;
+    });
     onKnown?.(known());
   }
   return known();

@@ -45,9 +45,12 @@ t.test('rows of every kind', async (t) => {
     ],
     [...experiment, '--rows', ROWS.join()],
     [...experiment, '--rows', 'fp32,mixed-haq'],
+    [...experiment, '--rows', 'fp32', '--times'],
+    [...experiment, '--rows', 'fp32'],
   ]);
-  const [, first, second] = results;
-  if (first === undefined || second === undefined) throw new Error('no results');
+  const [, first, second, third, fourth] = results;
+  if (first === undefined || second === undefined || third === undefined || fourth === undefined)
+    throw new Error('no results');
   const result = parsed(first);
   t.same(
     result.rows.map(({ id }) => id),
@@ -84,6 +87,21 @@ t.test('rows of every kind', async (t) => {
   const of = (from: ExperimentResult, id: string) => from.rows.find((row) => row.id === id)?.runs;
   for (const id of ['fp32', 'mixed-haq'])
     t.same(of(again, id), of(result, id), `${id} is not measured again`);
+  const timed = parsed(third);
+  const ratios = (from: ExperimentResult) =>
+    from.rows.flatMap(({ id, runs }) =>
+      runs.flatMap(({ seed, result: run }) =>
+        run.status === 'measured' ? [`${id} ${seed}: ${run.latencyRatio.value}`] : [],
+      ),
+    );
+  const [before, after] = [ratios(again), ratios(timed)];
+  const isSame = (i: number): boolean => before[i] === after[i];
+  t.same(
+    before.filter((_, i) => isSame(i)).map((line) => line.split(' ')[0]),
+    ['fp32'],
+    'times of all rows that have a model are taken anew',
+  );
+  t.same(ratios(parsed(fourth)), after, 'and stay');
 });
 
 t.test('plain errors', async (t) => {

@@ -218,7 +218,7 @@ export const objectiveFigures: AllocationPart = async (given) => {
       const evaluation = judge(results);
       evaluations.set(name, evaluation);
       figures.push(
-        map50Drop(`alloc${width}.${name}.map50Drop`, fp32, evaluation, pictures),
+        map50Drop(`alloc${width}.${name}.map50Drop`, fp32, [evaluation], pictures),
         census(`alloc${width}.${name}.bytes`, 'bytes', bytes, 1),
         {
           name: `critical.${width}.${name}`,
@@ -255,7 +255,7 @@ export const objectiveFigures: AllocationPart = async (given) => {
             ...pairedBootstrap(pictures, accuracy(evaluation), accuracy(ours)),
             runs: pictures,
           },
-          map50Drop(`alloc${width}.${our}-${name}.map50Gain`, ours, evaluation, pictures),
+          map50Drop(`alloc${width}.${our}-${name}.map50Gain`, ours, [evaluation], pictures),
         );
       }
     }

@@ -1,13 +1,12 @@
 // How far a model's word is from its teacher's on pictures that neither learned from: what recipes without labels are chosen by.
 import { pictureFeeds } from '../../src/quantization/index.js';
 import { withSession } from '../../src/runtime/index.js';
+import { FIRST_CLASS, OBJECTNESS } from '../../src/training/index.js';
 import type { Runs } from './qat-runs.js';
 
 /** Cells that the teacher is less sure of have no say about classes. */
 const LEAST = 0.1;
 const NEAR_ZERO = 1e-7;
-const OBJECTNESS = 4;
-const FIRST_CLASS = 5;
 
 /** What a model with a yolox head says of every held-out picture: [cells, 5 + classes] each. */
 export const wordsOf = async (

@@ -1,39 +1,17 @@
 // The figures of the QAT benchmark: runs of several seeds as one, differences on the same resampled pictures.
-import {
-  bootstrap,
-  type Evaluation,
-  pairedBootstrap,
-  type WeightedFigure,
-} from '../../src/evaluation/index.js';
+import { bootstrap, type Evaluation, type WeightedFigure } from '../../src/evaluation/index.js';
 import { type Model, writeModel } from '../../src/onnx/index.js';
+import { FIRST_CLASS } from '../../src/training/index.js';
 import { census, type Figure } from './lib.js';
 import { teacherDivergence, wordsOf } from './qat-agreement.js';
 import type { Runs } from './qat-runs.js';
-
-/** mAP50 on resampled pictures: the mean of several runs. */
-export const worthOf =
-  (evaluations: readonly Evaluation[]): WeightedFigure =>
-  (weights) =>
-    evaluations.reduce((sum, { table }) => sum + table.map50(weights), 0) / evaluations.length;
-
-/** How far runs are below the reference. */
-export const dropOf = (
-  { reference, pictures }: { readonly reference: Evaluation; readonly pictures: number },
-  name: string,
-  evaluations: readonly Evaluation[],
-): Figure => ({
-  name: `${name}.map50Drop`,
-  unit: 'mAP50',
-  ...pairedBootstrap(pictures, worthOf(evaluations), worthOf([reference])),
-  runs: pictures,
-});
 
 /** How far models are from the one that they come from, on the pictures held out. */
 export const divergenceFigures = async (
   { runs, site }: { readonly runs: Runs; readonly site: Model },
   models: Readonly<Record<string, readonly Uint8Array[]>>,
 ): Promise<Figure[]> => {
-  const width = 5 + runs.detector.classes.length;
+  const width = FIRST_CLASS + runs.detector.classes.length;
   const teacher = await wordsOf(runs, writeModel(site));
   const figures: Figure[] = [];
   for (const [name, files] of Object.entries(models)) {

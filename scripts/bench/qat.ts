@@ -27,7 +27,8 @@ import { Store } from './allocation-lib.js';
 import { census, countOption, dataPath, type Figure, printReport, readOptions, runBench } from './lib.js';
 import { nanoArtifact } from './nano.js';
 import { layOut } from './qat-data.js';
-import { divergenceFigures, dropOf, recovered, seedFigures, worthOf } from './qat-figures.js';
+import { divergenceFigures, recovered, seedFigures } from './qat-figures.js';
+import { map50Drop, worthOf } from './quantize-lib.js';
 import { type RoundedModel, round, trainRounded } from './qat-models.js';
 import { labels, type RunOptions, type Runs, SEED, trainFloats, withoutLabels } from './qat-runs.js';
 import { significanceOf } from './qat-significance.js';
@@ -98,7 +99,7 @@ const trainedRuns = async (
 };
 
 const fourBits = async (bench: Bench): Promise<Figure[]> => {
-  const { runs, site, judge, pictures, rates, seeds } = bench;
+  const { runs, site, judge, reference, pictures, rates, seeds } = bench;
   const allocation = edgedAllocation(prepareModel(site), 4, 'fp32');
   const nearest = await judge((await round(runs, 'nearest4', site, allocation, 'nearest')).bytes);
   const rounded = await round(runs, 'ptq4', site, allocation, 'gptq');
@@ -108,10 +109,10 @@ const fourBits = async (bench: Bench): Promise<Figure[]> => {
   const share = (name: string, from: Evaluation): Figure =>
     recovered(name, pictures, worthOf([from]), worthOf(trained.evaluations), worthOf(distilled.evaluations));
   return [
-    dropOf(bench, 'ptq4.nearest', [nearest]),
-    dropOf(bench, 'ptq4', [untrained]),
-    dropOf(bench, 'qat4', trained.evaluations),
-    dropOf(bench, 'distill4', distilled.evaluations),
+    map50Drop('ptq4.nearest.map50Drop', reference, [nearest], pictures),
+    map50Drop('ptq4.map50Drop', reference, [untrained], pictures),
+    map50Drop('qat4.map50Drop', reference, trained.evaluations, pictures),
+    map50Drop('distill4.map50Drop', reference, distilled.evaluations, pictures),
     share('distill4.recoveredShare', untrained),
     share('distill4.recoveredShareOfNearest', nearest),
     ...seedFigures('qat4', seeds, trained.evaluations),
@@ -134,15 +135,15 @@ const threeBitAllocation = async ({ runs, site }: Bench): Promise<Allocation> =>
 };
 
 const threeBits = async (bench: Bench): Promise<Figure[]> => {
-  const { runs, site, judge, rates, seeds } = bench;
+  const { runs, site, judge, reference, pictures, rates, seeds } = bench;
   const store = new Store(runs.folder);
   const key = createHash('sha256').update(writeModel(site)).digest('hex');
   const allocation = await store.kept('allocation3', key, () => threeBitAllocation(bench));
   const rounded: RoundedModel = await round(runs, 'ptq3', site, allocation, 'gptq');
   const trained = await trainedRuns(bench, 'qat3', rounded, labelled(bench, rates.three));
   return [
-    dropOf(bench, 'ptq3', [await judge(rounded.bytes)]),
-    dropOf(bench, 'qat3', trained.evaluations),
+    map50Drop('ptq3.map50Drop', reference, [await judge(rounded.bytes)], pictures),
+    map50Drop('qat3.map50Drop', reference, trained.evaluations, pictures),
     ...seedFigures('qat3', seeds, trained.evaluations),
     census('qat3.averageBits', 'bits', averageBits(componentsOf(prepareModel(site)), allocation), 1),
   ];

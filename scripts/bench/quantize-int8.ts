@@ -28,7 +28,7 @@ export const int8Figures: BenchPart = async (bench) => {
   for (const [index, [name, { bytes, floatLayers, floatFunctions }]] of named.entries()) {
     const own = times[index] ?? [];
     figures.push(
-      map50Drop(`${name}.map50Drop`, before, await bench.evaluate(bytes), pictures),
+      map50Drop(`${name}.map50Drop`, before, [await bench.evaluate(bytes)], pictures),
       census(`${name}.bytesRatio`, 'ratio', bytes.length / original.length, 1),
       { name: `${name}.latencyRatio`, unit: 'ratio', ...latencyRatio(first, own), runs: own.length },
       census(`${name}.fp32Layers`, 'layers', floatLayers.length, 1),

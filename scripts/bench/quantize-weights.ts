@@ -30,7 +30,7 @@ const measure = async (
   });
   const bytes = writeModel(made.model);
   const pictures = bench.valid.images.length;
-  const drop = map50Drop(`${name}.map50Drop`, await bench.fp32(), await bench.evaluate(bytes), pictures);
+  const drop = map50Drop(`${name}.map50Drop`, await bench.fp32(), [await bench.evaluate(bytes)], pictures);
   return [drop, census(`${name}.bytesRatio`, 'ratio', bytes.length / bench.parent.manifest.modelBytes, 1)];
 };
 

@@ -130,7 +130,7 @@ await runBench(async () => {
       census('shipped.nearPairs', 'pairs', near.length, pictures),
       ratio('shipped.latencyRatio', small, own),
       census('shipped.bytesRatio', 'ratio', bytes[1] / bytes[0], 1),
-      map50Drop('shipped.map50Drop', before, after, pictures),
+      map50Drop('shipped.map50Drop', before, [after], pictures),
       {
         name: 'shipped.criticalDrop',
         unit: 'accuracy',

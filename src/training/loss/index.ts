@@ -9,6 +9,6 @@ export {
   TEACHER_WEIGHT,
 } from './distillation.js';
 export { featureLoss, jointsOf, teacherFeature } from './features.js';
-export { yoloxSpec } from './cells.js';
+export { FIRST_CLASS, OBJECTNESS, yoloxSpec } from './cells.js';
 export { NOTHING, type Target, targetFeeds, type Targets, TARGETS } from './targets.js';
 export { putRight } from './words.js';

@@ -4,6 +4,7 @@ import { cloneModel, type Model, tensorOf } from '../../onnx/index.js';
 import {
   arranged,
   channelBits,
+  type ChannelGrid,
   type Component,
   componentNodes,
   type WeightCodes,
@@ -46,43 +47,32 @@ export const startFromCodes = (
   weights: ReadonlyMap<string, WeightCodes>,
   quantization: WeightQuantization,
 ): RoundedStart => {
-  const { allocation, method = 'lsq' } = quantization;
+  const { method = 'lsq' } = quantization;
   if (method === 'dorefa') {
     throw new BitlaneError(
       'BAD_CONFIG',
       'dorefa bends weights before it rounds them: it cannot start from codes',
     );
   }
-  const copy = cloneModel(model);
-  const { graph } = copy;
   const stepSizes = new Map<string, Float32Array>();
-  for (const component of componentNodes(copy).values()) {
-    const rounded = weights.get(component.name);
-    const value = graph.value(component.weight);
-    const entry = allocation.components[component.name];
-    if (rounded === undefined || value === undefined || entry === undefined) continue;
-    const bits = channelBits(component, entry);
-    const { outputChannels: channels, axis, weightDims, name } = component;
-    const rows = weightRows(component, value).slice();
-    const length = rows.length / channels;
-    if (rounded.codes.length !== rows.length || rounded.grids.length !== channels) {
+  const moved = withChannels(model, quantization, ({ name }, { rows, levels: { bits } }) => {
+    const rounded = weights.get(name);
+    if (rounded === undefined) return undefined;
+    const { codes, grids } = rounded;
+    if (codes.length !== rows.length || grids.length !== bits.length) {
       throw new BitlaneError('INTERNAL', `the codes of component ${name} do not have its shape`);
     }
-    rounded.grids.forEach(({ scale }, channel) => {
-      if (bits[channel] === 32) return;
-      const [from, to] = [channel * length, (channel + 1) * length];
-      moveWithin(rows.subarray(from, to), rounded.codes.subarray(from, to), scale);
-    });
-    graph.setTensor(value, tensorOf('float32', weightDims, arranged(rows, channels, axis)));
-    stepSizes.set(
-      stepSizeName(name),
-      Float32Array.from(rounded.grids, ({ scale }, channel) => {
-        const width = bits[channel] ?? 32;
-        return width === 32 ? 1 : learnedOf(method, scale, width);
-      }),
-    );
-  }
-  return { model: copy, quantization: { ...quantization, stepSizes } };
+    const stepOf = ({ scale }: ChannelGrid, channel: number): number => {
+      const width = bits[channel] ?? 32;
+      return width === 32 ? 1 : learnedOf(method, scale, width);
+    };
+    stepSizes.set(stepSizeName(name), Float32Array.from(grids, stepOf));
+    return (row, channel) => {
+      const from = channel * row.length;
+      moveWithin(row, codes.subarray(from, from + row.length), grids[channel]?.scale ?? Number.NaN);
+    };
+  });
+  return { model: moved, quantization: { ...quantization, stepSizes } };
 };
 
 /** The rows of a component, one an output channel, and the codes that they may have. */
@@ -95,12 +85,12 @@ interface Rows {
  * A copy of the model in which every channel of fewer than 32 bits is what `change` makes of its row, in place. Rows are read from the
  * model as it was: layers may share a weight.
  *
- * @param begin called with the rows of each component before they change
+ * @param begin called with the rows of each component before they change; undefined leaves it as it is
  */
 const withChannels = (
   model: Model,
   { allocation, reduceRange = false }: WeightQuantization,
-  begin: (component: Component, rows: Rows) => (row: Float32Array, channel: number) => void,
+  begin: (component: Component, rows: Rows) => ((row: Float32Array, channel: number) => void) | undefined,
 ): Model => {
   const copy = cloneModel(model);
   const { graph } = copy;
@@ -112,6 +102,7 @@ const withChannels = (
     const levels = levelsOfBits(channelBits(component, entry), reduceRange);
     const rows = weightRows(component, model.graph.value(component.weight)).slice();
     const change = begin(component, { rows, levels });
+    if (change === undefined) continue;
     const length = rows.length / channels;
     levels.bits.forEach((width, channel) => {
       if (width !== 32) change(rows.subarray(channel * length, (channel + 1) * length), channel);

@@ -49,14 +49,19 @@ const stateText = ({ status, adaptation, trigger, step, done, all, last, rungs }
     ...(rungs.length === 0 ? [] : [`ladder: ${rungs.map((id) => id.slice(0, 12)).join(' > ')}`]),
   ].join('\n');
 
-/** Shows what the loop does until it does nothing any more. */
+/** Shows what the loop does until it does nothing any more: in bars, or a line a step where stderr is no terminal. */
 const watch = async (cli: Cli, place: Place): Promise<State> => {
   const bars = new StepBars<string>(cli, {});
+  let said = '';
   try {
     for (;;) {
       const state = await askLoop(cli, place, 'adapt/state');
       if (state.status === 'idle' || state.status === 'watching') return state;
-      bars.show(state.step ?? state.status, state.done, state.all);
+      const step = state.step ?? state.status;
+      if (!process.stderr.isTTY && step !== said)
+        process.stderr.write(`${state.adaptation ?? ''}: ${step}\n`);
+      said = step;
+      bars.show(step, state.done, state.all);
       await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
       cli.signal.throwIfAborted();
     }
@@ -80,6 +85,21 @@ const rowOf = (record: AdaptationRecord): string[] => [
   signed(record.worth?.criticalAccuracy?.change.value),
 ];
 
+const budgetText = ({ modelBytes, latencyMs, memoryMb, averageBits }: AdaptationRecord['budget']): string =>
+  [
+    ...(modelBytes === undefined ? [] : [`${modelBytes} bytes`]),
+    ...(latencyMs === undefined ? [] : [`p95 ${latencyMs} ms`]),
+    ...(memoryMb === undefined ? [] : [`${memoryMb} MB`]),
+    ...(averageBits === undefined ? [] : [`${averageBits} bits a weight`]),
+  ].join(', ') || 'none';
+
+/** What its steps took, and the time that has gone by: trials and pauses are in that, too. */
+const tookText = ({ times, startedAt, endedAt }: AdaptationRecord): string => {
+  const steps = `${(Object.values(times).reduce((sum, ms) => sum + ms, 0) / 1000).toFixed(0)} s of steps`;
+  if (endedAt === null) return steps;
+  return `${((Date.parse(endedAt) - Date.parse(startedAt)) / 1000).toFixed(0)} s, ${steps}`;
+};
+
 const HEAD = ['adaptation', 'outcome', 'why', 'pairs', 'bits', 'bytes', 'p95 ms', 'mAP50', 'critical'];
 
 const detailText = (record: AdaptationRecord): string =>
@@ -88,6 +108,7 @@ const detailText = (record: AdaptationRecord): string =>
     `  begun by    ${record.trigger}, ${record.startedAt}`,
     `  from        ${record.parent.slice(0, 12)}, to replace ${record.baseline.slice(0, 12)}`,
     `  candidate   ${record.candidate?.slice(0, 12) ?? '-'}`,
+    `  budget      ${budgetText(record.budget)}`,
     `  confused    ${record.pairs.map((pair) => pair.join(' / ')).join(', ') || '-'} (${record.objects} objects${record.labelled ? '' : ', no labels'})`,
     `  significant ${
       record.significant
@@ -111,7 +132,7 @@ const detailText = (record: AdaptationRecord): string =>
       : [
           `  on the road confidence ${signed((record.live.after.confidence ?? NaN) - (record.live.before.confidence ?? NaN))}, ${record.live.after.fps.toFixed(1)} frames a second (${record.live.before.fps.toFixed(1)} before)`,
         ]),
-    `  took        ${(Object.values(record.times).reduce((sum, ms) => sum + ms, 0) / 1000).toFixed(0)} s, ${record.peakMb ?? '-'} MB`,
+    `  took        ${tookText(record)}, ${record.peakMb ?? '-'} MB`,
   ].join('\n');
 
 /** Adds the loop's subcommands to `adapt`. */

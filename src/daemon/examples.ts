@@ -60,6 +60,8 @@ export class Examples implements RoadWatcher {
   #config: Config;
   #timer: NodeJS.Timeout | undefined;
   #report: ConfusionReport | undefined;
+  /** Those of the model that pairs of the configuration were last compared with. */
+  #classes: readonly string[] | undefined;
 
   constructor({ config, store, telemetry, bootId, log }: ExamplesOptions) {
     this.#config = config;
@@ -95,6 +97,7 @@ export class Examples implements RoadWatcher {
 
   async configure(config: Config): Promise<void> {
     this.#config = config;
+    this.#classes = undefined;
     await this.keeper.configure(rulesOf(config));
     if (this.#timer !== undefined) void this.#publish();
   }
@@ -102,6 +105,10 @@ export class Examples implements RoadWatcher {
   /** A detected frame, and its confirmed tracks. */
   seen(result: FrameResult, classes: readonly string[], tracks: readonly TrackView[]): void {
     const { artifactId: model, detections, frame } = result;
+    if (classes !== this.#classes) {
+      this.#classes = classes;
+      this.#warnOfStrangers(classes);
+    }
     this.keeper.see(frame, { model, classes, detections, tracks });
   }
 
@@ -123,6 +130,19 @@ export class Examples implements RoadWatcher {
     const all = matrix.counts.flat().reduce((sum, weight) => sum + weight, 0);
     const same = matrix.counts.reduce((sum, row, index) => sum + (row[index] ?? 0), 0);
     return all < ENOUGH_SAID ? null : same / all;
+  }
+
+  /** A pair that is spelled wrongly would wait for ever. */
+  #warnOfStrangers(classes: readonly string[]): void {
+    const known = new Set(classes.map(foldName));
+    for (const list of ['pinned', 'banned'] as const) {
+      const strangers = this.#config.confusions[list].flat().filter((name) => !known.has(foldName(name)));
+      if (strangers.length === 0) continue;
+      this.#log.warn(`confusions.${list} names what the model that serves does not know`, {
+        unknown: [...new Set(strangers)].join(', '),
+        classes: classes.join(', '),
+      });
+    }
   }
 
   async #publish(): Promise<void> {

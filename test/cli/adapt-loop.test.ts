@@ -102,6 +102,8 @@ t.test('the history is there with and without a daemon', async (t) => {
   t.same(JSON.parse(json?.stdout ?? ''), { adaptations: [record] });
   t.match(one?.stdout, /confused +car \/ truck \(120 objects\)/);
   t.match(one?.stdout, /bits +4: 80 %, 8: 20 %/);
+  t.match(one?.stdout, /budget +620000 bytes\n/);
+  t.match(one?.stdout, /took +3900 s, 2100 s of steps, 900 MB/);
   t.match(one?.stdout, /p95 71\.3 ms, 118\.4 MB, 618000 bytes/);
   t.match(JSON.parse(written?.stdout ?? ''), { id: record.id });
   t.equal(readFileSync(copy, 'utf8'), '<svg/>');

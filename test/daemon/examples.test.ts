@@ -42,7 +42,7 @@ t.test(
       tracking: { minHits: 1, maxLostMs: 100 },
       mqtt: { url: broker.url, reconnectInitialMs: 20, reconnectMaxMs: 100 },
       examples: { flushSeconds: 0.2, reserveMb: 0, stableFrames: 2, stableShare: 0.5 },
-      confusions: { publishSeconds: 1, pinned: [['car', 'truck']] },
+      confusions: { publishSeconds: 1, pinned: [['car', 'truck']], banned: [['car', 'lorry']] },
       masks: [
         {
           name: 'left',
@@ -62,6 +62,8 @@ t.test(
     await consumer.until((c) => Number(c.last('health')?.['fps'] ?? 1) > 0, 'it runs');
     await until(() => /watching|warm|running/.test(daemon.log), 'the model serves', 60_000);
     await new Promise((resolve) => setTimeout(resolve, 3_000));
+    t.match(daemon.log, /confusions\.banned names what the model that serves does not know.*lorry/);
+    t.notMatch(daemon.log, /confusions\.pinned names/);
     // Nothing is seen any more: the track ends.
     daemon.configure({ ...config, detector: { scoreThreshold: 0.95 } });
     daemon.child.kill('SIGHUP');

@@ -105,7 +105,13 @@ const highway: Part = {
 
 const readResult = (folder: string): ExperimentResult | undefined => {
   const file = join(folder, 'experiment.json');
-  return existsSync(file) ? resultSchema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
+  if (!existsSync(file)) return undefined;
+  const result = resultSchema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
+  if (result.success) return result.data;
+  throw new BitlaneError(
+    'BAD_USAGE',
+    `${file} is of another version of bitlane: run its part again, with a new --work`,
+  );
 };
 
 /** What stands above is written by people. */

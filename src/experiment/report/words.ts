@@ -65,17 +65,24 @@ export const notesOf = ({ rows }: ExperimentResult): string[] =>
 const labelOf = ({ rows }: ExperimentResult, id: string): string =>
   rows.find((row) => row.id === id)?.label ?? id;
 
-export const COMPARED = ['', 'against', 'difference of critical accuracy (95 %)', 'p', ''] as const;
+export const COMPARED = ['', 'against', 'critical accuracy (95 %)', 'p', '', 'mAP50 (95 %)', ''] as const;
 
-/** Every comparison of the hypothesis; columns are those of {@link COMPARED}. */
-export const comparisonRows = (result: ExperimentResult): string[][] =>
-  hypothesesOf(result, 'criticalAccuracy').map(({ ours, against, difference, verdict }) => [
-    `${labelOf(result, ours)}${ours.startsWith('trained') ? '' : ', rounded'}`,
-    labelOf(result, against),
-    interval(difference),
-    number(difference.p),
-    verdict,
-  ]);
+/** Every comparison of the hypothesis, with that of mAP50 beside it; columns are those of {@link COMPARED}. */
+export const comparisonRows = (result: ExperimentResult): string[][] => {
+  const found = hypothesesOf(result, 'map50');
+  return hypothesesOf(result, 'criticalAccuracy').map(({ ours, against, difference, verdict }) => {
+    const beside = found.find((each) => each.ours === ours && each.against === against);
+    return [
+      `${labelOf(result, ours)}${ours.startsWith('trained') ? '' : ', rounded'}`,
+      labelOf(result, against),
+      interval(difference),
+      number(difference.p),
+      verdict,
+      interval(beside?.difference),
+      beside?.verdict ?? '-',
+    ];
+  });
+};
 
 /** What holds, what does not, and how sure that is. */
 export const conclusions = (result: ExperimentResult): string[] => {
@@ -85,7 +92,7 @@ export const conclusions = (result: ExperimentResult): string[] => {
       'Nothing can be said of the hypothesis yet: it compares mixed-product, mixed-paperLayers or mixed-paperFilters with another mixed row or ptq4-gptq, and trained-... with trained rows or qat4-lsq.',
     ];
   }
-  const of = (ours: string): Hypothesis[] => all.filter((each) => each.ours === ours);
+  const found = hypothesesOf(result, 'map50');
   return [
     'trained-product',
     'trained-paperLayers',
@@ -94,10 +101,10 @@ export const conclusions = (result: ExperimentResult): string[] => {
     'mixed-paperLayers',
     'mixed-paperFilters',
   ].flatMap((ours) => {
-    const own = of(ours);
+    const own = all.filter((each) => each.ours === ours);
     if (own.length === 0) return [];
-    const count = (verdict: Hypothesis['verdict']): number =>
-      own.filter((each) => each.verdict === verdict).length;
+    const count = (verdict: Hypothesis['verdict'], among = own): number =>
+      among.filter((each) => each.ours === ours && each.verdict === verdict).length;
     const [better, worse, same] = [count('better'), count('worse'), count('the same')];
     const others = own.length - same;
     const sameAs = own
@@ -112,7 +119,7 @@ export const conclusions = (result: ExperimentResult): string[] => {
           : 'the hypothesis is not refuted, and not shown';
     const training = ours.startsWith('trained') ? 'with training' : 'rounded only';
     return [
-      `${labelOf(result, ours).replace(/, LSQ$/, '')}, ${training}: critical accuracy is better than that of ${better} of ${others} others at equal bytes outside the 95 % interval, worse than that of ${worse}; ${verdict}.${also}`,
+      `${labelOf(result, ours).replace(/, LSQ$/, '')}, ${training}: critical accuracy is better than that of ${better} of ${others} others at equal bytes outside the 95 % interval, worse than that of ${worse}; ${verdict}.${also} Its mAP50 is better than that of ${count('better', found)}, worse than that of ${count('worse', found)}.`,
     ];
   });
 };

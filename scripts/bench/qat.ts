@@ -28,7 +28,7 @@ import { census, countOption, dataPath, type Figure, printReport, readOptions, r
 import { nanoArtifact } from './nano.js';
 import { layOut } from './qat-data.js';
 import { divergenceFigures, recovered, seedFigures } from './qat-figures.js';
-import { map50Drop, worthOf } from './quantize-lib.js';
+import { map50Drop, meanMap50 } from './quantize-lib.js';
 import { type RoundedModel, round, trainRounded } from './qat-models.js';
 import { labels, type RunOptions, type Runs, SEED, trainFloats, withoutLabels } from './qat-runs.js';
 import { significanceOf } from './qat-significance.js';
@@ -107,7 +107,13 @@ const fourBits = async (bench: Bench): Promise<Figure[]> => {
   const trained = await trainedRuns(bench, 'qat4', rounded, labelled(bench, rates.four));
   const distilled = await trainedRuns(bench, 'distill4', rounded, labelFree(bench, rates.free));
   const share = (name: string, from: Evaluation): Figure =>
-    recovered(name, pictures, worthOf([from]), worthOf(trained.evaluations), worthOf(distilled.evaluations));
+    recovered(
+      name,
+      pictures,
+      meanMap50([from]),
+      meanMap50(trained.evaluations),
+      meanMap50(distilled.evaluations),
+    );
   return [
     map50Drop('ptq4.nearest.map50Drop', reference, [nearest], pictures),
     map50Drop('ptq4.map50Drop', reference, [untrained], pictures),

@@ -94,7 +94,7 @@ export const openBench = (
 };
 
 /** mAP50 on resampled pictures: the mean of several runs. */
-export const worthOf =
+export const meanMap50 =
   (evaluations: readonly Evaluation[]): WeightedFigure =>
   (weights) =>
     evaluations.reduce((sum, { table }) => sum + table.map50(weights), 0) / evaluations.length;
@@ -108,6 +108,6 @@ export const map50Drop = (
 ): Figure => ({
   name,
   unit: 'mAP50',
-  ...pairedBootstrap(pictures, worthOf(after), worthOf([before])),
+  ...pairedBootstrap(pictures, meanMap50(after), meanMap50([before])),
   runs: pictures,
 });

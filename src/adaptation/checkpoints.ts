@@ -1,6 +1,6 @@
 // Steps that are done once: what each came to lies in a file, so that a process that is killed goes on with the step it was at.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../system/index.js';
@@ -57,7 +57,8 @@ export class Checkpoints {
    * @param schema of the output as JSON
    */
   async once<T>(step: string, schema: z.ZodType<T>, work: () => unknown): Promise<T> {
-    return this.kept(step, schema) ?? (await this.anew(step, schema, work));
+    const kept = this.kept(step, schema);
+    return kept === undefined ? this.anew(step, schema, work) : kept;
   }
 
   /** The output of a step that is done whether one was kept or not; what was kept stays until then. */
@@ -69,6 +70,16 @@ export class Checkpoints {
     writeFileAtomic(this.#pathOf(step), text);
     this.#times.set(step, record.tookMs);
     return schema.parse(recordSchema.parse(JSON.parse(text)).output);
+  }
+
+  /** Names of the steps of which anything is kept, be it for something else. */
+  steps(): string[] {
+    return readdirSync(this.#folder).flatMap((name) => (name.endsWith('.json') ? [name.slice(0, -5)] : []));
+  }
+
+  /** What was kept of a step is gone. */
+  forget(step: string): void {
+    rmSync(this.#pathOf(step), { force: true });
   }
 
   #pathOf(step: string): string {

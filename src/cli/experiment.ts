@@ -20,6 +20,7 @@ import {
   type Experiment,
   type ExperimentResult,
   HEAD,
+  judgedPlaces,
   notesOf,
   QUICK_SCALE,
   ROWS,
@@ -68,6 +69,8 @@ const QUICK_VALIDATION = 24;
 
 const seedsOf = (text: string): number[] => {
   const seeds = listOption(text).map(Number);
+  if (new Set(seeds).size < seeds.length)
+    throw new BitlaneError('BAD_USAGE', `--seeds ${text} has a seed twice`);
   if (seeds.length > 0 && seeds.every((seed) => Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31))
     return seeds;
   throw new BitlaneError('BAD_USAGE', `--seeds takes whole numbers, like 1,2,3, not ${JSON.stringify(text)}`);
@@ -146,6 +149,7 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
     split: options.validateSplit,
     ...(judged !== undefined && { limit: judged }),
   });
+  const places = options.places === undefined ? undefined : judgedPlaces(validation, options.places);
   const map = mapClasses(classes, tuning.classes, overrides);
   const folder = resolve(options.out);
   mkdirSync(folder, { recursive: true });
@@ -165,7 +169,7 @@ const work = async (cli: Cli, options: Options): Promise<void> => {
         parent: artifact,
         tuning,
         validation,
-        ...(options.places !== undefined && { placeSeparator: options.places }),
+        ...(places !== undefined && { places }),
         map,
         learn: labelledSpec({ path: options.data, split: options.split, classes, overrides }),
         pairs,
@@ -220,7 +224,7 @@ export const addExperiment: AddCommand = (program, cli) => {
     .option('--limit <n>', 'judge on the first n pictures only')
     .option(
       '--places <separator>',
-      'judged pictures whose names are alike up to the last <separator> are of one place: intervals are over resampled places',
+      'resample whole places, not pictures: judged pictures whose names are alike up to the last <separator> are of one',
     )
     .option('--pairs <pairs>', 'critical pairs a:b,... (default: what the model confuses on tuning pictures)')
     .option('--map <map>', 'model-class=data-class,..., where names do not say it')
@@ -237,7 +241,7 @@ export const addExperiment: AddCommand = (program, cli) => {
     .option('--processes <n>', 'processes that measure significance (default: one less than there are cores)')
     .option('--threads <n>', 'threads of training (default 1)')
     .option('--quick', 'a small version in minutes: every part runs, and no figure says much')
-    .option('--times', 'in the end, take the times of all rows anew: where the machine was busy before')
+    .option('--times', 'when all rows are there, take their times anew: for a machine that was busy before')
     .option('--list', 'name the rows and do nothing else')
     .option('--config <file>', "the daemon's configuration, for an installed id")
     .option('--state <dir>', 'the state folder, instead of the one in the configuration')

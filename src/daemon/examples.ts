@@ -60,8 +60,8 @@ export class Examples implements RoadWatcher {
   #config: Config;
   #timer: NodeJS.Timeout | undefined;
   #report: ConfusionReport | undefined;
-  /** Those of the model that pairs of the configuration were last compared with. */
-  #classes: readonly string[] | undefined;
+  /** Names of the model that pairs of the configuration were last compared with. */
+  #classes: string | undefined;
 
   constructor({ config, store, telemetry, bootId, log }: ExamplesOptions) {
     this.#config = config;
@@ -105,10 +105,7 @@ export class Examples implements RoadWatcher {
   /** A detected frame, and its confirmed tracks. */
   seen(result: FrameResult, classes: readonly string[], tracks: readonly TrackView[]): void {
     const { artifactId: model, detections, frame } = result;
-    if (classes !== this.#classes) {
-      this.#classes = classes;
-      this.#warnOfStrangers(classes);
-    }
+    this.#warnOfStrangers(classes);
     this.keeper.see(frame, { model, classes, detections, tracks });
   }
 
@@ -134,13 +131,16 @@ export class Examples implements RoadWatcher {
 
   /** A pair that is spelled wrongly would wait for ever. */
   #warnOfStrangers(classes: readonly string[]): void {
+    const text = classes.join(', ');
+    if (text === this.#classes) return;
+    this.#classes = text;
     const known = new Set(classes.map(foldName));
     for (const list of ['pinned', 'banned'] as const) {
       const strangers = this.#config.confusions[list].flat().filter((name) => !known.has(foldName(name)));
       if (strangers.length === 0) continue;
       this.#log.warn(`confusions.${list} names what the model that serves does not know`, {
         unknown: [...new Set(strangers)].join(', '),
-        classes: classes.join(', '),
+        classes: text,
       });
     }
   }

@@ -81,7 +81,11 @@ function* drawings(pictures: number, options: BootstrapOptions): Generator<Int32
     yield* draws(pictures, options);
     return;
   }
-  for (const drawn of draws(new Set(places).size, options)) {
+  const count = new Set(places).size;
+  if (places.length !== pictures || places.some((place) => place < 0 || place >= count)) {
+    throw new RangeError('every picture needs a place, and places are numbered from 0');
+  }
+  for (const drawn of draws(count, options)) {
     yield Int32Array.from(places, (place) => drawn[place] ?? 0);
   }
 }

@@ -1,7 +1,9 @@
-// Rows in pairs: the same resampled pictures (or places), seeds averaged; how sure a difference is.
+// Rows in pairs: the same resampled pictures (or places) and seeds; how sure a difference is.
 import { type Interval, intervalOf } from '../evaluation/index.js';
+import { Random } from '../system/index.js';
 import type { FigureName } from './judge.js';
 import type { ExperimentResult, MeasuredRow } from './result.js';
+import { ROWS } from './rows/row.js';
 
 export type ResultRow = ExperimentResult['rows'][number];
 
@@ -17,20 +19,36 @@ const mean = (values: readonly number[]): number =>
 export interface Figure {
   /** Mean over seeds. */
   readonly value: number;
-  /** Over resampled pictures, each the mean over seeds. */
+  /** Over resampled pictures, each the mean over resampled seeds. */
   readonly rounds: readonly number[];
 }
 
-/** A figure of a row; undefined where nothing was measured. */
-export const figureOf = (row: ResultRow, name: FigureName): Figure | undefined => {
-  const figures = measuredRuns(row).flatMap(({ figures: { [name]: own } }) =>
+/** Seeds drawn with replacement, as many as there are: in one round the same ones for all rows of as many. */
+const drawnSeeds = (seeds: number, round: number): number[] => {
+  const random = new Random(round, seeds);
+  return Array.from({ length: seeds }, () => random.below(seeds));
+};
+
+/**
+ * A figure of a row; undefined where nothing was measured.
+ * @param only those seeds
+ */
+export const figureOf = (
+  row: ResultRow,
+  name: FigureName,
+  only: readonly number[] = row.runs.map(({ seed }) => seed),
+): Figure | undefined => {
+  const runs = row.runs.filter(({ seed }) => only.includes(seed));
+  const figures = measuredRuns({ ...row, runs }).flatMap(({ figures: { [name]: own } }) =>
     own === undefined ? [] : [own],
   );
   const [first] = figures;
   if (first === undefined) return undefined;
   return {
     value: mean(figures.map(({ value }) => NaNOf(value))),
-    rounds: first.rounds.map((_, round) => mean(figures.map(({ rounds }) => NaNOf(rounds[round])))),
+    rounds: first.rounds.map((_, round) =>
+      mean(drawnSeeds(figures.length, round).map((drawn) => NaNOf(figures[drawn]?.rounds[round]))),
+    ),
   };
 };
 
@@ -42,24 +60,38 @@ export const intervalOfRow = (row: ResultRow, name: FigureName): Interval | unde
 
 export interface Difference extends Interval {
   /**
-   * One-sided: the share of resampled pictures on which the first is worse (where both are alike, half), at least one in all of them
-   * (Davison & Hinkley 1997).
+   * Twice the share of resamples in which the sign is the other one (where there is no difference, half), one added above and below: the
+   * bootstrap's counterpart of a two-sided p-value.
    */
   readonly p: number;
 }
 
-/** `first - second` over the same resampled pictures. */
+const isRandom = ({ id, runs }: ResultRow): boolean =>
+  ROWS.find((row) => row.id === id)?.isRandom ?? runs.length > 1;
+
+/** Seeds that both rows are compared on: of two random rows those that both have, else all. */
+const comparedSeeds = (first: ResultRow, second: ResultRow): number[] => {
+  const [a, b] = [first, second].map(({ runs }) => runs.map(({ seed }) => seed)) as [number[], number[]];
+  return isRandom(first) && isRandom(second) ? a.filter((seed) => b.includes(seed)) : [...a, ...b];
+};
+
+/** `first - second` over the same resampled pictures and seeds. */
 export const differenceOf = (
   first: ResultRow,
   second: ResultRow,
   name: FigureName,
 ): Difference | undefined => {
-  const [a, b] = [figureOf(first, name), figureOf(second, name)];
+  const seeds = comparedSeeds(first, second);
+  const [a, b] = [figureOf(first, name, seeds), figureOf(second, name, seeds)];
   if (a === undefined || b === undefined) return undefined;
   const rounds = a.rounds.map((value, round) => value - (b.rounds[round] ?? Number.NaN));
   const known = rounds.filter((value) => !Number.isNaN(value));
-  const worse = known.reduce((sum, value) => sum + (value < 0 ? 1 : value === 0 ? 0.5 : 0), 0);
-  return { ...intervalOf(a.value - b.value, rounds), p: (worse + 1) / (known.length + 1) };
+  const below = known.reduce((sum, value) => sum + (value < 0 ? 1 : value === 0 ? 0.5 : 0), 0);
+  const rarer = Math.min(below, known.length - below);
+  return {
+    ...intervalOf(a.value - b.value, rounds),
+    p: Math.min(1, (2 * (rarer + 1)) / (known.length + 1)),
+  };
 };
 
 export const VERDICTS = ['better', 'worse', 'undecided', 'the same'] as const;
@@ -71,48 +103,13 @@ export const verdictOf = ({ low, high }: Interval): Exclude<Comparison, 'the sam
 
 /** Whether two rows came to the same models: bits, bytes and every figure on every resampled picture. */
 export const areSame = (first: ResultRow, second: ResultRow): boolean => {
-  const [a, b] = [first, second].map((row) =>
+  const seeds = comparedSeeds(first, second);
+  const [a, b] = [first, second].map(({ runs, ...row }) =>
     JSON.stringify(
-      measuredRuns(row).map(({ allocation, modelBytes, figures, confusion }) => [
-        allocation,
-        modelBytes,
-        figures,
-        confusion,
-      ]),
+      measuredRuns({ ...row, runs: runs.filter(({ seed }) => seeds.includes(seed)) }).map(
+        ({ allocation, modelBytes, figures, confusion }) => [allocation, modelBytes, figures, confusion],
+      ),
     ),
   );
   return a === b;
-};
-
-export interface Hypothesis {
-  readonly ours: string;
-  readonly against: string;
-  readonly difference: Difference;
-  readonly verdict: Comparison;
-}
-
-/** Of the proposed method, rows with and without training. */
-const OURS = ['product', 'paperLayers', 'paperFilters'] as const;
-const AGAINST = ['hawq', 'haq', 'fisher', 'relativeWeightError'] as const;
-
-/**
- * The paper's hypothesis: at equal bytes, critical accuracy of the proposed method is at least that of each other allocation, with and
- * without training. Comparisons of which a row is missing are left out.
- */
-export const hypothesesOf = ({ rows }: ExperimentResult, name: FigureName): Hypothesis[] => {
-  const byId = new Map(rows.map((row) => [row.id, row]));
-  const uniform = { mixed: 'ptq4-gptq', trained: 'qat4-lsq' } as const;
-  return (['trained', 'mixed'] as const).flatMap((kind) =>
-    OURS.flatMap((ours) =>
-      [uniform[kind], ...AGAINST.map((search) => `${kind}-${search}`)].flatMap((against): Hypothesis[] => {
-        const [first, second] = [byId.get(`${kind}-${ours}`), byId.get(against)];
-        const difference =
-          first === undefined || second === undefined ? undefined : differenceOf(first, second, name);
-        if (difference === undefined || !Number.isFinite(difference.value)) return [];
-        const isSame = first !== undefined && second !== undefined && areSame(first, second);
-        const verdict = isSame ? 'the same' : verdictOf(difference);
-        return [{ ours: `${kind}-${ours}`, against, difference, verdict }];
-      }),
-    ),
-  );
 };

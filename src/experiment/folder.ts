@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { BitlaneError } from '../errors.js';
 import type { DataSet } from '../evaluation/index.js';
 import { writeFileAtomic } from '../system/index.js';
@@ -17,23 +18,58 @@ export const modelPath = ({ folder }: Setting, row: string, seed: number): strin
 /** What a folder's results were measured with; a folder is of one setting. */
 const SETTING_FILE = 'setting.json';
 
+type Key = Readonly<Record<string, unknown>>;
+
+const NAMES: Readonly<Record<string, string>> = {
+  model: 'another model',
+  tuning: 'other tuning pictures',
+  validation: 'other judged pictures',
+  map: 'other names for classes',
+  pairs: 'other pairs',
+  execution: 'another precision of kernels',
+  reduceRange: "another processor's integers",
+  scale: 'another scale',
+  places: 'other places',
+};
+
+const keySchema = z.record(z.string(), z.unknown());
+
+/** What is not the same in two keys, in words. */
+const changesOf = (own: Key, given: Key): string[] =>
+  Object.entries(NAMES).flatMap(([name, text]) =>
+    JSON.stringify(own[name]) === JSON.stringify(given[name]) ? [] : [text],
+  );
+
 /** @throws BitlaneError `BAD_USAGE` where the folder holds an experiment with something else */
-export const claimFolder = (folder: string, key: unknown): void => {
+export const claimFolder = (folder: string, key: Key): void => {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, SETTING_FILE);
-  const own = JSON.stringify(key);
-  if (!existsSync(file)) writeFileAtomic(file, own);
-  else if (readFileSync(file, 'utf8') !== own) {
-    throw new BitlaneError(
-      'BAD_USAGE',
-      `${folder} holds an experiment with another model, other pictures, pairs, precision or scale: name a new folder`,
-    );
+  const text = JSON.stringify(key);
+  if (!existsSync(file)) {
+    writeFileAtomic(file, text);
+    return;
+  }
+  const own = readFileSync(file, 'utf8');
+  if (own === text) return;
+  const parsed = keySchema.safeParse(parseJson(own));
+  const changes = parsed.success ? changesOf(parsed.data, key) : [];
+  throw new BitlaneError(
+    'BAD_USAGE',
+    `${folder} holds an experiment with ${changes.join(', ') || 'something else'}: name a new folder, or ask as before`,
+  );
+};
+
+const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 };
 
-/** All that results depend on. */
-export const keyOf = (setting: Setting): unknown => {
-  const { parent, tuning, validation, placeSeparator, pairs, execution, reduceRange, scale } = setting;
+/** What results depend on; pictures count by their names. */
+export const keyOf = (setting: Setting): Key => {
+  const { parent, tuning, validation, places, map, pairs, execution, reduceRange, scale } = setting;
   const { seeds: _seeds, ...rest } = scale;
   const digestOf = (dataSet: DataSet): string =>
     createHash('sha256').update(namesOf(dataSet).join('\n')).digest('hex');
@@ -41,10 +77,11 @@ export const keyOf = (setting: Setting): unknown => {
     model: parent.id,
     tuning: digestOf(tuning),
     validation: digestOf(validation),
+    map: [map.classes, map.fromModel, map.fromData],
     pairs,
     execution,
     reduceRange,
     scale: rest,
-    ...(placeSeparator !== undefined && { placeSeparator }),
+    ...(places !== undefined && { places: places.separator }),
   };
 };

@@ -14,14 +14,14 @@ export {
   type Difference,
   differenceOf,
   figureOf,
-  hypothesesOf,
-  type Hypothesis,
   intervalOfRow,
   type ResultRow,
   verdictOf,
 } from './compare.js';
+export { COMPARED_ROWS, hypothesesOf, type Hypothesis, type Outcome, outcomesOf } from './hypothesis.js';
 export { distilledPictures, noisePictures } from './rows/distilled.js';
 export { experimentPage, type ReportParts } from './report/page.js';
 export { experimentMarkdown } from './report/markdown.js';
 export { cellsOf, conclusions, HEAD, notesOf } from './report/words.js';
+export { judgedPlaces, type Places } from './places.js';
 export { type FigureName, FIGURES } from './judge.js';

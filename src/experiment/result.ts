@@ -4,15 +4,15 @@ import { allocationSchema } from '../quantization/index.js';
 import { judgedSchema } from './judge.js';
 import { FAMILIES } from './rows/row.js';
 
-const intervalSchema = z.strictObject({ value: z.number(), low: z.number(), high: z.number() });
+/** One run, one thread, by that of FP32 in turns. */
+export const latencyRatioSchema = z.strictObject({ value: z.number(), low: z.number(), high: z.number() });
 
 const measuredRow = z.strictObject({
   status: z.literal('measured'),
   ...judgedSchema.shape,
   modelBytes: z.int().positive(),
   averageBits: z.number(),
-  /** One run, one thread, by that of FP32 in turns. */
-  latencyRatio: intervalSchema,
+  latencyRatio: latencyRatioSchema,
   /** Peak of a detector process that serves it. */
   memoryMb: z.number().nullable(),
   /** What the search for bits took, in runs of the FP32 model on one picture; null where bits were given. */
@@ -29,12 +29,6 @@ const missingRow = z.strictObject({ status: z.literal('impossible'), reason: z.s
 export const rowResultSchema = z.discriminatedUnion('status', [measuredRow, missingRow]);
 export type RowResult = z.output<typeof rowResultSchema>;
 export type MeasuredRow = z.output<typeof measuredRow>;
-
-/** Times that were taken of all rows, one after the other, after they were made. */
-export const timesSchema = z.array(
-  z.strictObject({ row: z.string(), seed: z.int(), latencyRatio: intervalSchema }),
-);
-export type Times = z.output<typeof timesSchema>;
 
 export const resultSchema = z.strictObject({
   format: z.literal('bitlane-experiment'),

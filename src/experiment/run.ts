@@ -1,30 +1,28 @@
 // Runs the rows, one after the other, and keeps each: an experiment that was ended goes on with the row it was at.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Checkpoints } from '../adaptation/index.js';
 import { detectorMemory } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
 import { describeDevice } from '../evaluation/index.js';
 import { readModel } from '../onnx/index.js';
-import { componentsOf, latencyRatio, prepareModel, timeBytes } from '../quantization/index.js';
+import { componentsOf, latencyRatio, prepareModel } from '../quantization/index.js';
 import type { SignificanceMap } from '../significance/index.js';
 import { median, writeFileAtomic } from '../system/index.js';
 import { claimFolder, keyOf, modelPath } from './folder.js';
 import { judgedOf, judgeOn } from './judge.js';
-import { judgedPlaces } from './places.js';
-import { type ExperimentResult, type RowResult, rowResultSchema, type Times, timesSchema } from './result.js';
+import { keptRows, rowStep, seedsOf, timesStep } from './kept.js';
+import { type ExperimentResult, type RowResult, rowResultSchema } from './result.js';
 import { buildRow } from './rows/build.js';
 import { type Row, ROWS } from './rows/row.js';
 import { Searches } from './rows/search.js';
 import type { Setting } from './setting.js';
-
-/** Runs of each model when times are compared. */
-const TIMED = 60;
+import { renewTimes, timesOf } from './times.js';
 
 export interface RunOptions {
   /** Ids; all rows where it is left out. */
   readonly rows?: readonly string[];
-  /** Take the times of all models that are kept anew, in the end: those taken while the machine was busy say less. */
+  /** In the end, take the times of all rows whose models are there anew: those taken while the machine was busy say less. */
   readonly times?: boolean;
   /** Called before each run of a row. */
   readonly onRow?: (row: Row, seed: number, done: number, all: number) => void;
@@ -39,9 +37,6 @@ export interface Experiment {
   readonly map: SignificanceMap | undefined;
 }
 
-/** Step of the times that were taken of all rows in the end. */
-const TIMES = 'times';
-
 /** @throws BitlaneError `BAD_USAGE` naming a row that there is not */
 export const chosenRows = (ids: readonly string[] | undefined): Row[] => {
   if (ids === undefined) return [...ROWS];
@@ -55,21 +50,6 @@ export const chosenRows = (ids: readonly string[] | undefined): Row[] => {
   return ROWS.filter(({ id }) => ids.includes(id));
 };
 
-/** Milliseconds of runs of FP32 and of another model, in turns. */
-const timesOf = async (
-  { parent, signal }: Setting,
-  bytes: Uint8Array,
-): Promise<[readonly number[], readonly number[]]> => {
-  const { name, width, height } = parent.manifest.detector.input;
-  const original = new Uint8Array(readFileSync(parent.modelPath));
-  const [first = [], second = []] = await timeBytes([original, bytes], {
-    input: { name, dims: [1, 3, height, width] },
-    rounds: TIMED,
-    ...(signal !== undefined && { signal }),
-  });
-  return [first, second];
-};
-
 const measure = async (
   setting: Setting,
   searches: Searches,
@@ -77,11 +57,10 @@ const measure = async (
   seed: number,
   onStep: (step: string, done: number, all: number) => void,
 ): Promise<RowResult> => {
-  const { parent, validation, map, pairs, scale, threads, signal } = setting;
-  const places = judgedPlaces(setting);
+  const { parent, validation, places, map, pairs, scale, threads, signal } = setting;
   const since = performance.now();
   const built = await buildRow(setting, searches, row, seed, (done, all) => onStep('training', done, all));
-  if (row.bits !== undefined) {
+  if (row.bits !== undefined || row.training !== undefined) {
     const path = modelPath(setting, row.id, seed);
     mkdirSync(dirname(path), { recursive: true });
     writeFileAtomic(path, built.bytes);
@@ -93,7 +72,7 @@ const measure = async (
     status: 'measured',
     ...judgedOf(evaluation, validation.images.length, pairs, {
       rounds: scale.rounds,
-      ...(places !== undefined && { places }),
+      ...(places !== undefined && { places: places.numbers }),
     }),
     modelBytes: built.bytes.length,
     averageBits: built.averageBits,
@@ -135,39 +114,43 @@ export const runExperiment = async (
   setting: Setting,
   { rows: ids, times, onRow, onStep = () => undefined, onKnown }: RunOptions = {},
 ): Promise<Experiment> => {
-  const { parent, tuning, validation, map, pairs, scale, folder, signal } = setting;
+  const { scale, folder, signal } = setting;
   const chosen = chosenRows(ids);
   checkFloats(setting);
-  const places = judgedPlaces(setting);
   const key = keyOf(setting);
   claimFolder(folder, key);
   const kept = new Checkpoints(join(folder, 'steps'), key);
   const searches = new Searches(setting, kept, onStep);
   const { modelBytes = 0 } = await searches.budget();
-  const runs = chosen.flatMap((row) =>
-    (row.isRandom ? scale.seeds : scale.seeds.slice(0, 1)).map((seed) => ({ row, seed })),
-  );
-  const stepOf = (row: Row, seed: number): string => `row-${row.id}-${seed}`;
-  const timed = (row: string, seed: number, result: RowResult, times: Times): RowResult => {
-    const latencyRatio = times.find((each) => each.row === row && each.seed === seed)?.latencyRatio;
-    return result.status === 'measured' && latencyRatio !== undefined ? { ...result, latencyRatio } : result;
-  };
-  /** Of all rows, whether they were asked for this time or before. */
-  const results = (): ExperimentResult['rows'] => {
-    const times = kept.kept(TIMES, timesSchema) ?? [];
-    return ROWS.flatMap((row) => {
-      const own = (row.isRandom ? scale.seeds : scale.seeds.slice(0, 1)).flatMap((seed) => {
-        const result = kept.kept(stepOf(row, seed), rowResultSchema);
-        return result === undefined ? [] : [{ seed, result: timed(row.id, seed, result, times) }];
-      });
-      return own.length === 0 ? [] : [{ id: row.id, family: row.family, label: row.label, runs: own }];
+  const known = (): Experiment => ({
+    result: resultOf(setting, modelBytes, keptRows(kept)),
+    map: searches.knownMap,
+  });
+  const runs = chosen.flatMap((row) => seedsOf(row, scale.seeds).map((seed) => ({ row, seed })));
+  for (const [done, { row, seed }] of runs.entries()) {
+    signal?.throwIfAborted();
+    onRow?.(row, seed, done, runs.length);
+    await kept.once(rowStep(row.id, seed), rowResultSchema, () => {
+      // Those of the model that it was before.
+      kept.forget(timesStep(row.id, seed));
+      return measureOrSay(setting, searches, row, seed, onStep);
     });
-  };
-  const classNames = (pair: readonly [number, number]): [string, string] => [
-    map.classes[pair[0]] ?? '?',
-    map.classes[pair[1]] ?? '?',
-  ];
-  const resultOf = (): ExperimentResult => ({
+    onKnown?.(known());
+  }
+  if (times === true) {
+    await renewTimes(setting, kept, keptRows(kept), onStep);
+    onKnown?.(known());
+  }
+  return known();
+};
+
+const resultOf = (
+  { parent, tuning, validation, places, map, pairs, execution, scale }: Setting,
+  modelBytes: number,
+  rows: ExperimentResult['rows'],
+): ExperimentResult => {
+  const nameOf = (index: number): string => map.classes[index] ?? '?';
+  return {
     format: 'bitlane-experiment',
     version: 1,
     model: { id: parent.id, name: parent.manifest.name, modelBytes: parent.manifest.modelBytes },
@@ -176,42 +159,14 @@ export const runExperiment = async (
       validation: {
         name: `${validation.name}, ${validation.split}`,
         pictures: validation.images.length,
-        ...(places !== undefined && { places: new Set(places).size }),
+        ...(places !== undefined && { places: new Set(places.numbers).size }),
       },
     },
-    pairs: pairs.map(classNames),
-    execution: setting.execution,
+    pairs: pairs.map(([a, b]) => [nameOf(a), nameOf(b)]),
+    execution,
     scale: { ...scale },
     device: describeDevice().name,
     budget: { modelBytes },
-    rows: results(),
-  });
-  const known = (): Experiment => ({ result: resultOf(), map: searches.knownMap });
-  for (const [done, { row, seed }] of runs.entries()) {
-    signal?.throwIfAborted();
-    onRow?.(row, seed, done, runs.length);
-    await kept.once(stepOf(row, seed), rowResultSchema, () =>
-      measureOrSay(setting, searches, row, seed, onStep),
-    );
-    onKnown?.(known());
-  }
-  if (times === true) {
-    const models = results().flatMap(({ id, runs }) =>
-      runs.flatMap(({ seed }) => {
-        const path = modelPath(setting, id, seed);
-        return existsSync(path) ? [{ row: id, seed, path }] : [];
-      }),
-    );
-    await kept.anew(TIMES, timesSchema, async () => {
-      const taken: Times = [];
-      for (const [done, { row, seed, path }] of models.entries()) {
-        onStep('times', done, models.length);
-        const [first, second] = await timesOf(setting, new Uint8Array(readFileSync(path)));
-        taken.push({ row, seed, latencyRatio: latencyRatio(first, second) });
-      }
-      return taken;
-    });
-    onKnown?.(known());
-  }
-  return known();
+    rows,
+  };
 };

@@ -3,6 +3,7 @@ import type { ClassMap, DataSet } from '../evaluation/index.js';
 import type { Execution } from '../quantization/index.js';
 import type { Artifact } from '../registry/index.js';
 import type { SourceSpec } from '../training/index.js';
+import type { Places } from './places.js';
 
 /** How much work goes into it. Equal for all rows. */
 export interface Scale {
@@ -60,11 +61,8 @@ export interface Setting {
   readonly tuning: DataSet;
   /** Labelled pictures that everything is judged on, and nothing else. */
   readonly validation: DataSet;
-  /**
-   * Of the names of `validation`: pictures that are alike up to the last one of it are of one place. Where it is there, intervals are over
-   * resampled places.
-   */
-  readonly placeSeparator?: string;
+  /** Of `validation`: where they are there, intervals are over resampled places. */
+  readonly places?: Places;
   /** How both data sets' classes meet the model's. */
   readonly map: ClassMap;
   /** `tuning` for a training run. */

@@ -11,6 +11,7 @@ const at = (name: string): string => join(folder, name);
 
 const ROWS = [
   'fp32',
+  'fp32-trained',
   'ptq8-percentile',
   'dfq8-equalized',
   'dfq8-distilled',
@@ -36,7 +37,7 @@ t.test('rows of every kind', async (t) => {
   writeFileSync(at('small.json'), JSON.stringify(smallNetwork));
   const experiment = [
     ...['experiment', '--model', at('fresh'), '--data', data, '--out', at('work'), '--quick', '--json'],
-    ...['--pairs', 'red:blue', '--seeds', '1,2', '--places', '1'],
+    ...['--pairs', 'red:blue', '--seeds', '1,2', '--places', '-'],
   ];
   const results = await runMany(folder, [
     [
@@ -46,7 +47,7 @@ t.test('rows of every kind', async (t) => {
     [...experiment, '--rows', ROWS.join()],
     [...experiment, '--rows', 'fp32,mixed-haq'],
     [...experiment, '--rows', 'fp32', '--times'],
-    [...experiment, '--rows', 'fp32'],
+    [...experiment, '--rows', 'fp32', '--seeds', '2'],
   ]);
   const [, first, second, third, fourth] = results;
   if (first === undefined || second === undefined || third === undefined || fourth === undefined)
@@ -76,12 +77,11 @@ t.test('rows of every kind', async (t) => {
     const bytes = bytesOf.get(id) ?? Infinity;
     t.ok(bytes <= result.budget.modelBytes, `${id}: ${bytes} of ${result.budget.modelBytes} bytes`);
   }
-  // Of 0.png to 11.png, 1.png and 10.png begin alike up to the last 1.
   t.equal(result.data.validation.places, 11);
   const page = readFileSync(join(at('work'), 'experiment.html'), 'utf8');
   t.match(page, /What holds, and what does not/);
   t.match(page, /The significance map/);
-  t.match(page, /resampled places \(11,/);
+  t.match(page, /resampled places \(11, each with all of its pictures; so few/);
   t.notMatch(page, /<script|https?:\/\/(?!www\.w3\.org)/, 'nothing is fetched');
   const again = parsed(second);
   const of = (from: ExperimentResult, id: string) => from.rows.find((row) => row.id === id)?.runs;
@@ -98,8 +98,8 @@ t.test('rows of every kind', async (t) => {
   const isSame = (i: number): boolean => before[i] === after[i];
   t.same(
     before.filter((_, i) => isSame(i)).map((line) => line.split(' ')[0]),
-    ['fp32'],
-    'times of all rows that have a model are taken anew',
+    [],
+    'times of all rows are taken anew',
   );
   t.same(ratios(parsed(fourth)), after, 'and stay');
 });
@@ -113,16 +113,35 @@ t.test('plain errors', async (t) => {
     [...given, '--pairs', 'red:green'],
     [...given, '--pairs', 'red:blue', '--places', '#'],
     [...given, '--pairs', 'red:blue', '--places', ''],
-    [...given, '--pairs', 'red:blue', '--places', '.', '--limit', '5'],
+    [...given, '--pairs', 'red:blue', '--places', '.'],
+    [...given, '--pairs', 'red:blue', '--places', '-', '--limit', '5'],
+    [...given, '--seeds', '1,1'],
+    [...given.slice(0, 5), '--out', at('work'), '--pairs', 'red:blue', '--quick'],
+    [
+      ...given.slice(0, 5),
+      '--out',
+      at('work'),
+      '--pairs',
+      'red:blue',
+      '--quick',
+      '--places',
+      '-',
+      '--steps',
+      '5',
+    ],
   ]);
   const rules = [
     /needs --model, --data and --out/,
     /no row "fp33"/,
     /--seeds takes whole numbers/,
     /green/,
-    /no judged picture has the separator of places "#" in its name \(0\.png/,
-    /separator of places ""/,
-    /make 5 places by "\.", and intervals over places need at least 10/,
+    /12 of 12 judged pictures do not have "#" in their names \(0-0\.png/,
+    /do not have "" in their names/,
+    /by "\.", every judged picture is a place of its own/,
+    /by "-", the judged pictures are of 4 places, and intervals over places need at least 10/,
+    /has a seed twice/,
+    /work holds an experiment with other places: name a new folder/,
+    /work holds an experiment with another scale: name a new folder/,
   ];
   t.equal(refused.length, rules.length);
   for (const [i, { code, stderr }] of refused.entries()) {

@@ -135,3 +135,24 @@ t.test('near confusion counts all objects of the pair, critical accuracy those t
   );
   t.end();
 });
+
+t.test('pictures of one place are resampled together', (t) => {
+  const picture = (classId: number): PictureResult => ({
+    objects: [{ ...box(0, 0), crowd: false }],
+    detections: [{ ...box(0, classId), score: 0.9 }],
+  });
+  // Two places of two pictures each: all is right at one, all wrong at the other.
+  const evaluation = evaluationOf([picture(0), picture(1), picture(0), picture(1)]);
+  const valuesOf = (places?: Int32Array): number[] => {
+    const { figures } = judgedOf(evaluation, 4, [[0, 1]], {
+      rounds: 200,
+      ...(places !== undefined && { places }),
+    });
+    return [...new Set(figures.criticalAccuracy?.rounds.map((value) => value ?? NaN))].sort();
+  };
+  t.same(valuesOf(Int32Array.of(0, 1, 0, 1)), [0, 0.5, 1]);
+  t.same(valuesOf(), [0, 0.25, 0.5, 0.75, 1]);
+  t.throws(() => valuesOf(Int32Array.of(0, 1, 0)), RangeError);
+  t.throws(() => valuesOf(Int32Array.of(0, 2, 0, 2)), RangeError);
+  t.end();
+});

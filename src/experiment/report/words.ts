@@ -1,11 +1,14 @@
 // Numbers and verdicts of an experiment, in words.
 import type { Interval } from '../../evaluation/index.js';
-import { type Hypothesis, hypothesesOf, intervalOfRow, measuredRuns, type ResultRow } from '../compare.js';
+import { intervalOfRow, measuredRuns, type ResultRow } from '../compare.js';
+import { type Hypothesis, hypothesesOf, MARGIN, type Outcome, outcomesOf } from '../hypothesis.js';
 import { FIGURES } from '../judge.js';
 import type { ExperimentResult } from '../result.js';
 
 export const number = (value: number | null | undefined, digits = 3): string =>
-  value === null || value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
+  value === null || value === undefined || !Number.isFinite(value)
+    ? '-'
+    : value.toFixed(digits).replace(/^-(0\.0*)$/, '$1');
 
 export const interval = (value: Interval | undefined): string =>
   value === undefined || !Number.isFinite(value.value)
@@ -15,11 +18,14 @@ export const interval = (value: Interval | undefined): string =>
 const mean = (values: readonly number[]): number =>
   values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0) / values.length;
 
+/** Fewer places than this make intervals that are too narrow (the cluster bootstrap needs many clusters). */
+const MANY_PLACES = 30;
+
 /** What intervals are over. */
 export const resampledOf = ({ data: { validation } }: ExperimentResult): string =>
   validation.places === undefined
     ? 'resampled pictures'
-    : `resampled places (${validation.places}, each with all of its pictures)`;
+    : `resampled places (${validation.places}, each with all of its pictures${validation.places < MANY_PLACES ? '; so few that intervals are too narrow' : ''})`;
 
 export const HEAD = [
   'row',
@@ -27,6 +33,7 @@ export const HEAD = [
   'mAP50-95',
   'critical accuracy',
   'near confusion',
+  'critical objects found',
   'bytes',
   'bits a weight',
   'time to FP32',
@@ -46,6 +53,7 @@ export const cellsOf = (row: ResultRow): string[] => {
   return [
     row.label,
     ...FIGURES.map((name) => interval(intervalOfRow(row, name))),
+    String(Math.round(mean(runs.map(({ criticalObjects }) => criticalObjects)))),
     String(Math.round(mean(runs.map(({ modelBytes }) => modelBytes)))),
     number(mean(runs.map(({ averageBits }) => averageBits)), 2),
     number(mean(runs.map(({ latencyRatio }) => latencyRatio.value)), 2),
@@ -65,7 +73,19 @@ export const notesOf = ({ rows }: ExperimentResult): string[] =>
 const labelOf = ({ rows }: ExperimentResult, id: string): string =>
   rows.find((row) => row.id === id)?.label ?? id;
 
-export const COMPARED = ['', 'against', 'critical accuracy (95 %)', 'p', '', 'mAP50 (95 %)', ''] as const;
+/** With and without training, a row has the same label but for the method. */
+const nameOf = (result: ExperimentResult, id: string): string =>
+  id.startsWith('trained') ? labelOf(result, id) : `${labelOf(result, id)}, rounded`;
+
+export const COMPARED = [
+  'row',
+  'against',
+  'difference of critical accuracy (95 %)',
+  'p',
+  'verdict',
+  'difference of mAP50 (95 %)',
+  'verdict',
+] as const;
 
 /** Every comparison of the hypothesis, with that of mAP50 beside it; columns are those of {@link COMPARED}. */
 export const comparisonRows = (result: ExperimentResult): string[][] => {
@@ -73,10 +93,10 @@ export const comparisonRows = (result: ExperimentResult): string[][] => {
   return hypothesesOf(result, 'criticalAccuracy').map(({ ours, against, difference, verdict }) => {
     const beside = found.find((each) => each.ours === ours && each.against === against);
     return [
-      `${labelOf(result, ours)}${ours.startsWith('trained') ? '' : ', rounded'}`,
+      nameOf(result, ours),
       labelOf(result, against),
       interval(difference),
-      number(difference.p),
+      verdict === 'the same' ? '-' : number(difference.p),
       verdict,
       interval(beside?.difference),
       beside?.verdict ?? '-',
@@ -84,42 +104,34 @@ export const comparisonRows = (result: ExperimentResult): string[][] => {
   });
 };
 
+const SAYS: Readonly<Record<Outcome['verdict'], string>> = {
+  holds: `the hypothesis holds for it: nowhere lower by ${MARGIN} or more`,
+  refuted: 'the hypothesis is refuted for it, all comparisons together',
+  open: 'the hypothesis is open for it',
+  incomplete: 'not all others are there, so that nothing is said of the hypothesis',
+};
+
+const countsOf = (comparisons: readonly Hypothesis[]): string => {
+  const count = (verdict: Hypothesis['verdict']): number =>
+    comparisons.filter((each) => each.verdict === verdict).length;
+  return `better than that of ${count('better')} of ${comparisons.length} others at equal bytes, worse than that of ${count('worse')}`;
+};
+
 /** What holds, what does not, and how sure that is. */
 export const conclusions = (result: ExperimentResult): string[] => {
-  const all = hypothesesOf(result, 'criticalAccuracy');
-  if (all.length === 0) {
+  const outcomes = outcomesOf(result);
+  if (outcomes.length === 0) {
     return [
       'Nothing can be said of the hypothesis yet: it compares mixed-product, mixed-paperLayers or mixed-paperFilters with another mixed row or ptq4-gptq, and trained-... with trained rows or qat4-lsq.',
     ];
   }
   const found = hypothesesOf(result, 'map50');
-  return [
-    'trained-product',
-    'trained-paperLayers',
-    'trained-paperFilters',
-    'mixed-product',
-    'mixed-paperLayers',
-    'mixed-paperFilters',
-  ].flatMap((ours) => {
-    const own = all.filter((each) => each.ours === ours);
-    if (own.length === 0) return [];
-    const count = (verdict: Hypothesis['verdict'], among = own): number =>
-      among.filter((each) => each.ours === ours && each.verdict === verdict).length;
-    const [better, worse, same] = [count('better'), count('worse'), count('the same')];
-    const others = own.length - same;
-    const sameAs = own
-      .filter(({ verdict }) => verdict === 'the same')
+  return outcomes.map(({ ours, comparisons, verdict }) => {
+    const sameAs = comparisons
+      .filter((each) => each.verdict === 'the same')
       .map(({ against }) => labelOf(result, against));
-    const also = same === 0 ? '' : ` It is the same model as ${sameAs.join(' and ')}.`;
-    const verdict =
-      worse > 0
-        ? 'the hypothesis does not hold for it'
-        : better === others && others > 0
-          ? 'the hypothesis holds for it'
-          : 'the hypothesis is not refuted, and not shown';
-    const training = ours.startsWith('trained') ? 'with training' : 'rounded only';
-    return [
-      `${labelOf(result, ours).replace(/, LSQ$/, '')}, ${training}: critical accuracy is better than that of ${better} of ${others} others at equal bytes outside the 95 % interval, worse than that of ${worse}; ${verdict}.${also} Its mAP50 is better than that of ${count('better', found)}, worse than that of ${count('worse', found)}.`,
-    ];
+    const also = sameAs.length === 0 ? '' : ` It is the same model as ${sameAs.join(' and ')}.`;
+    const beside = found.filter((each) => each.ours === ours);
+    return `${nameOf(result, ours)}: critical accuracy is ${countsOf(comparisons)} (each at 95 %); ${SAYS[verdict]}. mAP50 is ${countsOf(beside)}.${also}`;
   });
 };

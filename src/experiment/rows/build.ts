@@ -16,7 +16,12 @@ import {
   type TrainedModel,
   trainedOptions,
 } from '../../quantization/index.js';
-import { beginQuantized, FINE_TUNING_AUGMENTATION, trainDetector } from '../../training/index.js';
+import {
+  beginQuantized,
+  FINE_TUNING_AUGMENTATION,
+  trainDetector,
+  type WeightMethod,
+} from '../../training/index.js';
 import type { Setting } from '../setting.js';
 import { withCodedInputs } from './coded-inputs.js';
 import { distilledPictures, noisePictures } from './distilled.js';
@@ -59,28 +64,15 @@ const feedsFor = async (setting: Setting, calibration: Calibration, seed: number
   }
 };
 
-/** Training begins with the best that is known without it: rounded with error feedback, activations on grids where kernels take codes. */
-const train = async (
-  setting: Setting,
+/** A training run like that of every other row. */
+const runOf = (
+  { parent, learn, scale, folder, threads, signal }: Setting,
   row: Row,
-  model: Model,
-  allocation: Allocation,
   seed: number,
   onStep: (done: number, all: number) => void,
-): Promise<TrainedModel> => {
-  const { parent, tuning, learn, scale, reduceRange, folder, threads, signal } = setting;
-  const { steps, batch, learningRate, weightDecay, calibrationPictures } = scale;
-  const { input } = parent.manifest.detector;
-  const work = join(folder, 'training', `${row.id}-${seed}`);
-  const isInteger = Object.values(allocation.components).some(({ execution }) => execution === 'int8');
-  const begun = await beginQuantized(model, {
-    weights: { allocation, reduceRange, ...(row.training !== undefined && { method: row.training }) },
-    feeds: pictureFeeds(tuning, input, calibrationPictures),
-    ...(isInteger && { activations: { knownRanges: pixelRanges(input) } }),
-    ...(signal !== undefined && { signal }),
-  });
-  const { quantized } = await trainDetector({
-    ...begun,
+) => {
+  const { steps, batch, learningRate, weightDecay } = scale;
+  return {
     detector: parent.manifest.detector,
     labelled: learn,
     augmentation: FINE_TUNING_AUGMENTATION,
@@ -89,14 +81,43 @@ const train = async (
     learningRate,
     weightDecay,
     seed,
-    folder: work,
+    folder: join(folder, 'training', `${row.id}-${seed}`),
     threads,
     ...(signal !== undefined && { signal }),
-    onStep: ({ step }) => onStep(step, steps),
+    onStep: ({ step }: { readonly step: number }) => onStep(step, steps),
+  };
+};
+type Run = ReturnType<typeof runOf>;
+
+/** Training begins with the best that is known without it: rounded with error feedback, activations on grids where kernels take codes. */
+const train = async (
+  { parent, tuning, scale, reduceRange, signal }: Setting,
+  method: WeightMethod,
+  model: Model,
+  allocation: Allocation,
+  run: Run,
+): Promise<TrainedModel> => {
+  const { input } = parent.manifest.detector;
+  const isInteger = Object.values(allocation.components).some(({ execution }) => execution === 'int8');
+  const begun = await beginQuantized(model, {
+    weights: { allocation, reduceRange, method },
+    feeds: pictureFeeds(tuning, input, scale.calibrationPictures),
+    ...(isInteger && { activations: { knownRanges: pixelRanges(input) } }),
+    ...(signal !== undefined && { signal }),
   });
+  const { quantized } = await trainDetector({ ...run, ...begun });
   if (quantized === undefined) throw new TypeError('training gave no quantized model');
-  rmSync(work, { recursive: true, force: true });
+  rmSync(run.folder, { recursive: true, force: true });
   return quantized;
+};
+
+/** The FP32 model, or what the same training makes of it. */
+const floats = async (source: Model, row: Row, run: Run): Promise<Built> => {
+  const built = { allocation: undefined, averageBits: 32, searchSeconds: null };
+  if (row.training === undefined) return { ...built, bytes: writeModel(source) };
+  const { model } = await trainDetector({ ...run, model: prepareModel(source) });
+  rmSync(run.folder, { recursive: true, force: true });
+  return { ...built, bytes: writeModel(model) };
 };
 
 /** The model that is rounded and trained: the parent, prepared, with rounded inputs of its layers where the row says so. */
@@ -119,9 +140,8 @@ export const buildRow = async (
 ): Promise<Built> => {
   const { parent, reduceRange, signal } = setting;
   const source = readModel(parent.modelPath);
-  if (row.bits === undefined) {
-    return { bytes: writeModel(source), allocation: undefined, averageBits: 32, searchSeconds: null };
-  }
+  const run = runOf(setting, row, seed, onStep);
+  if (row.bits === undefined) return floats(source, row, run);
   const execution: Execution =
     row.quantized === undefined ? setting.execution : row.quantized === 'all' ? 'int8' : 'fp32';
   const prepared = prepareModel(source);
@@ -130,10 +150,11 @@ export const buildRow = async (
       ? await searches.find(row.bits.search, seed)
       : { allocation: uniformBits(prepared, row.bits.uniform, execution), seconds: null };
   const { allocation } = found;
+  const method = row.training === 'floats' ? undefined : row.training;
   const trained =
-    row.training === undefined
+    method === undefined
       ? undefined
-      : await train(setting, row, await startOf(setting, row), allocation, seed, onStep);
+      : await train(setting, method, await startOf(setting, row), allocation, run);
   const made = await quantizeModel(trained?.model ?? source, {
     allocation,
     feeds: await feedsFor(setting, row.calibration ?? 'pictures', seed),

@@ -45,8 +45,8 @@ export interface Row {
   readonly calibration?: Calibration;
   /** Equalization of channels and correction of biases (Nagel 2019). */
   readonly dataFree?: boolean;
-  /** Trained on, by this way of meeting the grid. */
-  readonly training?: WeightMethod;
+  /** Trained on, by this way of meeting the grid; `floats` is met by FP32. */
+  readonly training?: WeightMethod | 'floats';
   /** What comes into layers is rounded to so many bits (the first and the last 8). */
   readonly inputBits?: 4;
   /** Repeated with every seed. */
@@ -92,6 +92,7 @@ const METHODS = [
 /** All rows, in the order of the table. */
 export const ROWS: readonly Row[] = [
   { id: 'fp32', family: 'reference', label: 'FP32', isRandom: false },
+  { id: 'fp32-trained', family: 'reference', label: 'FP32, trained on', training: 'floats', isRandom: true },
   eightBits('min-max', 'min-max'),
   eightBits('kl', 'KL (TensorRT)'),
   eightBits('percentile', 'percentile'),
@@ -124,7 +125,7 @@ export const ROWS: readonly Row[] = [
     METHODS.map(([training, name]): Row => ({
       id: `qat${bits}-${training}`,
       family: 'trained',
-      label: `${bits} bits, ${name}`,
+      label: `${bits === 3 ? '2 and 4' : bits} bits, ${name}`,
       bits: { uniform: bits },
       training,
       isRandom: true,

@@ -124,6 +124,16 @@ lay_files() {
   fi
 }
 
+# A newer release may have changed the store's schema, which the one before refuses: the file it kept goes back.
+# $1: a file made before the newer release ran.
+take_store_back() {
+  local copy
+  copy=$(find "$root/var/lib/bitlane" -maxdepth 1 -name 'bitlane.db.schema-[0-9]*' -newer "$1" 2>/dev/null | head -n 1)
+  [ -n "$copy" ] || return 0
+  rm -f "$root/var/lib/bitlane/bitlane.db-wal" "$root/var/lib/bitlane/bitlane.db-shm"
+  mv "$copy" "$root/var/lib/bitlane/bitlane.db"
+}
+
 do_install() {
   check_machine
   if [ "$dry" = yes ]; then
@@ -147,8 +157,11 @@ do_install() {
   point_to "$release"
   if live; then
     systemctl enable bitlane.service
+    touch "$opt/.before"
     if ! systemctl restart bitlane.service; then
       if [ -n "$previous" ] && [ -d "$opt/$previous" ]; then
+        systemctl stop bitlane.service || true
+        take_store_back "$opt/.before"
         point_to "$previous"
         lay_files "$opt/$previous"
         systemctl restart bitlane.service || true
@@ -159,6 +172,7 @@ do_install() {
         "/etc/bitlane/bitlane.yaml', then: systemctl restart bitlane"
     fi
   fi
+  rm -f "$opt/.before"
   # The new release and the one before are kept.
   for folder in "$opt"/releases/* "$opt"/releases/.new.*; do
     case $folder in

@@ -1,40 +1,26 @@
-// `bitlane models import`: an artifact from a bare ONNX file.
-import { existsSync, readFileSync, statSync } from 'node:fs';
+// `bitlane models import`: an artifact from a bare ONNX file, or one that is there already.
+import { readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import {
   type ImportedModel,
   importModel,
-  type ModelHints,
   ModelProbe,
+  tryArtifact,
   writeImported,
 } from '../detector/index.js';
 import { BitlaneError } from '../errors.js';
-import type { Manifest } from '../registry/index.js';
+import { type Manifest, readArtifactFolder } from '../registry/index.js';
 import { listModels } from '../daemon/index.js';
 import { ask } from './ask.js';
 import type { Cli } from './cli.js';
+import { HEADS, type HintOptions, hintsOf } from './import-hints.js';
 import { install } from './install.js';
 import { look } from './offline.js';
 import { findPlace, type Place } from './place.js';
-import { choice, listOption, numberOption } from './values.js';
 
-const HEADS = ['yolox', 'yolov8', 'end-to-end', 'gfl'] as const;
-const MAX_NAMES_BYTES = 2 ** 20;
-
-interface Options {
-  readonly head: string;
-  readonly names: string;
+interface Options extends HintOptions {
   readonly name?: string;
-  readonly input?: string;
-  readonly colour?: string;
-  readonly mean?: string;
-  readonly scale?: string;
-  readonly letterbox?: string;
-  readonly pad?: string;
-  readonly strides?: string;
-  readonly output?: readonly string[];
-  readonly boxes?: string;
-  readonly cellOffset?: string;
   readonly licence?: string;
   readonly source?: string;
   readonly out?: string;
@@ -44,79 +30,64 @@ interface Options {
 
 const badUsage = (message: string): BitlaneError => new BitlaneError('BAD_USAGE', message);
 
-/** `a,b,c`, or the lines of a file. */
-const namesOf = (text: string): string[] => {
-  const stats = existsSync(text) ? statSync(text) : undefined;
-  if (stats === undefined) {
-    if (/[/\\]|\.(txt|names)$/.test(text)) throw badUsage(`--names: ${text} does not exist`);
-    return listOption(text);
-  }
-  if (!stats.isFile() || stats.size > MAX_NAMES_BYTES) {
-    throw badUsage(
-      `--names: ${text} is no file of at most ${MAX_NAMES_BYTES} bytes with a class name a line`,
-    );
-  }
-  return readFileSync(text, 'utf8')
-    .split(/\r?\n/)
-    .map((line) => line.trim())
-    .filter((line) => line !== '');
-};
+/** What a manifest says already. */
+const ABOUT_BARE = [
+  'head',
+  'names',
+  'input',
+  'colour',
+  'mean',
+  'scale',
+  'letterbox',
+  'pad',
+  'strides',
+  'output',
+  'boxes',
+  'cellOffset',
+  'licence',
+  'source',
+] as const;
 
-const sizeOf = (text: string): { width: number; height: number } => {
-  const match = /^(\d{1,5})(?:x(\d{1,5}))?$/i.exec(text);
-  if (match === null) throw badUsage(`--input takes a size such as 416x416, not ${JSON.stringify(text)}`);
-  const width = Number(match[1]);
-  return { width, height: match[2] === undefined ? width : Number(match[2]) };
-};
-
-/** `0.5` or `1/255`, once or for each of three channels. */
-const three = (option: string, text: string): [number, number, number] => {
-  const values = listOption(text).map((part) => {
-    const [value = '', ...divisors] = part.split('/');
-    const rule = { min: -1e6, max: 1e6 };
-    return divisors.reduce(
-      (quotient, divisor) => quotient / numberOption(option, divisor, rule, 1),
-      numberOption(option, value, rule, 0),
-    );
-  });
-  const [first, second, third, ...rest] = values;
-  if (values.every(Number.isFinite) && rest.length === 0 && first !== undefined) {
-    if (second === undefined) return [first, first, first];
-    if (third !== undefined) return [first, second, third];
+/**
+ * An artifact as it is: with its parent, its allocation and what was measured.
+ * @throws BitlaneError `BAD_USAGE` for an option that says what its manifest says; `BAD_MODEL` for one that is broken or does not run
+ */
+const readFolder = async (folder: string, options: Options, probe: ModelProbe): Promise<ImportedModel> => {
+  const given = ABOUT_BARE.find((name) => options[name] !== undefined);
+  if (given !== undefined) {
+    const option = given === 'cellOffset' ? 'cell-offset' : given;
+    throw badUsage(`--${option} is for a bare ONNX file: ${folder} is an artifact, whose manifest says it`);
   }
-  throw badUsage(
-    `${option} takes one number or three (0.5 or 1/255,1/255,1/255), not ${JSON.stringify(text)}`,
-  );
-};
-
-const hintsOf = (options: Options): ModelHints => {
-  const { input, colour, mean, scale, letterbox, pad, strides, output, boxes, cellOffset } = options;
-  const names = namesOf(options.names);
-  if (names.length === 0) throw badUsage('--names gives no class name');
-  const stride = { min: 1, max: 256, integer: true };
+  const artifact = await readArtifactFolder(resolve(folder));
+  const inferenceMs = await tryArtifact(artifact, probe);
+  const { name } = options;
   return {
-    head: choice('--head', options.head, HEADS),
-    names,
-    ...(input !== undefined && sizeOf(input)),
-    ...(colour !== undefined && { colourOrder: choice('--colour', colour, ['rgb', 'bgr']) }),
-    ...(mean !== undefined && { mean: three('--mean', mean) }),
-    ...(scale !== undefined && { scale: three('--scale', scale) }),
-    ...(letterbox !== undefined && {
-      letterbox: choice('--letterbox', letterbox, ['top-left', 'centre', 'stretch']),
-    }),
-    ...(pad !== undefined && { pad: numberOption('--pad', pad, { min: 0, max: 255, integer: true }, 0) }),
-    ...(strides !== undefined && {
-      strides: listOption(strides).map((part) => numberOption('--strides', part, stride, 8)),
-    }),
-    ...(output !== undefined && { outputs: [...output] }),
-    ...(boxes !== undefined && { boxes: choice('--boxes', boxes, ['raw', 'decoded']) }),
-    ...(cellOffset !== undefined && {
-      cellOffset: choice('--cell-offset', cellOffset, ['0', '0.5']) === '0' ? 0 : 0.5,
-    }),
+    bytes: new Uint8Array(readFileSync(artifact.modelPath)),
+    manifest: name === undefined ? artifact.manifest : { ...artifact.manifest, name },
+    inferenceMs,
   };
 };
 
-const textOf = (model: ImportedModel, where: string, active: boolean, kept: string | undefined): string => {
+const readBare = (file: string, options: Options, probe: ModelProbe): Promise<ImportedModel> => {
+  const { name, licence, source } = options;
+  return importModel(
+    {
+      file,
+      hints: hintsOf(options),
+      ...(name !== undefined && { name }),
+      origin: { ...(source !== undefined && { source }), ...(licence !== undefined && { licence }) },
+    },
+    probe,
+  );
+};
+
+const textOf = (
+  model: ImportedModel,
+  isBare: boolean,
+  where: string,
+  active: boolean,
+  kept: string | undefined,
+): string => {
   const { manifest, inferenceMs } = model;
   const { input, head, classes } = manifest.detector;
   return [
@@ -128,7 +99,11 @@ const textOf = (model: ImportedModel, where: string, active: boolean, kept: stri
     `  input    ${input.width}x${input.height} ${input.colourOrder}, ${input.letterbox}, pad ${input.pad}`,
     `  head     ${head.type}, ${classes.length} ${classes.length === 1 ? 'class' : 'classes'}`,
     `  one run  ${inferenceMs.toFixed(1)} ms on a grey picture, one thread`,
-    'Compare it with its training pipeline before you trust it: `bitlane eval` tells whether colours and scale are right.',
+    ...(isBare
+      ? [
+          'Compare it with its training pipeline before you trust it: `bitlane eval` tells whether colours and scale are right.',
+        ]
+      : []),
   ].join('\n');
 };
 
@@ -159,10 +134,15 @@ const standingName = async (
 export const addModelsImport = (models: Command, cli: Cli): void => {
   models
     .command('import')
-    .description('make an artifact from a bare ONNX file: looks at it, tries it, installs it')
-    .argument('<file>', 'the ONNX file')
-    .requiredOption('--head <type>', HEADS.join(', '))
-    .requiredOption('--names <names>', "class names in the model's order: a,b,c, or a file with one a line")
+    .description(
+      'install a model: an artifact folder as it is, or the artifact of a bare ONNX file; looks at it, tries it',
+    )
+    .argument('<model>', 'an ONNX file, or an artifact folder (as `train`, `finetune` and --out write them)')
+    .option('--head <type>', `of an ONNX file: ${HEADS.join(', ')}`)
+    .option(
+      '--names <names>',
+      "of an ONNX file: class names in the model's order: a,b,c, or a file with one a line",
+    )
     .option(
       '--name <name>',
       "the artifact's name (default: the file's); one that is installed keeps its name",
@@ -188,25 +168,17 @@ export const addModelsImport = (models: Command, cli: Cli): void => {
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
-      '\nExample:\n  bitlane models import yolox_nano.onnx --head yolox --names coco.names --out ./yolox-nano',
+      '\nExample:\n  bitlane models import yolox_nano.onnx --head yolox --names coco.names --out ./yolox-nano\n  bitlane models import ./finetuned',
     )
     .action(
       cli.action(async (options: Options, file: string) => {
-        const hints = hintsOf(options);
+        const isBare = statSync(file, { throwIfNoEntry: false })?.isDirectory() !== true;
         const place = findPlace(options);
-        const { name, licence, source, out } = options;
+        const { out } = options;
         const probe = new ModelProbe({ signal: cli.signal });
         const bar = cli.progress('importing', 2, 'steps');
         try {
-          const model = await importModel(
-            {
-              file,
-              hints,
-              ...(name !== undefined && { name }),
-              origin: { ...(source !== undefined && { source }), ...(licence !== undefined && { licence }) },
-            },
-            probe,
-          );
+          const model = await (isBare ? readBare : readFolder)(file, options, probe);
           bar.update(1);
           const kept =
             out === undefined ? await standingName(cli, place, model.manifest, options) : undefined;
@@ -223,7 +195,7 @@ export const addModelsImport = (models: Command, cli: Cli): void => {
           const manifest = kept === undefined ? artifact.manifest : { ...artifact.manifest, name: kept };
           cli.print(
             { id, name: manifest.name, model: modelPath, active, inferenceMs: model.inferenceMs, manifest },
-            () => textOf(model, modelPath, active, kept),
+            () => textOf(model, isBare, modelPath, active, kept),
           );
         } finally {
           bar.stop();

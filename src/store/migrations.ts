@@ -1,4 +1,5 @@
 // The schema, step by step. A step that was released is never changed; the next one is added below it.
+import { renameSync, rmSync } from 'node:fs';
 import { BitlaneError } from '../errors.js';
 import type { Sqlite } from './database.js';
 
@@ -80,8 +81,26 @@ const MIGRATIONS: readonly string[] = [
 /** The version that this program writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
+/** Where the file of an older schema is kept: the program of that time cannot read the new one. */
+const copyOf = (path: string, version: number): string => `${path}.schema-${version}`;
+
+/** A copy of the database as it is, beside it, instead of any before. Without room for one the upgrade goes on: it is a way back, no more. */
+const keepCopy = (db: Sqlite, path: string, version: number): void => {
+  if (path === ':memory:') return;
+  const incoming = `${path}.schema-new`;
+  try {
+    for (let older = 1; older <= version; older += 1) rmSync(copyOf(path, older), { force: true });
+    rmSync(incoming, { force: true });
+    db.prepare('VACUUM INTO ?').run(incoming);
+    renameSync(incoming, copyOf(path, version));
+  } catch {
+    rmSync(incoming, { force: true });
+  }
+};
+
 /**
- * Brings the database to `SCHEMA_VERSION`, all steps in one transaction.
+ * Brings the database to `SCHEMA_VERSION`, all steps in one transaction. What an older program wrote is kept beside it as
+ * `<path>.schema-<version>`: the way back to that program.
  *
  * @throws BitlaneError STORE_FAILED when a newer program wrote it
  */
@@ -95,6 +114,7 @@ export const migrate = (db: Sqlite, path: string, migrations: readonly string[] 
     );
   }
   if (version === migrations.length) return;
+  if (version > 0) keepCopy(db, path, version);
   // Another process may open the same file for the first time: whoever gets the write lock second finds the work done.
   db.transaction(() => {
     for (const step of migrations.slice(Number(db.pragma('user_version', { simple: true })))) db.exec(step);

@@ -1,9 +1,9 @@
 // Installed models from the command line: verified by name, imported twice, looked for where none are.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { tinyDetector } from '../helpers/tinyModel.js';
-import { json, type Printed, runMany } from './lines.js';
+import { json, type Printed, run, runMany } from './lines.js';
 
 t.setTimeout(240_000);
 
@@ -115,6 +115,51 @@ t.test('the same bytes under another name are the model that is installed', asyn
   );
   t.match([document?.code, json(document?.stdout ?? '')], [0, { name: 'mine', manifest: { name: 'mine' } }]);
   t.match(json(listed?.stdout ?? ''), { models: { length: 1, 0: { name: 'mine' } } });
+});
+
+t.test('an artifact folder is installed as it is', async (t) => {
+  const state = join(folder, 'whole');
+  const [made, broken] = [join(folder, 'made'), join(folder, 'broken')];
+  const into = ['--state', state, '--json'];
+  await run(
+    'models',
+    'import',
+    file,
+    '--head',
+    'yolox',
+    '--names',
+    'car,truck',
+    '--name',
+    'made',
+    '--out',
+    made,
+  );
+  cpSync(made, broken, { recursive: true });
+  appendFileSync(join(broken, 'model.onnx'), 'x');
+  const [installed, listed, text, hinted, changed, nothing, bare] = await runMany(folder, [
+    ['models', 'import', made, ...into],
+    ['models', 'list', ...into],
+    ['models', 'import', made, '--state', state],
+    ['models', 'import', made, '--cell-offset', '0', ...into],
+    ['models', 'import', broken, ...into],
+    ['models', 'import', state, ...into],
+    ['models', 'import', file, '--head', 'yolox', ...into],
+  ]);
+  const manifest: unknown = JSON.parse(readFileSync(join(made, 'manifest.json'), 'utf8'));
+  t.equal(installed?.code, 0, installed?.stderr ?? '');
+  t.match(json(installed?.stdout ?? ''), { name: 'made', active: true });
+  t.same((json(installed?.stdout ?? '') as { manifest: unknown }).manifest, manifest);
+  t.match(json(listed?.stdout ?? ''), { models: { length: 1, 0: { name: 'made' } } });
+  t.match(text?.stdout, /^made is artifact .*, and active\n/);
+  t.notMatch(text?.stdout, /training pipeline/);
+  t.same(
+    [hinted, changed, nothing, bare].map((printed) => printed?.code),
+    [2, 2, 2, 2],
+  );
+  t.match(hinted?.stderr, /--cell-offset is for a bare ONNX file: .*made is an artifact/);
+  t.match(changed?.stderr, /^bitlane: [^\n]*model\.onnx[^\n]*\n$/);
+  t.match(nothing?.stderr, /^bitlane: [^\n]*manifest\.json[^\n]*\n$/);
+  t.match(bare?.stderr, /a bare ONNX file needs --head and --names/);
 });
 
 t.test('looking makes no folder, nor does changing what is not there', async (t) => {

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import t from 'tap';
@@ -236,8 +236,20 @@ t.test('migrations run once, in order, all or none', async (t) => {
   t.throws(() => migrate(db, path, [...steps, 'INSERT INTO a VALUES (2)', 'no SQL']));
   t.equal(db.prepare('SELECT COUNT(*) FROM a').pluck().get(), 1, 'nothing of a failed upgrade stays');
   t.equal(db.pragma('user_version', { simple: true }), 2);
+  t.notOk(existsSync(`${path}.schema-1`), 'a new file has no older one');
   migrate(db, path, [...steps, 'INSERT INTO a VALUES (2)']);
   t.equal(db.prepare('SELECT COUNT(*) FROM a').pluck().get(), 2);
+  const older = new Database(`${path}.schema-2`, { readonly: true });
+  t.teardown(() => older.close());
+  t.equal(older.pragma('user_version', { simple: true }), 2);
+  t.equal(older.prepare('SELECT COUNT(*) FROM a').pluck().get(), 1, 'the file as the older program wrote it');
+  const next = [...steps, 'INSERT INTO a VALUES (2)', 'INSERT INTO a VALUES (3)'];
+  migrate(db, path, next);
+  t.same(
+    readdirSync(dirname(path)).filter((name) => name.includes('.schema-')),
+    [`${basename(path)}.schema-3`],
+    'one way back is kept',
+  );
 });
 
 const mountPoint = mkdtempSync(join(tmpdir(), 'bitlane-full-'));

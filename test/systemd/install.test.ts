@@ -6,6 +6,7 @@ import {
   readFileSync,
   readlinkSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -102,3 +103,43 @@ t.test(
     t.equal(result.status, 0, result.stdout);
   },
 );
+
+t.test('the store goes back with the release before', async (t) => {
+  const folder = t.testdir({ var: { lib: { bitlane: {} } } });
+  const at = (name: string): string => join(folder, 'var', 'lib', 'bitlane', name);
+  const [, part = ''] = /^(take_store_back\(\) \{[^]*?^\})/m.exec(readFileSync(script, 'utf8')) ?? [];
+  const takeBack = (): void => {
+    const { status, stderr } = spawnSync(
+      'bash',
+      [
+        '-euo',
+        'pipefail',
+        '-c',
+        `root=$1\n${part}\ntake_store_back "$2"`,
+        'sh',
+        folder,
+        join(folder, 'before'),
+      ],
+      {
+        encoding: 'utf8',
+      },
+    );
+    t.equal(status, 0, stderr);
+  };
+  writeFileSync(at('bitlane.db.schema-1'), 'years ago');
+  utimesSync(at('bitlane.db.schema-1'), 1, 1);
+  writeFileSync(join(folder, 'before'), '');
+  utimesSync(join(folder, 'before'), 1_000, 1_000);
+  writeFileSync(at('bitlane.db'), 'as it is');
+  takeBack();
+  t.equal(readFileSync(at('bitlane.db'), 'utf8'), 'as it is', 'the newer release did not touch it');
+  for (const [name, text] of [
+    ['bitlane.db.schema-2', 'older'],
+    ['bitlane.db', 'newer'],
+    ['bitlane.db-wal', 'newer'],
+  ] as const)
+    writeFileSync(at(name), text);
+  takeBack();
+  t.equal(readFileSync(at('bitlane.db'), 'utf8'), 'older');
+  t.notOk(existsSync(at('bitlane.db-wal')));
+});

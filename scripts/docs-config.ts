@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { configJsonSchema, type JsonSchemaNode, REMOTE_ALLOWED } from '../src/config/index.js';
+import { configJsonSchema, type JsonSchemaNode, REMOTE_ALLOWED, RESTART_KEYS } from '../src/config/index.js';
 import { packageRoot } from '../src/system/index.js';
 
 const INTRODUCTION = `# Configuration
@@ -11,12 +11,17 @@ Made from the schema by \`npm run docs:config\`: change the schema, not this fil
 
 One file, YAML or (where its name ends in \`.json\`) JSON, by default \`/etc/bitlane/bitlane.yaml\`; \`bitlane run --config FILE\` takes
 another. \`bitlane doctor --config FILE\` says whether it is valid. An unknown key, a wrong type or a value out of range is refused with
-a sentence that names the key and the rule, and the last good configuration stays active. \`docs/schemas/config.schema.json\` is the same
-as a JSON Schema, for editors.
+a sentence that names the key and the rule. **While the daemon runs**, the last good configuration then stays active; **at a start**
+there is none, and a bad file keeps the daemon down: ask \`bitlane doctor\` before every restart. \`docs/schemas/config.schema.json\`
+is the same as a JSON Schema, for editors.
 
-Three layers: the defaults below, the file over them, and over the file what arrives on \`config/desired\`, a JSON merge patch (RFC 7396:
-\`null\` takes a key back to the file's or the default value; lists are replaced whole). A change set may touch only the keys that
-\`remote.allow\` lists; one that touches another, or whose result is invalid, is refused as a whole.
+\`systemctl reload bitlane\` (SIGHUP) reads the file again without a lost frame. Only ${RESTART_KEYS.map((key) => `\`${key}\``).join(', ')}
+wait for the next start (\`systemctl restart bitlane\` on the device; nothing restarts it from afar).
+
+Three layers: the defaults below, the file over them, and over the file what arrives on \`config/desired\`, a JSON merge patch (RFC 7396).
+There, \`null\` takes the file's value away, so that the default holds; to go back to the file's value, leave the key out of the next
+change set. Lists are replaced whole. A change set may touch only the keys that \`remote.allow\` lists; one that touches another, or
+whose result is invalid, is refused as a whole.
 
     device: north-bridge
     camera:

@@ -95,10 +95,11 @@ const INTRODUCTION = `# MQTT reference
 Made from the types that the daemon publishes with (\`npm run docs:mqtt\`): do not edit.
 
 Every topic stands below \`<root>/<device>/\` (\`mqtt.root\`, \`device\`); payloads are JSON. The JSON Schema (2020-12) of each is
-in [schemas/](schemas/), and a test holds every published message against it.
+in [schemas/](schemas/), and a test holds every published message against it. Fields may be added without a new number in \`schema\`:
+ignore those that you do not know. What ends in \`_mb\` is MiB (2^20 bytes).
 
-**Connection.** MQTT 5; \`mqtt.protocolVersion: 4\` gives MQTT 3.1.1: the same without properties. The client id is fixed
-(\`bitlane-<device>\`). With MQTT 5 the broker keeps the subscriptions and QoS 1 commands of a device that vanished for five
+**Connection.** MQTT 5; \`mqtt.protocolVersion: 4\` gives MQTT 3.1.1: the same without properties. The client id is
+\`mqtt.clientId\`, or \`bitlane-<device>\`: one of its own at the broker for each device. With MQTT 5 the broker keeps the subscriptions and QoS 1 commands of a device that vanished for five
 minutes; a clean stop ends the session. MQTT 3.1.1 sessions have no end, so there a clean session is asked for, and commands
 sent during a break are lost.
 
@@ -108,24 +109,27 @@ sent during a break are lost.
 **Outbox.** \`counts\` and \`event\` messages are stored on the device until the broker acknowledged them, over outages and
 restarts. They arrive in the order of \`seq\`, at least once: after a break a message may come again, with \`replayed\` true, but
 no message comes for the first time after a later one. Remember the pairs of \`boot_id\` and \`seq\` to drop repetitions.
-At its cap the outbox drops the oldest events first, counts last. An interval that is open when the daemon stops is counted on by the
+A gap in \`seq\` is a lost message: at its cap the outbox drops the oldest events first, counts last (\`health.outbox.evicted\`), and what
+the broker refuses for good is dropped (\`health.outbox.refused\`). After a damaged store was set aside \`seq\` leaps, too. An interval that is open when the daemon stops is counted on by the
 next start, and sent by that.
 
 **Commands.** Publish \`cmd/<name>\`, QoS 1, not retained: a retained command is ignored. With MQTT 5 name a response topic and
 correlation data; without them the answer goes to \`res/<name>\`, with the \`transaction\` of the request. A response topic must
 be free of wildcards, at most 512 bytes long, must not begin with \`$\`, and below the root only \`<root>/<device>/res/...\` is
 taken; otherwise the command is not run, and \`res/<name>\` says so. A command is acknowledged when it is taken up and run at most once.
-Every request gets one answer: \`{"ok": true, "result": ...}\`, or
+Models do not come over MQTT: \`bitlane models import\` on the device installs one, and commands swap what is installed. A request is at most
+64 KiB. While the device runs and reaches the broker, every request that is not retained gets one answer, at the latest when the
+command's time is over (5 s to 2 minutes; an hour for those that swap): \`{"ok": true, "result": ...}\`, or
 
 \`\`\`json
 { "ok": false, "error": { "code": "BAD_COMMAND", "message": "one plain sentence" }, "transaction": "swap-17" }
 \`\`\`
 
 **Remote configuration.** Publish \`config/desired\`, retained; \`config/reported\` says what became of it. Whatever is wrong with
-it, the last good configuration stays in force. A version must be higher than every one that came before. The same message again
-changes nothing; other changes under a version that came before are refused, which \`errors\` tells beside the outcome of the first.
-A change set that two starts in a row did not survive is taken back at the third and reported as \`rejected\`. An empty payload
-changes nothing.
+it, the last good configuration stays in force. A version must be higher than every one that was taken up: one that was refused may
+come again, mended. The same message again changes nothing; other changes under a version that was taken up are refused, which
+\`errors\` tells beside the outcome of the first. A change set with which two starts in a row did not run for a minute is taken back at
+the third and reported as \`rejected\` (a broker that cannot be reached is no such failure). An empty payload changes nothing.
 `;
 
 /** Every generated file: its path below the package, and its text. */

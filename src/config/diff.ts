@@ -59,6 +59,12 @@ const RESTART: ReadonlySet<string> = new Set([
   'telemetry.outboxMaxBytes',
 ]);
 
+/** Keys that take effect at the next start only. */
+export const RESTART_KEYS: readonly string[] = [
+  ...Object.entries(PARTS).flatMap(([key, part]) => (part === 'restart' ? [key] : [])),
+  ...RESTART,
+];
+
 const leaves = (value: unknown, path: string, into: Map<string, string>): Map<string, string> => {
   if (isObject(value)) {
     for (const [key, child] of Object.entries(value))

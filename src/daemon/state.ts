@@ -30,7 +30,11 @@ export const infoState = (
   hardware: cpus()[0]?.model.trim() ?? 'unknown',
   cpus: Math.max(1, cpus().length),
   memory_mb: mb(totalmem()),
-  camera: { kind: config.camera.kind, ...(size ?? {}) },
+  camera: {
+    kind: config.camera.kind,
+    ...(size ?? {}),
+    ...('fps' in config.camera && config.camera.fps !== undefined && { fps: config.camera.fps }),
+  },
   lines: config.lines.map(({ name, forward, backward }) => ({ name, directions: [forward, backward] })),
   zones: config.zones.map(({ name }) => name),
   count_intervals: [...config.counting.intervals],

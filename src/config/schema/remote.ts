@@ -76,8 +76,10 @@ export const remoteSchema = z.strictObject({
     .max(100)
     .default([...REMOTE_ALLOWED])
     .describe(
-      'keys (with everything below them) that `config/desired` may change; the list replaces the default one. The default leaves out ' +
-        'what names a file, a host or a topic (`camera.input`, `camera.path`, `adaptation.data`, `adaptation.profile`, all of `mqtt`) and what decides which pictures are kept or ' +
-        'leave the device (`masks`, `examples.enabled`, `examples.wholeFrames`, `telemetry.snapshots`)',
+      'keys (with everything below them) that `config/desired` may change; the list replaces the default one. `stateDir`, `runtimeDir`, ' +
+        '`device` and `remote` can never stand in it. The default leaves out, among others, what names a file, a host or a topic ' +
+        '(`camera.input`, `camera.path`, `adaptation.data`, `adaptation.profile`, all of `mqtt`) and what decides which pictures are kept or ' +
+        'leave the device (`masks`, `examples.enabled`, `examples.wholeFrames`, `telemetry.snapshots`). With `mqtt` in it, a wrong address is ' +
+        'taken up like any other, and the device is out of reach',
     ),
 });

@@ -28,7 +28,10 @@ export const trackBody = z
     track: z.int().min(0).describe('number of the track, unique within a `boot_id`'),
     class: className.describe('weighted vote over the frames of the track'),
     confidence: probability.describe('share of the vote that the class got'),
-    votes: z.record(className, nonNegative).optional().describe('weight of every class that was seen'),
+    votes: z
+      .record(className, nonNegative)
+      .optional()
+      .describe('share of each class that was seen in the vote'),
     first_seen: timestamp,
     last_seen: timestamp,
     frames: count.describe('frames with a detection'),

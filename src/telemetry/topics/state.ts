@@ -30,7 +30,7 @@ export const infoBody = z
         kind: z.string(),
         width: count.optional(),
         height: count.optional(),
-        fps: nonNegative.optional(),
+        fps: nonNegative.optional().describe('as configured'),
       })
       .optional(),
     lines: z
@@ -42,10 +42,14 @@ export const infoBody = z
   .meta({ title: 'info', description: 'Versions and set-up; published at every start and change.' });
 
 const measured = z.strictObject({
-  latency_p50_ms: nonNegative.optional(),
-  latency_p95_ms: nonNegative.optional(),
+  latency_p50_ms: nonNegative.optional().describe('from frame received to detections ready'),
+  latency_p95_ms: nonNegative
+    .optional()
+    .describe('the same; a budget is held against the time in the detector process alone'),
   model_bytes: count.optional(),
-  memory_mb: nonNegative.optional().describe('resident memory of the detector process'),
+  memory_mb: nonNegative
+    .optional()
+    .describe('resident memory of the detector process now; a budget is held against its peak'),
 });
 
 export const modelStateBody = z

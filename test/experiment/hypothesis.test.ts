@@ -92,4 +92,24 @@ t.test('and in words', async (t) => {
   t.match(conclusions(resultOf([wavering('mixed-product', 0.8, 0.05), ...others([0.7]).slice(0, 1)])), [
     /not all others are there/,
   ]);
+
+  const less: ResultRow = {
+    ...wavering('mixed-product', 0.8, 0.005),
+    runs: wavering('mixed-product', 0.8, 0.005).runs.map(({ seed, result }) => ({
+      seed,
+      result:
+        result.status === 'measured'
+          ? {
+              ...result,
+              figures: {
+                ...result.figures,
+                map50: { value: 0.3, rounds: Array.from({ length: ROUNDS }, () => 0.3) },
+              },
+            }
+          : result,
+    })),
+  };
+  t.match(conclusions(resultOf([less, ...others([0.7, 0.7, 0.7, 0.7, 0.7])])), [
+    /the hypothesis holds for it: nowhere lower by 0\.01 or more \(but it finds less,/,
+  ]);
 });

@@ -132,6 +132,8 @@ export const conclusions = (result: ExperimentResult): string[] => {
       .map(({ against }) => labelOf(result, against));
     const also = sameAs.length === 0 ? '' : ` It is the same model as ${sameAs.join(' and ')}.`;
     const beside = found.filter((each) => each.ours === ours);
-    return `${nameOf(result, ours)}: critical accuracy is ${countsOf(comparisons)} (each at 95 %); ${SAYS[verdict]}. mAP50 is ${countsOf(beside)}.${also}`;
+    const isLess = verdict === 'holds' && beside.some((each) => each.verdict === 'worse');
+    const but = isLess ? ' (but it finds less, and what is missed is not confused)' : '';
+    return `${nameOf(result, ours)}: critical accuracy is ${countsOf(comparisons)} (each at 95 %); ${SAYS[verdict]}${but}. mAP50 is ${countsOf(beside)}.${also}`;
   });
 };

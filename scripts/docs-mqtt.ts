@@ -4,7 +4,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { alternatives, type JsonSchemaNode } from '../src/config/index.js';
+import type { ErrorCode } from '../src/errors.js';
 import { packageRoot } from '../src/system/index.js';
+import { CLOSE_GRACE_MS } from '../src/tracking/index.js';
 import { TOPICS, type TopicSpec } from '../src/telemetry/index.js';
 import { EXAMPLES } from './mqtt-examples.js';
 
@@ -90,6 +92,25 @@ const section = (spec: TopicSpec): string => {
   ].join('\n\n');
 };
 
+const CODES: Readonly<Record<ErrorCode, string>> = {
+  BAD_COMMAND: 'the request breaks its schema, or asks for what there is not',
+  BAD_CONFIG: 'a configuration or change set that breaks the schema',
+  BAD_MODEL: 'a model that is broken or cannot be served',
+  NO_SUCH_MODEL: 'a model that is not installed',
+  SWAP_FAILED: 'a swap that was refused or taken back',
+  BUSY: 'another one of the kind runs, or four commands do: ask again later',
+  TIMEOUT: 'not done within its time',
+  UNSUPPORTED: 'something that this device or its settings do not allow',
+  UNREACHABLE: 'something that must be contacted is away',
+  CAMERA_FAILED: 'the camera cannot be opened or delivers nothing',
+  DETECTOR_FAILED: 'a detector process did not start, answer or stop in time',
+  STORE_FAILED: 'the store or a file could not be written',
+  BAD_FRAME: 'a picture that cannot be read',
+  BAD_DATASET: 'labelled pictures that are missing or inconsistent',
+  BAD_USAGE: 'on the command line only: options that cannot be understood',
+  INTERNAL: 'a defect of bitlane',
+};
+
 const INTRODUCTION = `# MQTT reference
 
 Made from the types that the daemon publishes with (\`npm run docs:mqtt\`): do not edit.
@@ -124,6 +145,21 @@ command's time is over (5 s to 2 minutes; an hour for those that swap): \`{"ok":
 \`\`\`json
 { "ok": false, "error": { "code": "BAD_COMMAND", "message": "one plain sentence" }, "transaction": "swap-17" }
 \`\`\`
+
+Codes, for machines; the message is for people:
+
+| code | meaning |
+|---|---|
+${Object.entries(CODES)
+  .map(([code, text]) => `| \`${code}\` | ${text} |`)
+  .join('\n')}
+
+**Counts.** An interval is sent some ${CLOSE_GRACE_MS / 1000} s after its end: crossings come late, as their frame has to be detected and their class settled.
+Intervals hang on the device's clock. Set forward, what was skipped is not reported. Set back by up to an hour, counting goes on in the
+open interval until the clock has caught up (\`observed_s\` is then more than its length); by more, that interval is closed at once and the same
+\`from\` may come a second time. A device that starts without the time counts by the clock it has.
+
+**While an adaptation runs**, \`adapt/state\` goes out up to every 2 s, for hours. \`step\` is a name for people and may change.
 
 **Remote configuration.** Publish \`config/desired\`, retained; \`config/reported\` says what became of it. Whatever is wrong with
 it, the last good configuration stays in force. A version must be higher than every one that was taken up: one that was refused may

@@ -163,6 +163,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   },
   'counts/<interval>': {
     ...envelope,
+    ts: '2026-05-04T08:15:05.210Z',
     interval_s: 60,
     from: '2026-05-04T08:14:00.000Z',
     to: '2026-05-04T08:15:00.000Z',
@@ -179,7 +180,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
     track: 812,
     class: 'truck',
     confidence: 0.94,
-    votes: { truck: 31.2, bus: 2 },
+    votes: { truck: 0.94, bus: 0.06 },
     first_seen: '2026-05-04T08:14:56.120Z',
     last_seen: '2026-05-04T08:14:59.958Z',
     frames: 57,

@@ -118,6 +118,16 @@ const parse: typeof parseArgs = (config) => {
 /** How long the road is watched before the story goes on. */
 const WATCH_S = 60;
 
+const BROKER = /^(mqtts?|wss?):$/;
+
+const checkBroker = (text: string | undefined): void => {
+  if (text === undefined || (URL.canParse(text) && BROKER.test(new URL(text).protocol))) return;
+  throw new BitlaneError(
+    'BAD_USAGE',
+    `--mqtt takes the address of a broker, such as mqtt://localhost:1883, not ${text}`,
+  );
+};
+
 const portOf = (text: string): number => {
   const port = Number(text);
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
@@ -146,7 +156,7 @@ const main = async (): Promise<number> => {
     allowPositionals: true,
     options: {
       mqtt: { type: 'string' },
-      port: { type: 'string', default: '1883' },
+      port: { type: 'string' },
       state: { type: 'string' },
       once: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -158,7 +168,14 @@ const main = async (): Promise<number> => {
   }
   if (positionals.length > 1) throw new BitlaneError('BAD_USAGE', 'one folder or video at a time');
   const state = resolve(values.state ?? join(packageRoot, 'state'));
-  const port = portOf(values.port);
+  if (values.mqtt !== undefined && values.port !== undefined) {
+    throw new BitlaneError(
+      'BAD_USAGE',
+      '--port is of the broker that runs here: give it or --mqtt, not both',
+    );
+  }
+  checkBroker(values.mqtt);
+  const port = portOf(values.port ?? '1883');
   if (values.mqtt === undefined) await checkFree(port);
   const [path] = positionals;
   if (path === undefined) {

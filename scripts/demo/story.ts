@@ -138,7 +138,8 @@ export const play = async (listener: Listener, daemon: ChildProcess, place: Plac
   );
   const committed = listener.models.find(({ step, generation }) => step === 'committed' && generation > 1);
   const swapS = committed === undefined ? null : seconds();
-  if (swapS !== null) tell('the adapted model serves; the old one is gone. It is watched for a while');
+  if (swapS !== null)
+    tell('the adapted model serves; the process of the old one has ended. It is watched for a while');
   await waitFor(
     () => listener.adapt?.status === 'idle' && listener.adapt.last !== null,
     daemon,

@@ -6,6 +6,7 @@ import { extname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { stringify } from 'yaml';
+import { mqttSchema } from '../src/config/index.js';
 import { asBitlaneError, BitlaneError, messageOf } from '../src/errors.js';
 import { packageRoot, runBounded, writeFileAtomic } from '../src/system/index.js';
 import { runDemo } from './demo/demo.js';
@@ -118,14 +119,12 @@ const parse: typeof parseArgs = (config) => {
 /** How long the road is watched before the story goes on. */
 const WATCH_S = 60;
 
-const BROKER = /^(mqtts?|wss?):$/;
-
-const checkBroker = (text: string | undefined): void => {
-  if (text === undefined || (URL.canParse(text) && BROKER.test(new URL(text).protocol))) return;
-  throw new BitlaneError(
-    'BAD_USAGE',
-    `--mqtt takes the address of a broker, such as mqtt://localhost:1883, not ${text}`,
-  );
+/** By the rule of the configuration that it goes into. */
+const checkBroker = (url: string | undefined): void => {
+  const { error } = mqttSchema.safeParse({ url });
+  if (error === undefined) return;
+  const rules = error.issues.map(({ message }) => message).join('; ');
+  throw new BitlaneError('BAD_USAGE', `--mqtt ${url ?? ''}: ${rules}`);
 };
 
 const portOf = (text: string): number => {

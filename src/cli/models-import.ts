@@ -30,32 +30,17 @@ interface Options extends HintOptions {
 
 const badUsage = (message: string): BitlaneError => new BitlaneError('BAD_USAGE', message);
 
-/** What a manifest says already. */
-const ABOUT_BARE = [
-  'head',
-  'names',
-  'input',
-  'colour',
-  'mean',
-  'scale',
-  'letterbox',
-  'pad',
-  'strides',
-  'output',
-  'boxes',
-  'cellOffset',
-  'licence',
-  'source',
-] as const;
+/** Options that say nothing of the model itself; all others are said by a manifest. */
+const NOT_ABOUT_IT: readonly string[] = ['name', 'out', 'state', 'config', 'json'];
 
 /**
  * An artifact as it is: with its parent, its allocation and what was measured.
  * @throws BitlaneError `BAD_USAGE` for an option that says what its manifest says; `BAD_MODEL` for one that is broken or does not run
  */
 const readFolder = async (folder: string, options: Options, probe: ModelProbe): Promise<ImportedModel> => {
-  const given = ABOUT_BARE.find((name) => options[name] !== undefined);
+  const given = Object.keys(options).find((name) => !NOT_ABOUT_IT.includes(name));
   if (given !== undefined) {
-    const option = given === 'cellOffset' ? 'cell-offset' : given;
+    const option = given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     throw badUsage(`--${option} is for a bare ONNX file: ${folder} is an artifact, whose manifest says it`);
   }
   const artifact = await readArtifactFolder(resolve(folder));

@@ -1,6 +1,6 @@
 // Hard examples as the daemon knows them: fed from the road, told to telemetry, ruled by the configuration; confusions made known.
 import type { Config } from '../config/index.js';
-import type { FrameResult } from '../detector/index.js';
+import { type FrameResult, keptClasses } from '../detector/index.js';
 import { BitlaneError, messageOf } from '../errors.js';
 import {
   type ConfusionReport,
@@ -134,9 +134,8 @@ export class Examples implements RoadWatcher {
     const text = classes.join(', ');
     if (text === this.#classes) return;
     this.#classes = text;
-    const known = new Set(classes.map(foldName));
     for (const list of ['pinned', 'banned'] as const) {
-      const strangers = this.#config.confusions[list].flat().filter((name) => !known.has(foldName(name)));
+      const { unknown: strangers } = keptClasses(this.#config.confusions[list].flat(), classes);
       if (strangers.length === 0) continue;
       this.#log.warn(`confusions.${list} names what the model that serves does not know`, {
         unknown: [...new Set(strangers)].join(', '),

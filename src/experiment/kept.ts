@@ -10,7 +10,9 @@ const ONLY_SEED = 1;
 export const seedsOf = ({ isRandom }: Row, seeds: readonly number[]): readonly number[] =>
   isRandom ? seeds : [ONLY_SEED];
 
-export const rowStep = (id: string, seed: number): string => `row-${id}-${seed}`;
+/** What every step of a row begins with; its seed follows. */
+const startOf = (id: string): string => `row-${id}-`;
+export const rowStep = (id: string, seed: number): string => `${startOf(id)}${seed}`;
 /** Of times that were taken after all rows were made. */
 export const timesStep = (id: string, seed: number): string => `times-${id}-${seed}`;
 
@@ -26,15 +28,17 @@ const keptRun = (kept: Checkpoints, id: string, seed: number): RowResult | undef
 export const keptRows = (kept: Checkpoints): ExperimentResult['rows'] => {
   const steps = kept.steps();
   return ROWS.flatMap(({ id, family, label }) => {
-    const start = rowStep(id, 0).slice(0, -1);
-    const runs = steps
-      .flatMap((step) => (/^\d+$/.test(step.slice(start.length)) && step.startsWith(start) ? [step] : []))
-      .map((step) => Number(step.slice(start.length)))
-      .sort((a, b) => a - b)
-      .flatMap((seed) => {
-        const result = keptRun(kept, id, seed);
-        return result === undefined ? [] : [{ seed, result }];
-      });
+    const start = startOf(id);
+    const seeds = steps
+      .filter((step) => step.startsWith(start))
+      .map((step) => step.slice(start.length))
+      .filter((rest) => /^\d+$/.test(rest))
+      .map(Number)
+      .sort((a, b) => a - b);
+    const runs = seeds.flatMap((seed) => {
+      const result = keptRun(kept, id, seed);
+      return result === undefined ? [] : [{ seed, result }];
+    });
     return runs.length === 0 ? [] : [{ id, family, label, runs }];
   });
 };

@@ -1,4 +1,5 @@
 // Judged pictures by their places: many of one place say less than as many places.
+import { basename } from 'node:path';
 import { BitlaneError } from '../errors.js';
 import { type DataSet, placesOf } from '../evaluation/index.js';
 
@@ -10,8 +11,7 @@ export interface Places {
 }
 
 /** File names of pictures. */
-export const namesOf = ({ images }: DataSet): string[] =>
-  images.map(({ path }) => path.split('/').at(-1) ?? '');
+export const namesOf = ({ images }: DataSet): string[] => images.map(({ path }) => basename(path));
 
 /** Intervals over fewer places than this are noise. */
 const FEWEST_PLACES = 10;

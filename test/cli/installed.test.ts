@@ -3,7 +3,7 @@ import { appendFileSync, cpSync, existsSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import t from 'tap';
 import { tinyDetector } from '../helpers/tinyModel.js';
-import { json, type Printed, run, runMany } from './lines.js';
+import { importBare, json, type Printed, run, runMany } from './lines.js';
 
 t.setTimeout(240_000);
 
@@ -80,18 +80,7 @@ t.test('the same bytes under another name are the model that is installed', asyn
   const state = join(folder, 'names');
   const renamed = join(folder, 'renamed.onnx');
   writeFileSync(renamed, readFileSync(file));
-  const bare = (path: string, ...rest: string[]): string[] => [
-    'models',
-    'import',
-    path,
-    '--head',
-    'yolox',
-    '--names',
-    'car,truck',
-    '--state',
-    state,
-    ...rest,
-  ];
+  const bare = (path: string, ...rest: string[]): string[] => importBare(path, '--state', state, ...rest);
   const [first, again, other, text, document, listed] = await runMany(folder, [
     bare(file, '--name', 'mine', '--json'),
     bare(file, '--name', 'mine'),
@@ -121,19 +110,7 @@ t.test('an artifact folder is installed as it is', async (t) => {
   const state = join(folder, 'whole');
   const [made, broken] = [join(folder, 'made'), join(folder, 'broken')];
   const into = ['--state', state, '--json'];
-  await run(
-    'models',
-    'import',
-    file,
-    '--head',
-    'yolox',
-    '--names',
-    'car,truck',
-    '--name',
-    'made',
-    '--out',
-    made,
-  );
+  await run(...importBare(file, '--name', 'made', '--out', made));
   cpSync(made, broken, { recursive: true });
   appendFileSync(join(broken, 'model.onnx'), 'x');
   const [installed, listed, text, hinted, changed, nothing, bare] = await runMany(folder, [

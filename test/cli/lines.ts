@@ -41,3 +41,9 @@ export const json = (stdout: string): Record<string, unknown> => {
   if (!/^[^\n]+\n$/.test(stdout)) throw new Error(`not one line: ${stdout}`);
   return JSON.parse(stdout) as Record<string, unknown>;
 };
+
+/** `models import` of the tests' bare model. */
+export const importBare = (file: string, ...rest: readonly string[]): string[] => [
+  ...['models', 'import', file, '--head', 'yolox', '--names', 'car,truck'],
+  ...rest,
+];

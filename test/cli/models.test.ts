@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import sharp from 'sharp';
 import t from 'tap';
 import { tinyDetector } from '../helpers/tinyModel.js';
-import { json, run, runMany } from './lines.js';
+import { importBare, json, run, runMany } from './lines.js';
 
 t.setTimeout(240_000);
 
@@ -111,17 +111,7 @@ t.test('installs into a state folder; the id is a name from then on', async (t) 
 });
 
 t.test('bad options get one sentence', async (t) => {
-  const base = [
-    'models',
-    'import',
-    file,
-    '--head',
-    'yolox',
-    '--names',
-    'car,truck',
-    '--out',
-    join(folder, 'no'),
-  ];
+  const base = importBare(file, '--out', join(folder, 'no'));
   const cases: [string[], RegExp][] = [
     [['--head', 'ssd'], /--head takes yolox, yolov8, end-to-end, gfl, not "ssd"/],
     [['--names', 'no.txt'], /no\.txt does not exist/],

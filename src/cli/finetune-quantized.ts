@@ -44,6 +44,8 @@ export interface QuantizedRun extends QuantizedBeginning {
   readonly reduceRange: boolean;
   /** Whether how int8 layers run is still to be sought, for a model whose activations were not trained. */
   readonly isSought: boolean;
+  /** Int8 layers have ranges that are measured when the training is done: what is written is not what validation saw. */
+  readonly isMeasured: boolean;
 }
 
 /** Layers that int8 hurts most, and that stay in FP32. */
@@ -129,7 +131,14 @@ export const beginRun = async (
     }),
     signal,
   });
-  return { ...begun, allocation, calibration, reduceRange, isSought: isSought && !areLearned };
+  return {
+    ...begun,
+    allocation,
+    calibration,
+    reduceRange,
+    isSought: isSought && !areLearned,
+    isMeasured: isInteger && !areLearned,
+  };
 };
 
 /** What was trained goes into the file on its grids; ranges of activations are measured where they were not trained. */

@@ -204,6 +204,11 @@ export const addFinetune = (program: Command, cli: Cli): void => {
             trained.quantized === undefined || run === undefined
               ? asItIs(parent, trained.model, name)
               : await packRun(cli, parent, trained.quantized, run, name);
+          // Where ranges are measured after the training, validation has seen FP32 kernels, and what is written has others.
+          const after =
+            validation !== undefined && run?.isMeasured === true
+              ? await judgeModel(made.bytes, detector, validation, judged)
+              : trained.best;
           const artifact = await writeImported({ ...made, inferenceMs: 0 }, options.out);
           const files = keepHistory(work, trained.history, `${name}, ${steps} steps`);
           const result = {
@@ -213,6 +218,7 @@ export const addFinetune = (program: Command, cli: Cli): void => {
             parentId: parent.id,
             before: before ?? null,
             best: trained.best ?? null,
+            after: after === undefined ? null : { map50: after.map50, map5095: after.map5095 },
             stoppedEarly: trained.stoppedEarly,
             ...summaryOf(trained.history),
             files,
@@ -222,10 +228,14 @@ export const addFinetune = (program: Command, cli: Cli): void => {
               `${name} is artifact ${artifact.id.slice(0, 12)}`,
               `  ${artifact.modelPath}`,
               `  loss     ${result.firstLoss.toFixed(3)} at first, ${result.lastLoss.toFixed(3)} at last, in ${result.steps} steps`,
-              ...(trained.best === undefined || before === undefined
+              ...(trained.best === undefined || before === undefined || after === undefined
                 ? []
                 : [
-                    `  mAP50    ${before.map50.toFixed(4)} before, ${trained.best.map50.toFixed(4)} after ${trained.best.step} steps`,
+                    `  mAP50    ${before.map50.toFixed(4)} before, ${after.map50.toFixed(4)} after ${trained.best.step} steps${
+                      run?.isMeasured === true
+                        ? ` (${trained.best.map50.toFixed(4)} with activations not quantized)`
+                        : ''
+                    }`,
                   ]),
               `  curve    ${files.curve}`,
             ].join('\n'),

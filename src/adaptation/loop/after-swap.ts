@@ -34,7 +34,10 @@ export class AfterSwap {
 
   /** A frame of the serving model. */
   result(result: FrameResult): void {
-    this.#live.result(result, this.#options.rules().seconds);
+    // What is watched is judged, and remembered, by all that was seen of it.
+    const keepSeconds =
+      this.#watched?.candidate === result.artifactId ? Infinity : this.#options.rules().seconds;
+    this.#live.result(result, keepSeconds);
   }
 
   track(track: FinishedTrack): void {

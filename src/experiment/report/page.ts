@@ -92,7 +92,7 @@ const allocations = ({ rows }: ExperimentResult, model: Model): string[] => {
 export const experimentPage = ({ result, model, map }: ReportParts): string => {
   const { data, pairs, execution, budget, device, scale } = result;
   const about = [
-    `${result.model.name} (${result.model.id.slice(0, 12)}), on ${device}. Everything was tuned on ${data.tuning.pictures} pictures of ${data.tuning.name} and judged on ${data.validation.pictures} of ${data.validation.name}, which nothing else has seen.`,
+    `${result.model.name} (${result.model.id.slice(0, 12)}), on ${device}. Everything was tuned on ${data.tuning.pictures} pictures of ${data.tuning.name} and judged on ${data.validation.pictures} of ${data.validation.name}.`,
     `Critical pairs: ${pairs.map((pair) => pair.join(' and ')).join(', ')}. Mixed rows all stay within ${budget.modelBytes} bytes, the file of the uniform 4-bit model; their kernels compute in ${execution}. Trained rows all took ${String(scale['steps'])} steps of ${String(scale['batch'])} pictures.`,
     `Values are means over seeds where there are several; intervals are 95 % over ${resampledOf(result)}, and differences are taken on the same ones.`,
   ];

@@ -49,11 +49,15 @@ export const cellsOf = (row: ResultRow): string[] => {
     return [row.label, 'not possible', ...HEAD.slice(2).map(() => '')];
   }
   const passes = runs.flatMap(({ searchPasses }) => (searchPasses === null ? [] : [searchPasses]));
+  const found = mean(runs.map(({ criticalObjects }) => criticalObjects));
   const memory = runs.flatMap(({ memoryMb }) => (memoryMb === null ? [] : [memoryMb]));
   return [
     row.label,
-    ...FIGURES.map((name) => interval(intervalOfRow(row, name))),
-    String(Math.round(mean(runs.map(({ criticalObjects }) => criticalObjects)))),
+    // What finds nothing confuses nothing.
+    ...FIGURES.map((name) =>
+      name === 'nearConfusion' && found === 0 ? '-' : interval(intervalOfRow(row, name)),
+    ),
+    String(Math.round(found)),
     String(Math.round(mean(runs.map(({ modelBytes }) => modelBytes)))),
     number(mean(runs.map(({ averageBits }) => averageBits)), 2),
     number(mean(runs.map(({ latencyRatio }) => latencyRatio.value)), 2),

@@ -79,7 +79,8 @@ const withoutData = (id: string, label: string, more: Partial<Row>): Row => ({
   label,
   bits: { uniform: 8 },
   quantized: 'all',
-  isRandom: false,
+  // What they calibrate with is drawn.
+  isRandom: true,
   ...more,
 });
 

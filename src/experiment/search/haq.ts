@@ -1,4 +1,4 @@
-// HAQ (Wang 2019): a reinforcement-learning agent gives each layer its bits, the device's profile says what fits, accuracy rewards it.
+// HAQ (Wang 2019): a reinforcement-learning agent gives each layer its bits, a limit on what the device has says what fits, accuracy rewards it.
 import { Ddpg, type Transition } from './ddpg.js';
 
 /** A layer as the agent sees it. */

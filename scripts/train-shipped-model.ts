@@ -75,10 +75,16 @@ const withStem = (weights: Values, kernel: number): Values => {
   return new Map([...weights, [STEM, middle]]);
 };
 
+/** What is made of it has the same. */
+const ORIGIN = {
+  source: "npm run train:shipped, bitlane's own simulated road",
+  licence: 'Apache-2.0',
+} as const;
+
 const writeArtifact = (folder: string, bytes: Uint8Array, given?: Manifest): void => {
   mkdirSync(folder, { recursive: true });
   const detector = detectorOf(recipe.NETWORK, recipe.CLASSES);
-  const manifest = given ?? createManifest(bytes, { name: NAME, detector });
+  const manifest = given ?? createManifest(bytes, { name: NAME, detector, origin: ORIGIN });
   writeFileAtomic(join(folder, MODEL_FILE), bytes);
   writeFileAtomic(
     join(folder, MANIFEST_FILE),

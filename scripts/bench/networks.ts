@@ -17,6 +17,7 @@ import {
 import { floatTensor, openSession, type Session, type Tensors } from '../../src/runtime/index.js';
 import { Random } from '../../src/system/index.js';
 import { buildNetwork, type NetworkDefinition } from '../../src/training/index.js';
+import { NETWORK } from '../shipped/recipe.js';
 import {
   countOption,
   dataPath,
@@ -73,6 +74,10 @@ export const ALTERNATIVES: Readonly<Record<string, NetworkDefinition>> = {
   'wide 256x160': network([256, 160], 32, WIDE, 64),
   'wide 320x192': network([320, 192], 32, WIDE, 64),
   'wide 384x224': network([384, 224], 32, WIDE, 64),
+  'narrow 640x384, strides 16 and 32': network([640, 384], 16, NARROW, 32, { strides: [16, 32] }),
+  'wide 640x384, strides 16 and 32': network([640, 384], 32, WIDE, 64, { strides: [16, 32] }),
+  'middle 640x384, strides 16 and 32': network([640, 384], 24, MIDDLE, 64, { strides: [16, 32] }),
+  'shipped: middle 640x384, strides 16 and 32, 4x4 stem': NETWORK,
 };
 
 interface Timed {

@@ -41,6 +41,8 @@ const LOOKS = [
   { heading: 78, distance: 20 },
   { heading: 145, distance: 30 },
 ] as const;
+/** Focal length by the width of a cell, and what is left beside a body, by its length across. */
+const [ZOOM, ROOM] = [2.05, 1.2];
 const STUDIO = illuminate('day', 'clear', 150, 42);
 const SHADE = illuminate('day', 'overcast', 150, 42);
 
@@ -80,9 +82,13 @@ const portraits = (seed: number): { tiles: Tile[]; words: Word[] } => {
     words.push({ text: type, left: 8, top: row * CELL.height + CELL.height / 2 });
     LOOKS.forEach(({ heading, distance }, column) => {
       const body = makeBody(type, random);
-      const far =
+      const wanted =
         distance * (0.45 + 0.55 * Math.max(1, body.length / 4.6)) * (type === 'motorcycle' ? 0.62 : 1);
-      const view = lookAt([0, -far, 2 + far * 0.24], [0, 0, body.height * 0.42], CELL.width * 2.05, CELL);
+      // None is cut off at the sides.
+      const across =
+        Math.abs(cos(radians(heading))) * body.length + Math.abs(sin(radians(heading))) * body.width;
+      const far = Math.max(wanted, ROOM * ZOOM * across);
+      const view = lookAt([0, -far, 2 + far * 0.24], [0, 0, body.height * 0.42], CELL.width * ZOOM, CELL);
       const canvas = new Canvas(CELL.width * SAMPLES, CELL.height * SAMPLES);
       const shaded = new Uint32Array(canvas.colour.length);
       road(view, texture, canvas, shaded);

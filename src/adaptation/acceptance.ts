@@ -58,7 +58,7 @@ const byTeacher = (agreement: Agreement, rules: AcceptanceRules): Verdict => {
 export const judge = (evidence: Evidence, rules: AcceptanceRules): Verdict => {
   if (evidence.kind === 'teacher') return byTeacher(evidence.agreement, rules);
   const { minPictures, minObjects, maxDrop } = rules;
-  const { pictures, before, after, map50Change, criticalChange } = evidence.comparison;
+  const { pictures, before, after, map50Change, map5095Change, criticalChange } = evidence.comparison;
   if (pictures < minPictures || before.criticalObjects < minObjects) {
     return no(
       `there is not enough to judge by: ${pictures} labelled pictures with ${before.criticalObjects} critical objects, of ${minPictures} and ${minObjects}`,
@@ -66,7 +66,7 @@ export const judge = (evidence: Evidence, rules: AcceptanceRules): Verdict => {
   }
   const { agreement } = evidence;
   const second = agreement !== undefined && isEnough(agreement, rules) ? agreement : undefined;
-  const said = `mAP50 ${change(map50Change)}, critical accuracy ${change(criticalChange)} on ${pictures} pictures`;
+  const said = `mAP50 ${change(map50Change)}, mAP50-95 ${change(map5095Change)}, critical accuracy ${change(criticalChange)} on ${pictures} pictures`;
   const words = second === undefined ? said : `${said}, ${wordsOf(second)}`;
   // Of a change that few labels cannot tell from none, only that it is surely a loss counts where somebody else can tell.
   const loss = second === undefined ? map50Change.value : map50Change.high;

@@ -122,6 +122,11 @@ const detailText = (record: AdaptationRecord): string =>
         .join(', ') || '-'
     }${record.objective === undefined ? '' : `, by ${record.objective}`}`,
     `  weights     ${record.tunedSteps === undefined ? 'rounded' : `rounded, then trained on for ${record.tunedSteps} steps`}`,
+    ...(record.runMs === null || record.parentRunMs === undefined || record.parentRunMs === null
+      ? []
+      : [
+          `  one run     ${record.runMs.toFixed(1)} ms, ${(record.runMs / record.parentRunMs).toFixed(2)} of that of the FP32 model`,
+        ]),
     ...(record.canary === null
       ? []
       : [

@@ -17,6 +17,7 @@ const entryOf = (record: AdaptationRecord): AdaptationEntry => ({
   latency_p95_ms: record.canary?.p95Ms ?? null,
   memory_mb: record.canary?.memoryMb ?? null,
   map50_change: record.worth?.map50?.change.value ?? null,
+  map50_95_change: record.worth?.map5095?.change.value ?? null,
   critical_change: record.worth?.criticalAccuracy?.change.value ?? null,
   agreement_change: record.worth?.agreement?.change.value ?? null,
 });

@@ -46,6 +46,7 @@ const record: AdaptationRecord = {
   averageBits: 4.8,
   modelBytes: 618_000,
   runMs: 60,
+  parentRunMs: 75,
   worth: {
     by: 'labels',
     pictures: 300,
@@ -104,6 +105,7 @@ t.test('the history is there with and without a daemon', async (t) => {
   t.match(one?.stdout, /bits +4: 80 %, 8: 20 %/);
   t.match(one?.stdout, /budget +620000 bytes\n/);
   t.match(one?.stdout, /took +3900 s, 2100 s of steps, 900 MB/);
+  t.match(one?.stdout, /one run +60\.0 ms, 0\.80 of that of the FP32 model/);
   t.match(one?.stdout, /p95 71\.3 ms, 118\.4 MB, 618000 bytes/);
   t.match(JSON.parse(written?.stdout ?? ''), { id: record.id });
   t.equal(readFileSync(copy, 'utf8'), '<svg/>');

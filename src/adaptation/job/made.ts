@@ -28,6 +28,7 @@ export const madeArtifact = (
   modelBytes: made.bytes,
   averageBits: made.averageBits,
   runMs: made.latency.ms,
+  parentRunMs: made.latency.parentMs,
   bits: bitsOf(components, allocation),
   int8: Object.values(allocation.components).filter(({ execution }) => execution === 'int8').length,
   measured,

@@ -17,6 +17,8 @@ const made = z.strictObject({
   averageBits: z.number(),
   /** Median of one run beside others of the adapter, milliseconds: less than a frame takes. */
   runMs: z.number(),
+  /** That of the FP32 model beside it, in turns; absent in results from before there was this. */
+  parentRunMs: z.number().optional(),
   /** Share of the weights by bits. */
   bits: z.record(z.string(), z.number()),
   /** Components that compute in int8. */

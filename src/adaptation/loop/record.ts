@@ -20,6 +20,7 @@ const worthSchema = z.strictObject({
   pictures: z.int(),
   objects: z.int(),
   map50: z.strictObject({ before: number, after: number, change: interval }).optional(),
+  map5095: z.strictObject({ before: number, after: number, change: interval }).optional(),
   criticalAccuracy: z.strictObject({ before: number, after: number, change: interval }).optional(),
   agreement: z.strictObject({ before: number, after: number, change: interval }).optional(),
 });
@@ -87,6 +88,8 @@ export const recordSchema = z.strictObject({
   averageBits: number,
   modelBytes: z.int().nullable(),
   runMs: number,
+  /** Of the FP32 model, in turns with it. */
+  parentRunMs: number.optional(),
   worth: worthSchema.nullable(),
   /** In the detector process under the real frames; `null` where it did not come to that. */
   canary: canarySchema.nullable(),
@@ -125,12 +128,13 @@ const worthOf = (evidence: Evidence): AdaptationRecord['worth'] => {
     return { by: 'teacher', pictures: frames, objects, agreement: agreementOf(evidence.agreement) };
   }
   const { agreement } = evidence;
-  const { pictures, before, after, map50Change, criticalChange } = evidence.comparison;
+  const { pictures, before, after, map50Change, map5095Change, criticalChange } = evidence.comparison;
   return {
     by: 'labels',
     pictures,
     objects: before.criticalObjects,
     map50: { before: finite(before.map50), after: finite(after.map50), change: range(map50Change) },
+    map5095: { before: finite(before.map5095), after: finite(after.map5095), change: range(map5095Change) },
     criticalAccuracy: {
       before: finite(before.criticalAccuracy),
       after: finite(after.criticalAccuracy),
@@ -157,6 +161,7 @@ export const ofResult = (
     averageBits: candidate.averageBits,
     modelBytes: candidate.modelBytes,
     runMs: candidate.runMs,
+    ...(candidate.parentRunMs !== undefined && { parentRunMs: candidate.parentRunMs }),
     worth: worthOf(evidence),
     rungs: rungs.map(({ id }) => id),
     times,
@@ -209,6 +214,7 @@ export const eventOf = (
     latency_p95_ms: canary?.p95Ms,
     memory_mb: canary?.memoryMb,
     map50_change: worth?.map50?.change.value,
+    map50_95_change: worth?.map5095?.change.value,
     critical_change: worth?.criticalAccuracy?.change.value,
     agreement_change: worth?.agreement?.change.value,
   }).flatMap(([name, value]) => (typeof value === 'number' ? [[name, value] as const] : []));

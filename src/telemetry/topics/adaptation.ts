@@ -50,6 +50,7 @@ const entry = z.strictObject({
   latency_p95_ms: figure.describe('of the candidate in its canary'),
   memory_mb: figure,
   map50_change: figure,
+  map50_95_change: figure,
   critical_change: figure.describe('of the accuracy on critical classes'),
   agreement_change: figure.describe('of the agreement with the FP32 model, where there were no labels'),
 });

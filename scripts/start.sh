@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up a fresh machine and runs bitlane on a folder of pictures or a video: bash scripts/start.sh [FOLDER|VIDEO]
+# Sets up a fresh machine and runs bitlane on a simulated road, a folder of pictures or a video: bash scripts/start.sh [FOLDER|VIDEO]
 set -euo pipefail
 cd_back=$PWD
 cd "$(dirname "$0")/.."

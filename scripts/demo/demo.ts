@@ -1,26 +1,38 @@
 // The whole story on a simulated road: the daemon detects, counts, keeps hard examples, finds its confusions, adapts, swaps.
 import { spawn } from 'node:child_process';
-import { BitlaneError } from '../../src/errors.js';
+import { BitlaneError, messageOf } from '../../src/errors.js';
 import { stopChild } from '../../src/system/index.js';
 import { Listener } from './listener.js';
 import { cliScript, DEVICE, type PlaceOptions, prepare } from './place.js';
 import { pause, seconds, tell } from './say.js';
-import { missing, per, play, type Story } from './story.js';
+import { missing, play, type Story } from './story.js';
 
 export interface DemoOptions extends PlaceOptions {
   /** Whether the daemon runs on afterwards, until Ctrl-C. */
   readonly goOn: boolean;
 }
 
+/** How long a broker is waited for, and how long nothing is said of it. */
+const BROKER_S = 30;
+const QUIET_S = 5;
+
 const openListener = async (listener: Listener, url: string): Promise<void> => {
-  const limit = seconds() + 30;
+  const begun = seconds();
+  let isSaid = false;
   for (;;) {
     try {
       await listener.open(url);
       return;
     } catch (error) {
-      if (seconds() > limit) {
-        throw new BitlaneError('TIMEOUT', `the broker ${url} does not answer`, { cause: error });
+      if (seconds() > begun + BROKER_S) {
+        throw new BitlaneError('TIMEOUT', `the broker ${url} does not answer: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+      // One of the daemon's own needs a moment to be there.
+      if (!isSaid && seconds() > begun + QUIET_S) {
+        tell(`the broker does not answer yet; another ${BROKER_S - QUIET_S} s are waited for it`);
+        isSaid = true;
       }
     }
     await pause(300);
@@ -46,10 +58,7 @@ export const runDemo = async (options: DemoOptions): Promise<Story & { readonly 
     await openListener(listener, url);
     const story = await play(listener, daemon, place);
     const problems = missing(story);
-    const { frames, modelBytes, report } = story;
-    tell(`${story.outcome}: ${story.reason}`);
-    const [before, after] = modelBytes;
-    if (after !== null) tell(`the model takes ${after} bytes, ${per(after / before)} of before`);
+    const { frames, report } = story;
     tell(
       `${frames.received} frames: ${frames.detected} detected, ${frames.skipped} skipped for newer ones, ${frames.lost} lost`,
     );

@@ -49,6 +49,9 @@ export type ModelStep = z.infer<(typeof topics)['event/model']>;
 export type AdaptState = z.infer<(typeof topics)['adapt/state']>;
 export type Health = z.infer<(typeof topics)['health']>;
 
+/** Signs of life that are looked at for lost frames. */
+const LATEST = 5;
+
 /** What was heard so far. */
 export class Listener {
   readonly counts = new Map<string, number>();
@@ -58,6 +61,8 @@ export class Listener {
   pairs: readonly Pair[] = [];
   adapt: AdaptState | undefined;
   health: Health | undefined;
+  /** Frames of which nothing was said yet, at the latest signs of life. */
+  readonly #open: number[] = [];
   readonly #prefix: string;
   #client: MqttClient | undefined;
 
@@ -65,8 +70,17 @@ export class Listener {
     this.#prefix = `bitlane/${device}/`;
   }
 
+  /** A lost frame is missing in every sign of life, one that is on its way in one or two. */
+  get lost(): number {
+    return this.#open.length === 0 ? 0 : Math.min(...this.#open);
+  }
+
   async open(url: string): Promise<void> {
-    const client = await connectAsync(url, { protocolVersion: 4, reconnectPeriod: 500 });
+    const client = await connectAsync(
+      url,
+      { protocolVersion: 4, reconnectPeriod: 500, connectTimeout: 5_000 },
+      false,
+    );
     this.#client = client;
     client.on('message', (topic, payload) => {
       try {
@@ -84,6 +98,12 @@ export class Listener {
 
   async command(name: string, payload: Readonly<Record<string, unknown>>): Promise<void> {
     await this.#client?.publishAsync(`${this.#prefix}cmd/${name}`, JSON.stringify(payload), { qos: 1 });
+  }
+
+  /** A sign of life. */
+  see({ received, detected, skipped, bad }: Health['frames']): void {
+    this.#open.push(received - detected - skipped - bad);
+    if (this.#open.length > LATEST) this.#open.shift();
   }
 
   #take(topic: string, text: string): void {
@@ -115,6 +135,7 @@ export class Listener {
         return;
       case 'health':
         this.health = topics[topic].parse(value);
+        this.see(this.health.frames);
         return;
       default:
     }

@@ -1,5 +1,5 @@
 // What the demo runs on: an installed model, labelled pictures of its road, a configuration.
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -10,7 +10,10 @@ import { tell } from './say.js';
 
 export const cliScript = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
 export const DEVICE = 'demo';
-const PICTURES = { tuning: 160, validation: 160 } as const;
+/** To tune on, and as many to judge by. */
+const PICTURES = 160;
+/** The place that camera and pictures share. */
+const SITE = 1;
 /** Of the FP32 file. */
 const BYTES_RATIO = 0.16;
 
@@ -34,11 +37,10 @@ export const freePort = (): Promise<number> =>
 
 /** The artifact that ships. */
 export const shippedModel = (): string => {
-  const models = join(packageRoot, 'models');
-  const name = readdirSync(models).find((entry) => existsSync(join(models, entry, 'manifest.json')));
-  if (name === undefined)
-    throw new BitlaneError('NO_SUCH_MODEL', 'models/ holds no artifact: give one with --model');
-  return join(models, name);
+  const folder = join(packageRoot, 'models', 'bitlane-scene');
+  if (!existsSync(join(folder, 'manifest.json')))
+    throw new BitlaneError('NO_SUCH_MODEL', `${folder} holds no artifact: give one with --model`);
+  return folder;
 };
 
 export interface Place {
@@ -46,6 +48,8 @@ export interface Place {
   readonly config: string;
   readonly watchS: number;
   readonly parentBytes: number;
+  /** Most that the adapted model may take. */
+  readonly budgetBytes: number;
 }
 
 const install = async (model: string, stateDir: string): Promise<Manifest> => {
@@ -70,25 +74,56 @@ export interface PlaceOptions {
   readonly port: number;
 }
 
-/** Empties the state folder and fills it anew. */
-export const prepare = async ({ state, model, watchS, mqtt, port }: PlaceOptions): Promise<Place> => {
+/** Says that a folder is the demo's own. */
+const MARK = 'demo.txt';
+const CONFIG = 'bitlane.yaml';
+
+/**
+ * An empty folder, the demo's own. What others have put there is never removed.
+ *
+ * @throws BitlaneError `BAD_USAGE`
+ */
+const emptyState = (state: string): void => {
+  if (existsSync(state) && !statSync(state).isDirectory()) {
+    throw new BitlaneError('BAD_USAGE', `${state} is no folder`);
+  }
+  const config = join(state, CONFIG);
+  const isOwn =
+    existsSync(join(state, MARK)) ||
+    // Of a release from before there was a mark.
+    (existsSync(config) && readFileSync(config, 'utf8').startsWith(`device: ${DEVICE}\n`));
+  if (!isOwn && existsSync(state) && readdirSync(state).length > 0) {
+    throw new BitlaneError(
+      'BAD_USAGE',
+      `${state} holds something else than a demo, which begins with an empty folder: name another one, or remove it`,
+    );
+  }
   rmSync(state, { recursive: true, force: true });
   mkdirSync(state, { recursive: true });
+  writeFileAtomic(join(state, MARK), 'State of a demo of bitlane. The next one removes this folder.\n');
+};
+
+/** Empties the state folder and fills it anew. */
+export const prepare = async ({ state, model, watchS, mqtt, port }: PlaceOptions): Promise<Place> => {
+  emptyState(state);
   const manifest = await install(model, state);
   tell('pictures of this road, with labels, are drawn: what it adapts to and is judged on');
-  const pictures = PICTURES.tuning + PICTURES.validation;
   await cli(
-    ['scene', '--out', join(state, 'road'), '--pictures', String(pictures), '--seed', '71', '--json'],
+    [
+      ...['scene', '--out', join(state, 'road'), '--pictures', String(2 * PICTURES), '--shares', '50,50,0'],
+      ...['--site', String(SITE), '--seed', '71', '--json'],
+    ],
     120_000,
   );
-  const config = join(state, 'bitlane.yaml');
+  const config = join(state, CONFIG);
+  const modelBytes = Math.round(BYTES_RATIO * manifest.modelBytes);
   writeFileAtomic(
     config,
     stringify({
       device: DEVICE,
       stateDir: state,
       runtimeDir: join(state, 'run'),
-      camera: { kind: 'scene', fps: 15 },
+      camera: { kind: 'scene', fps: 15, site: SITE },
       mqtt: mqtt === undefined ? { embeddedPort: port } : { url: mqtt },
       telemetry: { healthEverySeconds: 2 },
       lines: [{ name: 'middle', from: [0, 0.55], to: [1, 0.55], forward: 'away', backward: 'towards' }],
@@ -96,13 +131,13 @@ export const prepare = async ({ state, model, watchS, mqtt, port }: PlaceOptions
       examples: { flushSeconds: 2, reserveMb: 0 },
       confusions: { publishSeconds: 5 },
       adaptation: {
-        budget: { modelBytes: Math.round(BYTES_RATIO * manifest.modelBytes) },
+        budget: { modelBytes },
         data: { path: join(state, 'road'), tuning: 'train', validation: 'val' },
-        pictures: PICTURES.tuning,
+        pictures: PICTURES,
         calibrationPictures: 48,
         watch: { seconds: 10 },
       },
     }),
   );
-  return { state, config, watchS, parentBytes: manifest.modelBytes };
+  return { state, config, watchS, parentBytes: manifest.modelBytes, budgetBytes: modelBytes };
 };

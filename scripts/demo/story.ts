@@ -10,6 +10,8 @@ import { cli, type Place } from './place.js';
 import { pause, seconds, tell } from './say.js';
 
 const MINUTES = 10;
+/** Of the time that a frame takes before. */
+const TIME_RATIO = 0.7;
 
 const waitFor = async (
   isThere: () => boolean,
@@ -32,7 +34,7 @@ const top = (counts: ReadonlyMap<string, number>, most: number): string =>
     .map(([name, count]) => `${count} ${name}`)
     .join(', ');
 
-export const per = (share: number): string => `${(100 * share).toFixed(1)} %`;
+const per = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /** Shows how far the adapter is until it is done. */
 const follow = async (listener: Listener, daemon: ChildProcess, limitS: number): Promise<void> => {
@@ -63,8 +65,34 @@ const follow = async (listener: Listener, daemon: ChildProcess, limitS: number):
   }
 };
 
-/** What `bitlane adapt history ID --json` says of the file that was made. */
-const recordSchema = z.looseObject({ modelBytes: z.number().nullable() });
+/** What `bitlane adapt history ID --json` says of what was made. */
+const recordSchema = z.looseObject({
+  pairs: z.array(z.tuple([z.string(), z.string()])),
+  objective: z.string().optional(),
+  bits: z.record(z.string(), z.number()),
+  int8: z.number(),
+  modelBytes: z.number().nullable(),
+  runMs: z.number().nullable(),
+  parentRunMs: z.number().nullable().optional(),
+});
+
+/** Where bits went, and what that does to the file and to a run. */
+const tellMade = (
+  { pairs, objective, bits, int8, modelBytes, runMs, parentRunMs }: z.output<typeof recordSchema>,
+  parentBytes: number,
+): void => {
+  if (modelBytes === null) return;
+  tell(
+    `adapted to ${pairs.map((pair) => pair.join(' / ')).join(', ')}: what it confused most when that began`,
+  );
+  const shares = Object.entries(bits).map(([width, share]) => `${per(share)} at ${width} bits`);
+  tell(
+    `weights: ${shares.join(', ')}${objective === undefined ? '' : `, by the objective ${objective}: its whole model did the least damage of those tried`}`,
+  );
+  tell(`the file: ${modelBytes} bytes, ${per(modelBytes / parentBytes)} of before`);
+  if (runMs === null || parentRunMs === null || parentRunMs === undefined) return;
+  tell(`one run of it: ${per(runMs / parentRunMs)} of the time of before; ${int8} layers compute in int8`);
+};
 
 export interface Story {
   readonly firstDetectionS: number;
@@ -90,7 +118,7 @@ export interface Story {
 export const missing = (story: Story): string[] => [
   ...(story.firstDetectionS <= 30
     ? []
-    : [`the first vehicle was tracked after ${story.firstDetectionS.toFixed(0)} s`]),
+    : [`the first vehicle was seen after ${story.firstDetectionS.toFixed(0)} s`]),
   ...(story.counted > 0 ? [] : ['nothing was counted']),
   ...(story.examples > 0 ? [] : ['no hard example was kept']),
   ...(story.confused.length > 0 ? [] : ['no confusion was observed']),
@@ -99,18 +127,35 @@ export const missing = (story: Story): string[] => [
   ...(story.frames.lost === 0 ? [] : [`${story.frames.lost} frames were lost`]),
 ];
 
+/** What an adaptation may take, said aloud. A time only where the road has shown what a frame takes. */
+const budgetOf = (
+  { parentBytes, budgetBytes }: Place,
+  frameMs: number | undefined,
+): { readonly modelBytes: number; readonly latencyMs?: number } => {
+  const latencyMs = frameMs === undefined ? undefined : Number((TIME_RATIO * frameMs).toFixed(1));
+  tell(
+    `it adapts: which layers tell these types apart, and who gets the bits within ${budgetBytes} bytes (${per(budgetBytes / parentBytes)})${
+      latencyMs === undefined
+        ? ''
+        : ` and ${latencyMs} ms for a frame (95 % take ${frameMs?.toFixed(1)} ms or less now)`
+    }`,
+  );
+  return { modelBytes: budgetBytes, ...(latencyMs !== undefined && { latencyMs }) };
+};
+
 /** Plays it with a daemon that was just started. */
 export const play = async (listener: Listener, daemon: ChildProcess, place: Place): Promise<Story> => {
   const { state, watchS, config, parentBytes } = place;
   await waitFor(
-    () => listener.tracks > 0 || (listener.health?.frames.detected ?? 0) > 0,
+    () => (listener.health?.frames.detected ?? 0) > 0 || listener.tracks > 0,
     daemon,
-    'a detected frame',
+    'a frame that was looked at',
     60,
   );
+  tell('frames come in');
+  await waitFor(() => listener.tracks > 0 || listener.examples.size > 0, daemon, 'a vehicle', 60);
   const firstDetectionS = seconds();
-  tell('frames come in, and vehicles are detected');
-  await waitFor(() => listener.tracks > 0, daemon, 'a vehicle that went by', 60);
+  tell('vehicles are detected');
   tell(`it watches the road for ${watchS} s`);
   const until = seconds() + watchS;
   await waitFor(
@@ -124,10 +169,12 @@ export const play = async (listener: Listener, daemon: ChildProcess, place: Plac
   tell(`${sum(listener.examples)} hard examples kept: ${top(listener.examples, 4)}`);
   const confused = [...listener.pairs].sort((a, b) => b.rate * b.support - a.rate * a.support).slice(0, 4);
   for (const { a, b, rate, support } of confused) {
-    tell(`  ${a} and ${b} are taken for each other ${per(rate)} of the time, of ${support.toFixed(0)} seen`);
+    tell(
+      `  ${a} and ${b} are taken for each other ${per(rate)} of the time, of about ${support.toFixed(0)} seen lately`,
+    );
   }
-  tell('it adapts: which layers tell these types apart, and who gets the bits');
-  await listener.command('adapt/start', {});
+  const budget = budgetOf(place, listener.health?.latency_p95_ms ?? undefined);
+  await listener.command('adapt/start', { budget });
   await waitFor(() => !['idle', undefined].includes(listener.adapt?.status), daemon, 'an adaptation', 30);
   await follow(listener, daemon, 60 * MINUTES);
   await waitFor(
@@ -153,7 +200,9 @@ export const play = async (listener: Listener, daemon: ChildProcess, place: Plac
     60_000,
   );
   const seen = listener.health?.frames ?? { received: 0, detected: 0, skipped: 0, bad: 0 };
-  const { modelBytes } = recordSchema.parse(JSON.parse(history));
+  const record = recordSchema.parse(JSON.parse(history));
+  tell(`${last?.outcome ?? 'unknown'}: ${last?.reason ?? ''}`);
+  tellMade(record, parentBytes);
   return {
     firstDetectionS,
     tracks: listener.tracks,
@@ -163,13 +212,12 @@ export const play = async (listener: Listener, daemon: ChildProcess, place: Plac
     outcome: last?.outcome ?? 'unknown',
     reason: last?.reason ?? '',
     swapS,
-    modelBytes: [parentBytes, modelBytes],
+    modelBytes: [parentBytes, record.modelBytes],
     frames: {
       received: seen.received,
       detected: seen.detected,
       skipped: seen.skipped,
-      // One may be on its way when health is told.
-      lost: Math.max(0, seen.received - seen.detected - seen.skipped - seen.bad - 2),
+      lost: listener.lost,
     },
     report,
   };

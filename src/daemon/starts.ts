@@ -45,9 +45,10 @@ export class Starts {
     return this.#failed >= FAILED_START_LIMIT;
   }
 
-  /** A process serves from now on. */
-  serves(): void {
+  /** A process that is warm serves from now on. */
+  serves(id: string): void {
     this.#answered = false;
+    this.#recorded = this.#record(id, 'warm');
     this.#sinceMs = performance.now();
   }
 

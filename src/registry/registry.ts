@@ -42,7 +42,7 @@ export interface BootDecision {
   readonly rolledBackFrom: string | undefined;
 }
 
-export type StartOutcome = 'begun' | 'failed' | 'ok';
+export type StartOutcome = 'begun' | 'warm' | 'failed' | 'ok';
 
 /** The state folder cannot be written, for a reason that may pass: what stands still serves. */
 const UNWRITABLE = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT']);
@@ -275,8 +275,9 @@ export class Registry {
   }
 
   /**
-   * Records how a start of the active artifact goes: `begun` before its process is started, then `ok` or `failed`. Starts of
-   * other artifacts (candidates) are not counted.
+   * Records how a start of the active artifact goes: `begun` before its process is started, `warm` when that has run the model,
+   * `ok` when it has answered a frame, or `failed`. A camera that delivers nothing says nothing of the model: what is warm has not ended
+   * this process. Starts of other artifacts (candidates) are not counted.
    */
   recordStart(id: string, outcome: StartOutcome): Promise<void> {
     return this.#change(async () => {
@@ -285,6 +286,9 @@ export class Registry {
       switch (outcome) {
         case 'begun':
           await this.#write({ ...state, unfinishedStarts: state.unfinishedStarts + 1 });
+          break;
+        case 'warm':
+          if (state.unfinishedStarts > 0) await this.#write({ ...state, unfinishedStarts: 0 });
           break;
         case 'failed':
           await this.#write({ ...state, failedStarts: state.failedStarts + 1, unfinishedStarts: 0 });

@@ -215,10 +215,15 @@ export class CommandRegistry {
         this.#running -= 1;
         clearTimeout(timer);
       });
+    let giveUp = (): void => undefined;
     const aborted = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(asBitlaneError(signal.reason)), { once: true });
+      giveUp = () => reject(asBitlaneError(signal.reason));
+      signal.addEventListener('abort', giveUp, { once: true });
     });
-    const result: unknown = await Promise.race([work, aborted]);
+    // A signal of several is kept, with all that hangs on it, for as long as somebody listens.
+    const result: unknown = await Promise.race([work, aborted]).finally(() =>
+      signal.removeEventListener('abort', giveUp),
+    );
     const answer = definition.response.safeParse(result);
     if (!answer.success) {
       throw new BitlaneError(

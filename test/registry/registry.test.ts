@@ -121,6 +121,22 @@ t.test('four starts that nobody lived to record roll back; three do not', async 
   t.match(await registry.atBoot(), { active: { id: a.id }, rolledBackFrom: c.id });
 });
 
+t.test('a model that is warm and is shown nothing is not left, however often the daemon ends', async (t) => {
+  let registry = await withAll(t);
+  await registry.activate(c.id);
+  await registry.recordStart(c.id, 'begun');
+  await registry.recordStart(c.id, 'failed');
+  for (let start = 1; start <= 6; start += 1) {
+    await registry.recordStart(c.id, 'begun');
+    await registry.recordStart(c.id, 'warm');
+    registry = await reboot(t, registry);
+    t.match(await registry.atBoot(), { active: { id: c.id }, rolledBackFrom: undefined });
+  }
+  await registry.recordStart(c.id, 'failed');
+  registry = await reboot(t, registry);
+  t.match(await registry.atBoot(), { rolledBackFrom: c.id }, 'what failed before is not forgotten by it');
+});
+
 t.test(
   'starts of a candidate do not count, and where there is no way back the same one is tried',
   async (t) => {

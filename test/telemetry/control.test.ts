@@ -1,4 +1,5 @@
 // The control socket: one line in, one line out; who gets in, and what becomes of the impatient.
+import { getEventListeners } from 'node:events';
 import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -186,4 +187,19 @@ t.test('an answer that is none', async (t) => {
   await new Promise<void>((resolve) => server.listen(controlSocketPath(folder), resolve));
   t.teardown(() => server.close());
   await t.rejects(callDaemon(folder, 'log/level'), { code: 'INTERNAL', message: /did not answer with JSON/ });
+});
+
+t.test('a command that is done leaves nothing behind', async (t) => {
+  const commands = new CommandRegistry({ log: silentLog });
+  const signals: AbortSignal[] = [];
+  commands.handle('log/level', (_request, signal) => {
+    signals.push(signal);
+    return { level: 'info', previous: 'info' };
+  });
+  for (let i = 0; i < 3; i += 1) t.match(await commands.dispatch('log/level', '{}', 'local'), { ok: true });
+  t.match(await commands.dispatch('log/level', '{"level":"loud"}', 'local'), { ok: false });
+  t.same(
+    signals.map((signal) => getEventListeners(signal, 'abort').length),
+    [0, 0, 0],
+  );
 });

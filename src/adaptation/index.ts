@@ -33,4 +33,4 @@ export { reportPath } from './loop/files.js';
 export { type AdaptationRecord, readHistory } from './loop/record.js';
 export { AdaptationService, type LoopEvents, type LoopOptions } from './loop/service.js';
 export type { ClassPair as NamedPair } from './loop/triggers.js';
-export type { Demands, Deployed, DeployFigures, Serving } from './loop/serving.js';
+export type { Demands, Deployed, DeployFigures, Serving, UseOptions } from './loop/serving.js';

@@ -1,5 +1,5 @@
 // Which model serves: its start at boot, its restarts, swaps to another and the way back.
-import type { Demands, Deployed, DeployFigures } from '../adaptation/index.js';
+import type { Demands, Deployed, DeployFigures, UseOptions } from '../adaptation/index.js';
 import type { Config } from '../config/index.js';
 import {
   type CanaryFigures,
@@ -134,12 +134,23 @@ export class ModelService extends Emitter<ModelEvents> {
   /** Takes up changed `detector` and `swap` settings. A running model goes on until its successor has passed the canary. */
   async configure(config: Config): Promise<void> {
     const before = this.#config;
+    const artifact = this.#artifact;
+    const isOther = JSON.stringify(before.detector) !== JSON.stringify(config.detector);
+    this.#take(config);
+    // A model that is only being started is started with the new settings the next time; one that serves is replaced.
+    if (artifact === undefined || !isOther || this.#feed.serving === undefined) return;
+    try {
+      await this.#swap(artifact, { before: before.detector });
+    } catch (error) {
+      // What was refused must not come into force with the next restart.
+      this.#take(before);
+      throw error;
+    }
+  }
+
+  #take(config: Config): void {
     this.#config = config;
     this.#starts.configure(config.detector);
-    const artifact = this.#artifact;
-    if (artifact === undefined || JSON.stringify(before.detector) === JSON.stringify(config.detector)) return;
-    // A model that is only being started is started with the new settings the next time; one that serves is replaced.
-    if (this.#feed.serving !== undefined) await this.#swap(artifact);
   }
 
   /**
@@ -147,7 +158,7 @@ export class ModelService extends Emitter<ModelEvents> {
    *
    * @throws BitlaneError `NO_SUCH_MODEL`, `BAD_MODEL`, `BUSY`, `SWAP_FAILED`: the model before goes on serving
    */
-  async use(id: string): Promise<void> {
+  async use(id: string, { isTrusted = false }: UseOptions = {}): Promise<void> {
     if (this.#artifact?.id === id && this.#feed.serving !== undefined) return;
     this.#demandFree();
     this.#tell('requested', id);
@@ -159,7 +170,7 @@ export class ModelService extends Emitter<ModelEvents> {
       throw error;
     }
     if (this.#feed.serving === undefined) await this.#replaceBroken(artifact);
-    else await this.#swap(artifact);
+    else await this.#swap(artifact, { isTrusted });
   }
 
   /** Swaps an installed artifact in where it shows what is demanded on live frames; the model before goes on serving otherwise. */
@@ -177,7 +188,9 @@ export class ModelService extends Emitter<ModelEvents> {
       this.#tell('requested', id);
       const artifact = await this.#registry.verify(id);
       if (this.#feed.serving === undefined) {
-        throw new BitlaneError('SWAP_FAILED', 'no model serves: a candidate has nothing to be held against');
+        throw this.#status === 'starting'
+          ? new BitlaneError('BUSY', 'the model is being started: wait until it serves')
+          : new BitlaneError('SWAP_FAILED', 'no model serves: a candidate has nothing to be held against');
       }
       const { canaryFrames, minAgreement } = demands;
       await this.#swap(artifact, {
@@ -199,7 +212,7 @@ export class ModelService extends Emitter<ModelEvents> {
     if (target === undefined || target === null) {
       throw new BitlaneError('NO_SUCH_MODEL', 'there is no earlier artifact to go back to');
     }
-    await this.use(target);
+    await this.use(target, { isTrusted: true });
   }
 
   /** Ends every detector process. */
@@ -218,8 +231,7 @@ export class ModelService extends Emitter<ModelEvents> {
     }
   }
 
-  #create(artifact: Artifact): Generation {
-    const { detector } = this.#config;
+  #create(artifact: Artifact, detector = this.#config.detector): Generation {
     const names = artifact.manifest.detector.classes;
     const { unknown } = keptClasses(detector.classes, names);
     if (unknown.length > 0) {
@@ -258,7 +270,12 @@ export class ModelService extends Emitter<ModelEvents> {
       try {
         await generation.start();
         if (this.#stop.signal.aborted) return await generation.stop();
-        this.#starts.serves();
+        if (this.#artifact !== artifact) {
+          // Another one was chosen meanwhile.
+          await generation.stop();
+          continue;
+        }
+        this.#starts.serves(artifact.id);
         this.#status = 'serving';
         this.#feed.serve(generation);
         this.#tell('warm', artifact.id);
@@ -266,6 +283,7 @@ export class ModelService extends Emitter<ModelEvents> {
       } catch (error) {
         await generation.stop();
         if (this.#stop.signal.aborted) return;
+        if (this.#artifact !== artifact) continue;
         const isEnough = await this.#starts.failed(artifact.id, () =>
           this.#tell('failed', artifact.id, messageOf(error)),
         );
@@ -303,6 +321,10 @@ export class ModelService extends Emitter<ModelEvents> {
       readonly canaryFrames?: number;
       readonly minAgreement?: number;
       readonly look?: (candidate: Generation, figures: CanaryFigures) => string | undefined;
+      /** Settings of the process that serves, where the swap is for other ones. */
+      readonly before?: Config['detector'];
+      /** Runs, and is not compared. */
+      readonly isTrusted?: boolean;
     } = {},
   ): Promise<void> {
     this.#demandFree();
@@ -315,8 +337,8 @@ export class ModelService extends Emitter<ModelEvents> {
       const rules = {
         frames: more.canaryFrames ?? swap.canaryFrames,
         timeoutMs: swap.canaryTimeoutMs,
-        maxLatencyRatio: swap.maxLatencyRatio,
-        minAgreement: Math.max(swap.minAgreement, more.minAgreement ?? 0),
+        maxLatencyRatio: more.isTrusted === true ? Infinity : swap.maxLatencyRatio,
+        minAgreement: more.isTrusted === true ? 0 : Math.max(swap.minAgreement, more.minAgreement ?? 0),
       };
       const hooks = isOther
         ? {
@@ -328,7 +350,7 @@ export class ModelService extends Emitter<ModelEvents> {
       const before = this.#artifact;
       if (swap.mode === 'side-by-side' || before === undefined)
         await this.#feed.swap(generation, rules, hooks);
-      else await this.#feed.exchange(generation, () => this.#create(before), rules, hooks);
+      else await this.#feed.exchange(generation, () => this.#create(before, more.before), rules, hooks);
     } finally {
       this.#candidate = undefined;
     }
@@ -347,7 +369,8 @@ export class ModelService extends Emitter<ModelEvents> {
     const isEnough = this.#starts.crashed(id);
     this.#tell('restarted', id, message);
     this.#serving = (async () => {
-      if (!(await isEnough()) || !(await this.#goBack(id))) await this.#starts.wait(this.#stop.signal);
+      const isBroken = (await isEnough()) && this.#artifact?.id === id;
+      if (!isBroken || !(await this.#goBack(id))) await this.#starts.wait(this.#stop.signal);
       await this.#serveUntilItWorks();
     })().catch((error: unknown) => {
       this.#status = 'failed';
@@ -365,7 +388,7 @@ export class ModelService extends Emitter<ModelEvents> {
         return this.#tell('canary', event.to);
       case 'committed':
         this.#artifact = this.#candidate;
-        this.#starts.serves();
+        this.#starts.serves(event.to);
         this.#starts.forget();
         return this.#tell('committed', event.to);
       case 'rolled-back':

@@ -4,7 +4,7 @@ import { judge, labelsTell } from '../../src/adaptation/index.js';
 import { comparisonSchema, evidenceSchema } from '../../src/adaptation/documents.js';
 import { LadderWalk } from '../../src/adaptation/loop/ladder-walk.js';
 import { LadderSteps, stepFrom } from '../../src/adaptation/loop/ladder.js';
-import { type LiveFigures, worseThanBefore } from '../../src/adaptation/loop/live.js';
+import { type LiveFigures, LiveRecord, worseThanBefore } from '../../src/adaptation/loop/live.js';
 import { dueTrigger, hasDrifted, inWindow } from '../../src/adaptation/loop/triggers.js';
 import { adaptationSchema } from '../../src/config/index.js';
 import type { FrameResult } from '../../src/detector/index.js';
@@ -212,6 +212,55 @@ t.test('a model on the road goes back for a reason, and never for too little see
   );
   t.match(verdict({ p95Ms: 61 }, {}, 60), /more than the budget of 60 ms/);
   t.equal(verdict({ p95Ms: 59 }, {}, 60), undefined);
+});
+
+t.test('what the camera does not deliver is nothing that a model misses', (t) => {
+  const record = new LiveRecord(0);
+  const result = {
+    detections: [],
+    nonFinite: 0,
+    timings: { preprocessMs: 1, inferenceMs: 2, postprocessMs: 1 },
+  };
+  for (let ms = 0; ms <= 60_000; ms += 100) {
+    // Away for 20 seconds.
+    if (ms < 10_000 || ms > 30_000) record.result(result as unknown as FrameResult, ms);
+  }
+  const { fps, seconds } = record.figures;
+  t.ok(Math.abs(fps - 10) < 0.2, `${fps} frames a second`);
+  t.ok(Math.abs(seconds - 40) < 0.5);
+  t.end();
+});
+
+t.test('where there is no rung a step is none, and what has held is believed again', (t) => {
+  const steps = new LadderSteps();
+  const rules = { downSeconds: 10, upSeconds: 100 };
+  let down = true;
+  const see = (strained: boolean, second: number) =>
+    steps.see(strained, 1000 * second, rules, { down, up: !down });
+  t.equal(see(false, 0), undefined);
+  t.equal(see(false, 150), undefined, 'it is on the top');
+  t.equal(see(true, 200), undefined);
+  t.equal(see(true, 210), 'down');
+  down = false;
+  for (let second = 220; second <= 300; second += 10) t.equal(see(true, second), undefined, 'at the bottom');
+  t.equal(see(false, 301), undefined);
+  t.equal(see(false, 400), undefined);
+  t.equal(see(false, 401), 'up', 'patience is what it was');
+  down = true;
+  t.equal(see(true, 402), undefined);
+  t.equal(see(true, 412), 'down', 'too soon');
+  down = false;
+  t.equal(see(false, 413), undefined);
+  t.equal(see(false, 513), undefined);
+  t.equal(see(false, 613), 'up', 'twice as long');
+  down = true;
+  t.equal(see(false, 820), undefined, 'it has held');
+  t.equal(see(true, 821), undefined);
+  t.equal(see(true, 831), 'down');
+  down = false;
+  t.equal(see(false, 832), undefined);
+  t.equal(see(false, 932), 'up', 'as long as at first');
+  t.end();
 });
 
 t.test('the ladder is walked down within seconds, and up with patience', async (t) => {

@@ -161,6 +161,49 @@ t.test('changed settings of the detector are taken up by a swap to the same mode
   t.equal(registry.previous, null);
 });
 
+t.test('settings that were refused do not come into force later', async (t) => {
+  const a = tinyAt(8);
+  const swap = { canaryFrames: 3, maxLatencyRatio: 100, minAgreement: 0.9 };
+  for (const [mode, bad] of [
+    // It finds nothing; it cannot start.
+    ['side-by-side', { scoreThreshold: 0.95 }],
+    ['stop-then-start', { startTimeoutMs: 1 }],
+  ] as const) {
+    const { service, config, saw, answer, results } = await setUp(t, [a], { swap: { ...swap, mode } });
+    await service.start();
+    await saw(() => answer() === 8);
+    const changed = { ...config, detector: { ...config.detector, ...bad } };
+    await t.rejects(service.configure(changed), { code: 'SWAP_FAILED' }, mode);
+    await t.rejects(service.configure(changed), { code: 'SWAP_FAILED' }, 'nor is it taken for accepted now');
+    const seen = results.length;
+    await saw(() => results.length > seen + 3);
+    t.equal(answer(), 8, mode);
+    const { pid, restarts } = service;
+    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    await saw(() => service.restarts > restarts && service.pid !== undefined && service.pid !== pid);
+    const before = results.length;
+    await saw(() => results.length > before + 3);
+    t.equal(answer(), 8, 'a restart takes what was in force');
+    await service.stop();
+  }
+});
+
+t.test('a model that is chosen while another one starts is the one that serves', async (t) => {
+  const [a, b] = [tinyAt(8), tinyAt(30)];
+  const { registry, service, results, saw, answer } = await setUp(t, [a, b]);
+  await service.start();
+  await service.use(b.id);
+  t.equal(registry.active, b.id);
+  await saw(() => answer() === 30);
+  t.equal(service.artifact?.id, b.id);
+  const before = results.length;
+  await saw(() => results.length > before + 3);
+  t.ok(
+    results.every(({ artifactId }) => artifactId === b.id),
+    'the other one never did',
+  );
+});
+
 t.test('nothing installed: a sentence that says what to do', async (t) => {
   const { service } = await setUp(t, []);
   await t.rejects(service.start(), { code: 'NO_SUCH_MODEL', message: /models import/ });

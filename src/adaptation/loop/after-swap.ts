@@ -10,6 +10,9 @@ import type { Serving } from './serving.js';
 import { LiveWatch } from './watch.js';
 import { type AgreementOf, Watched, type WatchedOptions } from './watched.js';
 
+/** Between two tries of a way back. */
+const RETRY_MS = 15_000;
+
 export interface AfterSwapOptions {
   readonly serving: Pick<Serving, 'use'>;
   /** As it is configured now. */
@@ -27,6 +30,8 @@ export class AfterSwap {
   readonly #options: AfterSwapOptions;
   readonly #live = new LiveWatch();
   #watched: Watched | undefined;
+  /** Why the model that is watched goes, from when that is known until the one before serves again. */
+  #back: { readonly reason: string; tryMs: number; isUnderWay: boolean } | undefined;
 
   constructor(options: AfterSwapOptions) {
     this.#options = options;
@@ -47,11 +52,16 @@ export class AfterSwap {
   begin(swap: Pick<WatchedOptions, 'candidate' | 'baseline' | 'budget'>): void {
     const { agreement, rules } = this.#options;
     const untilMs = performance.now() + rules().seconds * 1000;
+    this.#back = undefined;
     this.#watched = new Watched({ ...swap, live: this.#live, agreement, untilMs });
   }
 
   /** Looks once more at a model that is watched. */
   async look(nowMs: number): Promise<void> {
+    if (this.#back !== undefined) {
+      if (nowMs >= this.#back.tryMs) await this.#tryBack(this.#back);
+      return;
+    }
     const found = await this.#watched?.look(this.#options.rules(), nowMs);
     if (found?.kind === 'worse') await this.#goBack(found.reason);
     else if (found?.kind === 'over') this.#end();
@@ -61,31 +71,47 @@ export class AfterSwap {
   step({ step, model, reason }: OutboxBody<'event/model'>): void {
     const watched = this.#watched?.candidate;
     if (watched === undefined || model === null) return;
-    if (model === watched && (step === 'restarted' || step === 'failed')) {
-      void this.#goBack(reason ?? 'its process ended');
-    } else if (step === 'committed' && model !== watched) this.#end();
-    else if (step === 'rolled-back' && model === watched) this.#end(reason ?? 'it did not start');
+    // One of its own that failed is told too where its settings were changed: it goes on serving then.
+    if (model === watched && step === 'restarted') void this.#goBack(reason ?? 'its process ended');
+    else if (step === 'committed' && model !== watched) {
+      // The way back ends what it began; anybody else's choice stands.
+      const isOurs = this.#back?.isUnderWay === true && model === this.#watched?.baseline;
+      if (!isOurs) this.#end(this.#back?.reason);
+    } else if (step === 'rolled-back' && model === watched) this.#end(reason ?? 'it did not start');
   }
 
   /** Another model serves now, for a reason that says nothing of the one that was watched. */
   leave(): void {
-    if (this.#watched !== undefined) this.#end();
+    if (this.#watched !== undefined && this.#back === undefined) this.#end();
   }
 
   async #goBack(reason: string): Promise<void> {
-    const watched = this.#watched;
-    if (watched === undefined) return;
-    this.#end(reason);
+    if (this.#watched === undefined || this.#back !== undefined) return;
+    this.#back = { reason, tryMs: 0, isUnderWay: false };
     this.#options.onReturn();
+    await this.#tryBack(this.#back);
+  }
+
+  /** The model stays on record as gone only when it is: a way back that is barred is tried again. */
+  async #tryBack(back: { readonly reason: string; tryMs: number; isUnderWay: boolean }): Promise<void> {
+    const watched = this.#watched;
+    if (watched === undefined || back.isUnderWay) return;
+    back.isUnderWay = true;
     try {
-      await this.#options.serving.use(watched.baseline);
+      await this.#options.serving.use(watched.baseline, { isTrusted: true });
     } catch (error) {
+      back.tryMs = performance.now() + RETRY_MS;
       this.#options.log.error(`the way back to ${watched.baseline.slice(0, 12)} failed: ${messageOf(error)}`);
+      return;
+    } finally {
+      back.isUnderWay = false;
     }
+    if (this.#watched === watched) this.#end(back.reason);
   }
 
   #end(back?: string): void {
     const live = this.#watched?.figures ?? null;
+    this.#back = undefined;
     this.#watched = undefined;
     this.#options.onEnd(live, back);
   }

@@ -44,7 +44,8 @@ export class LadderWalk {
       return false;
     }
     const isSlow = latencyMs !== undefined && this.#times.length === LATEST && this.#p95 > latencyMs;
-    const step = this.#steps.see(throttled || isSlow, nowMs, rules);
+    const [down, up] = (['down', 'up'] as const).map((way) => stepFrom(rungs, active, way) !== undefined);
+    const step = this.#steps.see(throttled || isSlow, nowMs, rules, { down: down === true, up: up === true });
     const target = step === undefined ? undefined : stepFrom(rungs, active, step);
     if (step === undefined || target === undefined) return false;
     this.#log.warn(

@@ -20,28 +20,43 @@ export class LadderSteps {
   #relaxedSinceMs: number | undefined;
   #steppedUpMs = Number.NEGATIVE_INFINITY;
   #patience = 1;
+  /** The latest step was one up. */
+  #isUp = false;
 
   /**
+   * @param can whether there is a rung below and one above
    * @param strained the device is throttled, or frames take longer than they may
    * @returns the step to take now, if any
    */
-  see(strained: boolean, nowMs: number, { downSeconds, upSeconds }: LadderRules): 'down' | 'up' | undefined {
+  see(
+    strained: boolean,
+    nowMs: number,
+    { downSeconds, upSeconds }: LadderRules,
+    can: { readonly down: boolean; readonly up: boolean } = { down: true, up: true },
+  ): 'down' | 'up' | undefined {
+    if (this.#isUp && nowMs - this.#steppedUpMs >= this.#patience * upSeconds * 1000) {
+      // It has held: the next strain is another one.
+      this.#patience = 1;
+      this.#isUp = false;
+    }
     if (strained) {
       this.#relaxedSinceMs = undefined;
       this.#strainedSinceMs ??= nowMs;
-      if (nowMs - this.#strainedSinceMs < downSeconds * 1000) return undefined;
+      if (!can.down || nowMs - this.#strainedSinceMs < downSeconds * 1000) return undefined;
       // Up was too soon: what it cost to find out is not paid again at once.
       if (nowMs - this.#steppedUpMs < this.#patience * upSeconds * 1000) {
         this.#patience = Math.min(LONGEST, 2 * this.#patience);
       }
       this.#strainedSinceMs = nowMs;
+      this.#isUp = false;
       return 'down';
     }
     this.#strainedSinceMs = undefined;
     this.#relaxedSinceMs ??= nowMs;
-    if (nowMs - this.#relaxedSinceMs < this.#patience * upSeconds * 1000) return undefined;
+    if (!can.up || nowMs - this.#relaxedSinceMs < this.#patience * upSeconds * 1000) return undefined;
     this.#relaxedSinceMs = nowMs;
     this.#steppedUpMs = nowMs;
+    this.#isUp = true;
     return 'up';
   }
 

@@ -6,6 +6,7 @@ import { type FinishedTrack, flips } from '../../tracking/index.js';
 /** What was seen of one model on live frames. */
 export interface LiveFigures {
   readonly frames: number;
+  /** Without those in which no frame came. */
   readonly seconds: number;
   readonly fps: number;
   /** p95 of the time of a frame in the detector process, over the latest frames. */
@@ -22,12 +23,15 @@ export interface LiveFigures {
 /** Detections of less are hardly ever things. */
 const SHOWN = 0.3;
 const KEPT_TIMES = 2_048;
+/** So long without a frame, none came from the camera: no model takes as long for one. */
+const AWAY_MS = 5_000;
 
 /** Adds up what one model shows. */
 export class LiveRecord {
   readonly #times = new Float64Array(KEPT_TIMES);
   readonly #startMs: number;
   #lastMs: number;
+  #awayMs = 0;
   #frames = 0;
   #detections = 0;
   #scores = 0;
@@ -43,6 +47,8 @@ export class LiveRecord {
 
   result(result: FrameResult, nowMs: number): void {
     this.#times[this.#frames % KEPT_TIMES] = workMs(result);
+    // A camera that is away says nothing of the model.
+    if (nowMs - this.#lastMs > AWAY_MS) this.#awayMs += nowMs - this.#lastMs;
     this.#frames += 1;
     this.#lastMs = nowMs;
     this.#nonFinite += result.nonFinite;
@@ -59,7 +65,7 @@ export class LiveRecord {
   }
 
   get figures(): LiveFigures {
-    const seconds = Math.max(0, this.#lastMs - this.#startMs) / 1000;
+    const seconds = Math.max(0, this.#lastMs - this.#startMs - this.#awayMs) / 1000;
     const times = this.#times.slice(0, Math.min(this.#frames, KEPT_TIMES)).sort();
     return {
       frames: this.#frames,

@@ -11,13 +11,16 @@ const KEY = 'adaptation';
 /** Measured once, a frame beside the run of its model is believed this far. */
 const TRUST = 0.5;
 
-const memorySchema = z.strictObject({
+// What a later version knows besides is left out, not a reason to forget the rest.
+const memorySchema = z.object({
   lastEndMs: z.number().optional(),
   /** Pairs that the bits of the last committed model were given for. */
   adaptedTo: z.array(z.tuple([z.string(), z.string()])).optional(),
   /** The budget it was made within, and the one that was configured then. */
   budget: budgetSchema.optional(),
   configured: budgetSchema.optional(),
+  /** The one that was configured when the adaptation that runs was begun. */
+  configuredAtBegin: budgetSchema.optional(),
   /** p95 of a frame in the detector over the median of a run, by the FP32 model's id. */
   frameOverRun: z.record(artifactIdSchema, z.number()).default({}),
   ladder: ladderSchema.default([]),

@@ -51,8 +51,9 @@ export class JobRunner {
   async run(): Promise<JobEnd> {
     for (let attempt = 1; !this.#stop.signal.aborted;) {
       const outcome = await this.#once();
-      if (!(outcome instanceof BitlaneError)) return { kind: 'result', result: outcome };
+      // Also where it was done a moment before: who cancels wants nothing of it.
       if (this.#stop.signal.aborted) break;
+      if (!(outcome instanceof BitlaneError)) return { kind: 'result', result: outcome };
       if (this.#paused) {
         await this.#untilHours();
         continue;

@@ -227,6 +227,11 @@ export class AdaptationService extends Emitter<LoopEvents> {
       { ...this.#options, home: this.#folder, memory: this.#memory },
       { trigger, ...asked },
     );
+    this.#memory.set({
+      configuredAtBegin: definedBudget(this.#config.budget),
+      // Only misses in a row are learned from.
+      ...(trigger !== 'miss' && { misses: 0 }),
+    });
     this.#take(folder, job, { parent, baseline });
     return { id: job.id, parent };
   }
@@ -324,9 +329,10 @@ export class AdaptationService extends Emitter<LoopEvents> {
     }
     this.#memory.set({
       misses: 0,
-      adaptedTo: result.critical.pairs,
+      // As they were asked for: those that the pictures do not know are no reason to adapt again and again.
+      adaptedTo: job.pairs ?? result.critical.pairs,
       budget: job.budget,
-      configured: definedBudget(this.#config.budget),
+      configured: this.#memory.value.configuredAtBegin ?? definedBudget(this.#config.budget),
     });
     this.#end('committed', result.reason);
     this.#after.begin({ candidate: result.candidate.id, baseline, budget: job.budget });
@@ -385,7 +391,8 @@ export class AdaptationService extends Emitter<LoopEvents> {
         await this.#pauseOutside(config);
         break;
       case 'watching':
-        await this.#after.look(nowMs);
+        // A daemon that stops does not wait for a way back.
+        await Promise.race([this.#after.look(nowMs), this.#stopped]);
         break;
       case 'idle':
         await this.#beginWhereDue(config, nowMs);

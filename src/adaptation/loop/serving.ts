@@ -44,10 +44,15 @@ export interface Deployed {
   readonly figures?: DeployFigures;
 }
 
+export interface UseOptions {
+  /** It served before: it has to run, and is not held against the model that it replaces. */
+  readonly isTrusted?: boolean;
+}
+
 export interface Serving {
   readonly artifact: Artifact | undefined;
   /** Swaps an installed artifact in where it shows what is demanded; the model before goes on serving otherwise. */
   deploy(id: string, demands: Demands): Promise<Deployed>;
   /** Swaps another in, or makes it the one to start where nothing serves. */
-  use(id: string): Promise<void>;
+  use(id: string, how?: UseOptions): Promise<void>;
 }

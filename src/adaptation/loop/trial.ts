@@ -45,11 +45,8 @@ export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tri
     memory.set({
       ladder: rungs.length === 0 ? [] : [candidate, ...rungs].map(({ id, runMs }) => ({ id, runMs })),
     });
-  if (candidate.id === serving.artifact?.id) {
-    // Killed after the swap was committed, or nothing better was found.
-    standReady();
-    return { committed: true, reason: result.reason, missed: false };
-  }
+  // Killed after the swap was committed, or nothing better was found.
+  const isServing = candidate.id === serving.artifact?.id;
   try {
     const { detector } = (await registry.get(parent)).manifest;
     for (const { folder } of [candidate, ...rungs]) {
@@ -63,7 +60,22 @@ export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tri
       memory.set({ owned: [...new Set([...memory.value.owned, artifact.id])] });
     }
   } catch (error) {
-    return { committed: false, reason: messageOf(error), missed: false };
+    if (!isServing) return { committed: false, reason: messageOf(error), missed: false };
+    log.warn(`the rungs below the model that serves could not be installed: ${messageOf(error)}`);
+    return { committed: true, reason: result.reason, missed: false };
+  }
+  if (isServing) {
+    standReady();
+    return { committed: true, reason: result.reason, missed: false };
+  }
+  const active = serving.artifact?.id;
+  if (
+    active !== undefined &&
+    ![trial.baseline, ...memory.value.ladder.map(({ id }) => id)].includes(active)
+  ) {
+    await removeOwned(parts, trial, []);
+    const reason = `another model was chosen meanwhile: ${active.slice(0, 12)}`;
+    return { committed: false, reason, missed: false };
   }
   const deployed = await whenFree(parts, () =>
     serving.deploy(candidate.id, {
@@ -112,9 +124,13 @@ const removeOwned = async (
       left.push(id);
       continue;
     }
-    await registry.remove(id).catch((error: unknown) => {
+    try {
+      await registry.remove(id);
+    } catch (error) {
       log.warn(`an artifact of an earlier adaptation could not be removed: ${messageOf(error)}`);
-    });
+      // One that is gone already is nobody's any more.
+      if (!(error instanceof BitlaneError) || error.code !== 'NO_SUCH_MODEL') left.push(id);
+    }
   }
   memory.set({ owned: left });
 };

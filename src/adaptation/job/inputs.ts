@@ -133,11 +133,12 @@ export const calibrationFor = async (
 ): Promise<DataSet> => {
   const quarter = `${job.createdAt.slice(0, 4)}-${Math.floor((Number(job.createdAt.slice(5, 7)) - 1) / 3) + 1}`;
   const { folder } = await checkpoints.once('calibration', calibrationSchema, async () => {
-    const name = `calibration-${parent.id.slice(0, 12)}-${quarter}-${job.calibrationPictures}`;
-    const kept = join(job.cache, name);
+    // A device that has more to show by then takes more.
+    const most = Math.min(job.calibrationPictures, tuning.dataSet.images.length);
+    const kept = join(job.cache, `calibration-${parent.id.slice(0, 12)}-${quarter}-${most}`);
     const taken = existsSync(kept)
       ? { pictures: 0, objects: 0, fingerprint: '' }
-      : await takeSnapshot(tuning.dataSet, kept, { most: job.calibrationPictures, labelled: false });
+      : await takeSnapshot(tuning.dataSet, kept, { most, labelled: false });
     return { ...taken, folder: kept };
   });
   return openDataSet(folder, { split: 'train' });

@@ -64,7 +64,7 @@ export const takeSnapshot = async (
     hash.update(readFileSync(picture.path));
     const labels = options.labelled ? await dataSet.load(index) : undefined;
     const lines = labels?.objects.filter(({ crowd }) => !crowd).map((object) => lineOf(object, labels)) ?? [];
-    writeFileSync(join(incoming, 'labels', `${nameAt(index)}.txt`), `${lines.join('\n')}\n`);
+    writeFileSync(join(incoming, 'labels', `${nameAt(index)}.txt`), `${lines.join('\n')}\n`, { flush: true });
     hash.update(lines.join('\n'));
     objects += lines.length;
     options.onProgress?.(at + 1, chosen.length);
@@ -72,7 +72,9 @@ export const takeSnapshot = async (
   writeFileSync(
     join(incoming, 'data.yaml'),
     stringify({ train: 'images', val: 'images', names: [...dataSet.classes] }),
+    { flush: true },
   );
+  for (const part of ['images', 'labels', '.']) fsyncDirectory(join(incoming, part));
   rmSync(folder, { recursive: true, force: true });
   renameSync(incoming, folder);
   fsyncDirectory(join(folder, '..'));

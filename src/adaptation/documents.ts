@@ -107,6 +107,7 @@ export const agreementSchema = z.strictObject({
   before: figure,
   after: figure,
   change: interval,
+  naming: z.strictObject({ before: figure, after: figure, change: interval }).optional(),
 });
 
 /** What a candidate was judged by. */

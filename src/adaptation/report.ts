@@ -131,12 +131,21 @@ const change = (name: string, before: number, after: number, difference: Interva
   verdict(difference),
 ];
 
-const agreementRow = ({ frames, objects, before, after, change: difference }: Agreement): string[] =>
-  change(`agreement with the FP32 model (${objects} objects in ${frames} frames)`, before, after, difference);
+const agreementRows = ({
+  frames,
+  objects,
+  before,
+  after,
+  change: difference,
+  naming,
+}: Agreement): string[][] => [
+  change(`agreement with the FP32 model (${objects} objects in ${frames} frames)`, before, after, difference),
+  ...(naming === undefined ? [] : [change('the same, on names', naming.before, naming.after, naming.change)]),
+];
 
 const judgedRows = (evidence: Evidence): string[][] => {
   const { agreement } = evidence;
-  const byTeacher = agreement === undefined ? [] : [agreementRow(agreement)];
+  const byTeacher = agreement === undefined ? [] : agreementRows(agreement);
   if (evidence.kind === 'teacher') return byTeacher;
   const { before, after, map50Change, map5095Change, criticalChange } = evidence.comparison;
   return [

@@ -4,6 +4,7 @@ import { type Interval, pairedBootstrap, PREDICT_DEFAULTS, readPicture } from '.
 import type { Artifact } from '../registry/index.js';
 import { withSession } from '../runtime/index.js';
 import { type Detection, Pipeline } from '../vision/index.js';
+import { countNamed } from './naming.js';
 
 export interface Agreement {
   readonly frames: number;
@@ -14,6 +15,8 @@ export interface Agreement {
   readonly after: number;
   /** `after - before`, with a 95 % interval over frames. */
   readonly change: Interval;
+  /** Of the same, the share to which the other one gives the same name before all others. Absent in what was judged before there was this. */
+  readonly naming?: Pick<Agreement, 'before' | 'after' | 'change'> | undefined;
 }
 
 export interface AgreementOptions {
@@ -24,9 +27,12 @@ export interface AgreementOptions {
   readonly onProgress?: (done: number, all: number) => void;
 }
 
+/** Of one frame, of two models in both directions. */
 interface Counts {
-  readonly agreed: number;
-  readonly all: number;
+  readonly found: number;
+  readonly confident: number;
+  readonly same: number;
+  readonly sure: number;
 }
 
 const seenBy = (
@@ -78,19 +84,37 @@ export const teacherAgreement = async (
       const [a, b] = [teacher.manifest.detector.classes, model.manifest.detector.classes];
       const there = countFound(wanted, own, { serving: a, candidate: b });
       const back = countFound(own, wanted, { serving: b, candidate: a });
-      return { agreed: there.found + back.found, all: there.confident + back.confident };
+      const named = countNamed(wanted, own, { one: a, other: b });
+      const namedBack = countNamed(own, wanted, { one: b, other: a });
+      return {
+        found: there.found + back.found,
+        confident: there.confident + back.confident,
+        same: named.same + namedBack.same,
+        sure: named.sure + namedBack.sure,
+      };
     });
-  const share = (counts: readonly Counts[], weights?: Int32Array): number => {
-    let [agreed, total] = [0, 0];
-    for (const [frame, each] of counts.entries()) {
-      const weight = weights?.[frame] ?? 1;
-      agreed += weight * each.agreed;
-      total += weight * each.all;
-    }
-    return total === 0 ? Number.NaN : agreed / total;
-  };
   const [old, young] = [countsOf(before, first), countsOf(after, second)];
-  const classes = teacher.manifest.detector.classes;
+  const compared = (part: keyof Counts, whole: keyof Counts) => {
+    const share = (counts: readonly Counts[], weights?: Int32Array): number => {
+      let [some, all] = [0, 0];
+      for (const [frame, each] of counts.entries()) {
+        const weight = weights?.[frame] ?? 1;
+        some += weight * each[part];
+        all += weight * each[whole];
+      }
+      return all === 0 ? Number.NaN : some / all;
+    };
+    return {
+      before: share(old),
+      after: share(young),
+      change: pairedBootstrap(
+        frames.length,
+        (weights) => share(old, weights),
+        (weights) => share(young, weights),
+      ),
+    };
+  };
+  const { classes } = teacher.manifest.detector;
   const objects = truth.reduce(
     (sum, wanted) => sum + countFound(wanted, [], { serving: classes, candidate: classes }).confident,
     0,
@@ -98,12 +122,7 @@ export const teacherAgreement = async (
   return {
     frames: frames.length,
     objects,
-    before: share(old),
-    after: share(young),
-    change: pairedBootstrap(
-      frames.length,
-      (weights) => share(young, weights),
-      (weights) => share(old, weights),
-    ),
+    ...compared('found', 'confident'),
+    naming: compared('same', 'sure'),
   };
 };

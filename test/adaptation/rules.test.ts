@@ -167,6 +167,9 @@ t.test('and by the word of the FP32 model else', async (t) => {
     }) as const;
   t.match(judge(teacher({}), rules), { accepted: true, reason: /agreement/ });
   t.match(judge(teacher({ change: interval(-0.05) }), rules), { accepted: false });
+  const named = (change: object) => teacher({ naming: { before: 0.9, after: 0.8, change } });
+  t.match(judge(named(interval(-0.05, 0.06)), rules), { accepted: true, reason: /on names -0\.050/ });
+  t.match(judge(named(interval(-0.05, 0.04)), rules), { accepted: false, reason: /other names/ });
   t.match(judge(teacher({ frames: 3 }), rules), { accepted: false, reason: /not enough/ });
 });
 

@@ -1,7 +1,7 @@
 // Runs a model over a data set: what it sees in every picture, and how long that takes.
 import type { Artifact } from '../registry/index.js';
 import { withSession } from '../runtime/index.js';
-import { type Detection, Pipeline } from '../vision/index.js';
+import { type Detection, nonMaxSuppression, Pipeline } from '../vision/index.js';
 import { quantile } from './bootstrap.js';
 import type { ClassMap } from './class-map.js';
 import type { PictureResult } from './matching.js';
@@ -58,15 +58,31 @@ const inClasses = <T extends { readonly classId: number }>(
     return classId < 0 ? [] : [{ ...item, classId }];
   });
 
-/** Labels and detections of one picture in the classes of a map. */
+/** Classes of a map that several classes of the model count as. */
+const sharedClasses = ({ fromModel }: ClassMap): ReadonlySet<number> =>
+  new Set(fromModel.filter((id, index) => id >= 0 && fromModel.indexOf(id) !== index));
+
+/**
+ * Labels and detections of one picture in the classes of a map. Where several classes of the model count as one, a thing that is found
+ * as each of them is one detection still: the best.
+ *
+ * @param iou overlap above which the worse box of such a class is suppressed
+ */
 export const toResult = (
   objects: readonly LabelledObject[],
   detections: readonly Detection[],
   map: ClassMap,
-): PictureResult => ({
-  objects: inClasses(objects, map.fromData),
-  detections: inClasses(detections, map.fromModel),
-});
+  iou: number = PREDICT_DEFAULTS.iou,
+): PictureResult => {
+  const shared = sharedClasses(map);
+  const mapped = inClasses(detections, map.fromModel);
+  const joined = mapped.filter(({ classId }) => shared.has(classId));
+  const kept = new Set(nonMaxSuppression(joined, { iouThreshold: iou, maxDetections: joined.length }));
+  return {
+    objects: inClasses(objects, map.fromData),
+    detections: mapped.filter((each) => kept.has(each) || !shared.has(each.classId)),
+  };
+};
 
 /**
  * Blocks the thread while the model runs; between pictures the event loop turns.
@@ -107,7 +123,7 @@ export const predict = (
       inference.push(inferenceMs);
       whole.push(preprocessMs + inferenceMs + postprocessMs);
       nonFinite += found.nonFinite;
-      results.push(toResult(objects, found.detections, map));
+      results.push(toResult(objects, found.detections, map, iou));
       onProgress(index + 1);
     }
     return {

@@ -10,6 +10,7 @@ import {
   latencyOf,
   mapClasses,
   openDataSet,
+  parseClassOverrides,
   pictureSize,
   predict,
   readPicture,
@@ -104,6 +105,45 @@ t.test('detections come in the classes and pixels of the data set', async (t) =>
   t.equal(evaluation.intervals?.map50.value, 1);
   t.equal(evaluate(results, map, { rounds: 0 }).intervals, undefined);
 });
+
+t.test(
+  'what several classes of the model say of one thing counts once where the data set has one class',
+  async (t) => {
+    const { folder, dataSet } = await setUp(t, [`${CAR}1 0.71875 0.75 0.4375 0.5\n`]);
+    const [first, second] = BOXES;
+    if (first === undefined || second === undefined) throw new Error('two boxes');
+    // Each car is a sedan, and nearly as much a hatchback; the weaker one of the better car stands before the other car.
+    const boxes = [first, { ...second, classId: 0, score: 0.5 }].flatMap((box) => [
+      box,
+      { ...box, classId: 1, score: 0.9 * box.score },
+    ]);
+    const tiny = tinyDetector({ head: 'yolox', classes: ['sedan', 'hatchback', 'bus'], boxes });
+    const modelPath = join(folder, 'cars.onnx');
+    writeFileSync(modelPath, tiny.bytes);
+    const artifact = { ...tiny, modelPath, manifestPath: '' };
+    const map = mapClasses(
+      artifact.manifest.detector.classes,
+      dataSet.classes,
+      parseClassOverrides('sedan=car,hatchback=car'),
+    );
+    const { results } = await predict(artifact, dataSet, map);
+    t.same(
+      results[0]?.detections.map(({ classId, score }) => [classId, Number(score.toFixed(3))]),
+      [
+        [1, 0.9],
+        [1, 0.5],
+      ],
+    );
+    t.equal(evaluate(results, map, { rounds: 0 }).precision.map50, 1);
+    const apart = mapClasses(
+      artifact.manifest.detector.classes,
+      dataSet.classes,
+      parseClassOverrides('sedan=car,hatchback=truck'),
+    );
+    const [both] = (await predict(artifact, dataSet, apart)).results;
+    t.equal(both?.detections.length, 4, 'classes that are told apart keep their boxes');
+  },
+);
 
 t.test('what is confused makes critical pairs, judged by the best label of a box', async (t) => {
   // Every picture holds a truck where the model sees a car, and a truck that it sees.

@@ -6,7 +6,7 @@ import { cholesky } from './cholesky.js';
  * directions in which the inputs hardly move.
  *
  * @param rows [channels, size]
- * @param difference D = E[(x - x') x'^T], [size, size]; means taken off
+ * @param difference D = E[(x - x') x'^T], [size, size]; means taken off where the layer has a bias
  * @param h H = E[x' x'^T]
  * @param damping added to the diagonal of H, as a share of its mean
  */

@@ -25,6 +25,7 @@ const LEAST_POSITIONS = 16;
 
 /** First and second moments of what a layer sees, in the original and now. */
 interface Seen {
+  /** Means that were taken off: none where the layer has no bias to give them back with. */
   readonly wanted: Float64Array;
   readonly now: Float64Array;
   readonly h: Float64Array;
@@ -81,7 +82,7 @@ export class Feedback {
             signal?.throwIfAborted();
             const node = this.#nodes.get(component.name);
             const shape = node === undefined ? undefined : patchOf(node, component);
-            const key = `${component.input} ${JSON.stringify(shape)}`;
+            const key = `${component.input} ${JSON.stringify(shape)} ${component.bias === undefined}`;
             const [wanted = [], now = []] = [original, rounded].map((side) => side.get(component.input));
             const view = views.get(key) ?? this.#look(component, shape, wanted, now, products);
             views.set(key, view);
@@ -135,7 +136,10 @@ export class Feedback {
       const held = this.#scratch[side];
       return held !== undefined && held.length > values.length ? held : values;
     });
-    const means = { wanted: wanted.centre(), now: now.centre() };
+    const means =
+      component.bias === undefined
+        ? { wanted: new Float64Array(), now: new Float64Array() }
+        : { wanted: wanted.centre(), now: now.centre() };
     const { groups } = wanted.shape;
     const [own, cross] = [
       await products.of(now.values, now.values, groups, size, now.samples),

@@ -6,6 +6,7 @@ import {
   adjustedRows,
   type ChannelGrid,
   componentsOf,
+  dequantizeChannels,
   edgedAllocation,
   edgesOf,
   averageBits,
@@ -17,8 +18,10 @@ import {
   uniformAllocation,
   walk,
   weightGrids,
+  weightRows,
 } from '../../src/quantization/index.js';
-import type { Tensors } from '../../src/runtime/index.js';
+import { floatTensor, type Tensors } from '../../src/runtime/index.js';
+import { Net } from '../onnx/net.js';
 import { noiseFeeds } from './helpers.js';
 import { tinyNets } from './nets.js';
 import { gauss, quadratic, seed, sumOf } from './random.js';
@@ -225,3 +228,64 @@ t.test('four bits on average, first and last layers left out', async (t) => {
     t.equal(averageBits(inner, edgedAllocation(prepared, 4, 'int8')), inner.length === 0 ? 0 : 4, name);
   }
 });
+
+t.test(
+  'a layer without a bias keeps the mean of its outputs: no bias could take back what rounding does to it',
+  async (t) => {
+    const feeds: Tensors[] = Array.from({ length: 8 }, (_, i) => ({
+      x: floatTensor(
+        [1, 16, 12, 12],
+        gauss(16 * 144, i + 1, 0.5).map((value) => value + 4),
+      ),
+    }));
+    const layers: readonly (readonly [string, boolean])[] = [
+      ['Conv', false],
+      ['Conv', true],
+      ['Gemm', false],
+      ['Gemm', true],
+      ['MatMul', false],
+    ];
+    for (const [opType, bias] of layers) {
+      const net = new Net(13);
+      const x = net.input('x', [1, 16, 12, 12]);
+      const given =
+        opType === 'Conv'
+          ? x
+          : net.op('Reshape', [net.op('Transpose', [x], { perm: [0, 2, 3, 1] }), [-1, 16]]);
+      const weights = net.weights(opType === 'Conv' ? [16, 16, 1, 1] : [16, 16]);
+      const zeros = tensorOf('float32', [16], new Float32Array(16));
+      const model = prepareModel(net.model(net.op(opType, [given, weights, ...(bias ? [zeros] : [])])));
+      const [layer, ...others] = componentsOf(model);
+      t.equal(others.length, 0);
+      if (layer === undefined) throw new Error('a layer');
+      const rounded = await roundWeights(model, uniformAllocation([layer], 4, 'fp32'), () => feeds, {
+        rounding: 'gptq',
+      });
+      const made = rounded.weights.get(layer.name);
+      if (made === undefined) throw new Error('codes');
+      const codes = dequantizeChannels(made.codes, made.grids);
+      const plain = weightRows(layer, model.graph.value(layer.weight));
+      const [after] = componentsOf(rounded.model);
+      const shift = rounded.model.graph.value(after?.bias ?? '')?.tensor;
+      const biases = shift?.kind === 'dense' && shift.type === 'float32' ? shift.data : undefined;
+      // The layer by hand: a product at every place, [16, 16] by 16 values.
+      let [error, size] = [0, 0];
+      for (const { x: picture } of feeds) {
+        for (let place = 0; place < 144; place++) {
+          for (let channel = 0; channel < 16; channel++) {
+            let [wanted, own] = [0, biases?.[channel] ?? 0];
+            for (let k = 0; k < 16; k++) {
+              const value = Number(picture?.data[144 * k + place]);
+              wanted += value * (plain[16 * channel + k] ?? 0);
+              own += value * (codes[16 * channel + k] ?? 0);
+            }
+            error += (own - wanted) ** 2;
+            size += wanted ** 2;
+          }
+        }
+      }
+      const relative = Math.sqrt(error / size);
+      t.ok(relative < 0.015, `${opType}${bias ? ' with a bias' : ''}: ${relative}`);
+    }
+  },
+);

@@ -36,10 +36,10 @@ export interface Regions {
 export const isMover = (node: Node): boolean => {
   if (!node.is(...MOVERS)) return false;
   if (node.is('MaxPool')) return node.outputs.length === 1;
-  // Cubic interpolation leaves the range, and what lies outside has no code of its own.
+  // What is interpolated has no code of its own, and the engine's kernel for codes rounds it down.
   if (node.is('Resize')) {
     return (
-      node.text('mode', 'nearest') !== 'cubic' &&
+      node.text('mode', 'nearest') === 'nearest' &&
       node.text('coordinate_transformation_mode', '') !== 'tf_crop_and_resize'
     );
   }

@@ -1,6 +1,6 @@
 // What onnxruntime makes of our models: int8 components run as integer kernels, fp32 ones stay what they are.
 import t, { type Test } from 'tap';
-import { type Model, type Node, readModel, type Value } from '../../src/onnx/index.js';
+import { type Model, type Node, readModel, tensorOf, type Value, writeModel } from '../../src/onnx/index.js';
 import {
   allocate,
   type Allocation,
@@ -11,10 +11,12 @@ import {
   uniformAllocation,
 } from '../../src/quantization/index.js';
 import { requireData, skipWithout } from '../helpers/data.js';
+import { feedsFor, outputsOf } from '../onnx/bits.js';
 import { Net } from '../onnx/net.js';
 import { histogramOf, optimizedGraph } from './engine.js';
 import { layersOf, quantized, randomMixture } from './helpers.js';
 import { tinyNets } from './nets.js';
+import { sumOf } from './random.js';
 
 const INTEGER = new Set(['QLinearConv', 'QGemm', 'QLinearMatMul']);
 const FLOAT = new Set(['Conv', 'FusedConv', 'Gemm', 'FusedGemm', 'MatMul']);
@@ -133,6 +135,35 @@ t.test('a MaxPool takes codes only where an integer kernel made them', async (t)
   const { graph } = (await quantized(model, allocation)).model;
   const types = [...graph.nodes()].flatMap((node) => (node.is('MaxPool') ? [node.input(0)?.type] : []));
   t.same(types, ['float32', 'uint8']);
+});
+
+t.test('a Resize that interpolates computes in floats, one that repeats moves codes', async (t) => {
+  for (const [mode, type] of [
+    ['nearest', 'uint8'],
+    ['linear', 'float32'],
+  ] as const) {
+    const net = new Net(13);
+    const same = (x: Value): Value =>
+      net.op('Conv', [x, tensorOf('float32', [1, 1, 1, 1], Float32Array.of(1))]);
+    const twice = tensorOf('float32', [4], Float32Array.of(1, 1, 2, 2));
+    const up = net.op('Resize', [same(net.input('x', [1, 1, 16, 16])), undefined, twice], { mode });
+    const model = net.model(same(up));
+    const made = await quantized(model, uniformAllocation(componentsOf(prepareModel(model)), 8, 'int8'));
+    const [resize] = [...made.model.graph.nodes()].filter((node) => node.is('Resize'));
+    t.equal(resize?.input(0)?.type, type, mode);
+    // Both layers do nothing: what is left is what rounding to codes does, which has no mean.
+    const feeds = await feedsFor(writeModel(model), 5);
+    const [plain, coded] = [
+      await outputsOf(writeModel(model), feeds),
+      await outputsOf(writeModel(made.model), feeds, { optimization: 'all' }),
+    ].map((outputs) => Object.values(outputs)[0]?.data ?? []);
+    const step = 2 / 255;
+    const count = plain?.length ?? 0;
+    const shift = sumOf(
+      Array.from({ length: count }, (_, i) => (Number(coded?.[i]) - Number(plain?.[i])) / count),
+    );
+    t.ok(Math.abs(shift) < 0.05 * step, `${mode}: ${shift / step} codes on average`);
+  }
 });
 
 t.test('YOLOX-nano', { skip: skipWithout('models', 'yolox-nano', 'yolox_nano.onnx') }, async (t) => {

@@ -6,7 +6,7 @@ import { type Allocation, allocationOf, channelBits } from './allocation.js';
 import { balanceOf } from './balance.js';
 import type { Range } from './calibration.js';
 import type { ChannelRanges } from './channels.js';
-import type { Component } from './components.js';
+import { boundsOf, type Component } from './components.js';
 import type { ChannelGrid } from './grid.js';
 import { setIntegerLayer, UNIT } from './integer-layer.js';
 import { SHORT } from './joined.js';
@@ -223,12 +223,18 @@ export class Rewriter {
     else clamp.setInput(0, shielded);
   }
 
-  /** Whether a QuantizeLinear takes the floats of `value`, through a balance or not. */
+  /**
+   * Whether a QuantizeLinear takes the floats of `value`, through a balance or not: one that is put in here, or one that was there
+   * before. The engine drops bounds before it that say no more than the codes do.
+   */
   #isQuantized(value: Value): boolean {
     if (this.#grids.has(value)) return true;
     return value.users.some((user) => {
+      if (user.is('QuantizeLinear')) return true;
       const output = user.output();
-      return output !== undefined && this.#grids.has(output) && balanceOf(output)?.source === value;
+      if (output === undefined) return false;
+      if (boundsOf(user) !== undefined) return this.#isQuantized(output);
+      return this.#grids.has(output) && balanceOf(output)?.source === value;
     });
   }
 

@@ -6,8 +6,21 @@ import { judgedOf } from '../../src/experiment/judge.js';
 import { withCodedInputs } from '../../src/experiment/rows/coded-inputs.js';
 import { uniformBits } from '../../src/experiment/rows/uniform.js';
 import { haqLayers } from '../../src/experiment/search/haq-layers.js';
-import { channelBits, componentsOf, edgesOf, prepareModel, tapValues } from '../../src/quantization/index.js';
+import { tensorOf, type Value, writeModel } from '../../src/onnx/index.js';
+import {
+  channelBits,
+  componentsOf,
+  edgesOf,
+  prepareModel,
+  quantizeModel,
+  sqnr,
+  tapValues,
+  uniformAllocation,
+} from '../../src/quantization/index.js';
 import type { FloatTensor } from '../../src/runtime/index.js';
+import { feedsFor, outputsOf } from '../onnx/bits.js';
+import { Net } from '../onnx/net.js';
+import { noiseFeeds } from '../quantization/helpers.js';
 import { batchOf, smallModel } from '../training/small.js';
 
 t.test('uniform bits: edges have 8, 3 bits are half 2 and half 4', (t) => {
@@ -93,6 +106,39 @@ t.test('coded inputs have as few levels as was asked for', async (t) => {
     const levels = seen.get(input)?.size ?? 0;
     if (edges.has(name)) t.ok(levels > 16, `${name} sees ${levels} levels`);
     else t.ok(levels > 1 && levels <= 16, `${name} sees ${levels} levels`);
+  }
+});
+
+t.test('coded inputs do not make the engine round packed weights again', async (t) => {
+  const scalar = (value: number) => tensorOf('float32', [], Float32Array.of(value));
+  const functions: Readonly<Record<string, (net: Net, x: Value) => Value>> = {
+    none: (_, x) => x,
+    relu: (net, x) => net.op('Relu', [x]),
+    clip: (net, x) => net.op('Clip', [x, scalar(0), scalar(6)]),
+    twice: (net, x) => {
+      const a = net.op('Relu', [x]);
+      const b = net.op('Conv', [a, net.weights([8, 8, 1, 1], -0.5, 0.5), net.weights([8])]);
+      return net.op('Add', [a, net.op('Relu', [b])]);
+    },
+  };
+  for (const [name, act] of Object.entries(functions)) {
+    const net = new Net(13);
+    const layer = (x: Value): Value =>
+      net.op('Conv', [x, net.weights([8, 8, 3, 3], -0.3, 0.3), net.weights([8])], { pads: [1, 1, 1, 1] });
+    const inner = act(net, layer(act(net, layer(net.input('x', [1, 8, 12, 12])))));
+    const source = net.model(layer(inner));
+    const feeds = await noiseFeeds(source);
+    const coded = await withCodedInputs(prepareModel(source, 21), () => 4, feeds);
+    const allocation = uniformAllocation(componentsOf(coded), 4, 'fp32');
+    const bytes = writeModel((await quantizeModel(coded, { allocation, feeds })).model);
+    const feed = await feedsFor(bytes, 9);
+    const [plain, served] = [
+      await outputsOf(bytes, feed, { optimization: 'disabled' }),
+      await outputsOf(bytes, feed, { optimization: 'all' }),
+    ].map((outputs) => Float32Array.from(Object.values(outputs)[0]?.data ?? [], Number));
+    if (plain === undefined || served === undefined) throw new Error('outputs');
+    const decibels = sqnr(plain, served);
+    t.ok(decibels > 100, `${name}: ${decibels.toFixed(1)} dB`);
   }
 });
 

@@ -1,5 +1,6 @@
 // The whole front: the least damage for every size of file and time of a run.
 import { type Budget, type Problem } from '../solver/problem.js';
+import { OutOfTime, type SolveOptions } from '../solver/program.js';
 import { type Solved, leastUsage, solveLayers } from '../solver/solve.js';
 
 export interface FrontPoint {
@@ -19,6 +20,8 @@ export interface FrontOptions {
   readonly sizes?: number;
   /** Times of a run, where there is a profile (default 3). */
   readonly times?: number;
+  /** See `SolveOptions.nodes`, for each point. */
+  readonly nodes?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, all: number) => void;
 }
@@ -45,17 +48,24 @@ const isWorse = (a: FrontPoint, b: FrontPoint): boolean => {
   return isNoBetter && (a.modelBytes > b.modelBytes || time > other || a.damage > b.damage);
 };
 
+/** `undefined` where there was no time for an answer, as where there is none. */
+const inTime = <T>(answer: Promise<T | undefined>): Promise<T | undefined> =>
+  answer.catch((error: unknown) => {
+    if (error instanceof OutOfTime) return undefined;
+    throw error;
+  });
+
 /**
  * Points that no other one is better than, by size of file; sizes from the smallest that is possible to that of 8 bits throughout.
- * Blocks the thread between points.
+ * A point that is not found in time is left out. Blocks the thread between points.
  *
  * @throws the reason of `signal`
  */
 export const frontOf = async (problem: Problem, options: FrontOptions = {}): Promise<FrontPoint[]> => {
-  const { sizes = 10, times = 3, signal, onProgress } = options;
-  const exact = { gap: GAP, seconds: SECONDS };
+  const { sizes = 10, times = 3, nodes, signal, onProgress } = options;
+  const exact: SolveOptions = { gap: GAP, seconds: SECONDS, ...(nodes !== undefined && { nodes }) };
   const { bytes } = problem;
-  const least = (await leastUsage(problem, 'modelBytes', {}, exact)) ?? bytes.constant;
+  const least = (await inTime(leastUsage(problem, 'modelBytes', {}, exact))) ?? bytes.constant;
   const whole = bytes.weights.reduce((sum, each) => sum + each[8], bytes.constant);
   const latencies = await timesOf(problem, times, exact);
   const found: FrontPoint[] = [];
@@ -64,7 +74,7 @@ export const frontOf = async (problem: Problem, options: FrontOptions = {}): Pro
   for (const latencyMs of latencies) {
     for (const modelBytes of levels) {
       signal?.throwIfAborted();
-      const solved = await solveLayers(problem, { modelBytes, latencyMs }, exact);
+      const solved = await inTime(solveLayers(problem, { modelBytes, latencyMs }, exact));
       if (solved !== undefined) found.push(pointOf(solved, { modelBytes, latencyMs }));
       onProgress?.(++done, levels.length * latencies.length);
     }
@@ -87,11 +97,11 @@ export const frontOf = async (problem: Problem, options: FrontOptions = {}): Pro
 const timesOf = async (
   problem: Problem,
   times: number,
-  options: { readonly gap: number; readonly seconds: number },
+  options: SolveOptions,
 ): Promise<(number | undefined)[]> => {
   if (problem.latency.length === 0 || problem.execution !== 'free') return [undefined];
-  const fastest = await leastUsage(problem, 'latencyMs', {}, options);
-  const free = await solveLayers(problem, {} satisfies Budget, options);
+  const fastest = await inTime(leastUsage(problem, 'latencyMs', {}, options));
+  const free = await inTime(solveLayers(problem, {} satisfies Budget, options));
   const slowest = free?.usage.latencyMs;
   if (fastest === undefined || slowest === undefined || slowest <= fastest) return [undefined];
   return Array.from({ length: times }, (_, i) =>

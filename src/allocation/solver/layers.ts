@@ -8,8 +8,15 @@ import {
   type Condition,
 } from '../../quantization/index.js';
 import type { LatencyTerms } from './latency-terms.js';
-import { damageOf, type Dimension, type Problem, type Usage, usageOf } from './problem.js';
-import { Program, type Solution, type SolveOptions, type Terms, type Variable } from './program.js';
+import { damageOf, type Dimension, leastDamage, type Problem, type Usage, usageOf } from './problem.js';
+import {
+  type OutOfTime,
+  Program,
+  type Solution,
+  type SolveOptions,
+  type Terms,
+  type Variable,
+} from './program.js';
 
 export interface Solved {
   readonly allocation: Allocation;
@@ -41,6 +48,7 @@ export class Layers {
   readonly #bits: ReadonlyMap<string, ReadonlyMap<BitWidth, Variable>>;
   readonly #int8: ReadonlyMap<string, Variable>;
   readonly #conditions = new Map<Condition, Variable>();
+  #unit = 1; // What damage is multiplied by to be the objective.
 
   /** @param latency one of the problem's; `undefined` where it has none */
   constructor(problem: Problem, latency: LatencyTerms | undefined) {
@@ -124,8 +132,7 @@ export class Layers {
   }
 
   #time(): Linear | undefined {
-    const { execution } = this.#problem;
-    const latency = this.#latency;
+    const [{ execution }, latency] = [this.#problem, this.#latency];
     if (latency === undefined) return undefined;
     const terms: [Variable, number][] = [];
     let constant = latency.constantMs;
@@ -216,12 +223,12 @@ export class Layers {
   minimizeDamage(below = Infinity): void {
     const { damage, interactions = [] } = this.#problem;
     const terms: [Variable, number][] = [];
-    const unit =
+    const unit = (this.#unit =
       OBJECTIVE_SCALE /
       Math.max(
         1e-300,
         damage.reduce((sum, each) => sum + each.weights[2] + each.int8, 0),
-      );
+      ));
     for (const [variable, value] of this.#over((i) => ({
       bits: (width) => damage[i]?.weights[width] ?? 0,
       int8: damage[i]?.int8 ?? 0,
@@ -257,6 +264,11 @@ export class Layers {
         terms.reduce((sum, [, value]) => sum + Math.abs(value), 0),
       );
     this.#program.minimize(terms.map(([variable, value]) => [variable, value * unit] as const));
+  }
+
+  /** Damage that no allocation of this program is below, after a search for the least that ran out of time. */
+  damageBound({ bound }: OutOfTime): number {
+    return Math.max(leastDamage(this.#problem), bound / this.#unit);
   }
 
   async solve(options: SolveOptions): Promise<Solved | undefined> {

@@ -1,5 +1,11 @@
 // What a solver is asked: components with their damage and sizes, what a plan takes, and the limits.
-import { type Allocation, averageBits, type BitWidth, type Component } from '../../quantization/index.js';
+import {
+  type Allocation,
+  averageBits,
+  BIT_WIDTHS,
+  type BitWidth,
+  type Component,
+} from '../../quantization/index.js';
 import type { Damage } from '../damage/damage.js';
 import { type LatencyTerms, timeOf } from './latency-terms.js';
 
@@ -103,4 +109,13 @@ export const damageOf = ({ damage, interactions = [] }: Problem, allocation: All
       bitsOf(allocation, a) === bits[0] && bitsOf(allocation, b) === bits[1] ? sum + extra : sum,
     alone,
   );
+};
+
+/** No allocation has less damage than this, whatever the budget. */
+export const leastDamage = ({ damage, interactions = [], widths = BIT_WIDTHS }: Problem): number => {
+  const alone = damage.reduce(
+    (sum, { weights, int8 }) => sum + Math.min(...widths.map((width) => weights[width])) + Math.min(0, int8),
+    0,
+  );
+  return interactions.reduce((sum, { damage: extra }) => sum + Math.min(0, extra), alone);
 };

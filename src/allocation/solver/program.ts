@@ -27,6 +27,17 @@ export interface Solution {
   readonly gap: number;
 }
 
+/** No solution was found in time. */
+export class OutOfTime extends BitlaneError {
+  /** No solution can be better than this; -Infinity where nothing is known. */
+  readonly bound: number;
+
+  constructor(message: string, bound: number) {
+    super('TIMEOUT', message);
+    this.bound = bound;
+  }
+}
+
 // The package's types describe a CommonJS module, where what Node imports is an ES module: its default is the loader itself.
 const loadHighs = loader as unknown as () => Promise<Highs>;
 
@@ -73,7 +84,7 @@ export class Program {
   /**
    * The best solution; `undefined` where there is none. Blocks the thread.
    *
-   * @throws BitlaneError `TIMEOUT` when no solution was found in time
+   * @throws OutOfTime when no solution was found in time
    */
   async solve({ gap = 0, seconds = 60, nodes }: SolveOptions = {}): Promise<Solution | undefined> {
     const highs = await (loaded ??= loadHighs());
@@ -114,14 +125,14 @@ export class Program {
         if (status === infeasible || status === unboundedOrInfeasible) return undefined;
         const objective = model.getObjectiveValue();
         const isCut = status === timeLimit || status === solutionLimit;
+        const bound = Number(model.info.get('mip_dual_bound'));
         if (status !== optimal && !(isCut && Number.isFinite(objective) && objective < 1e30)) {
           if (!isCut) throw new BitlaneError('INTERNAL', `the solver ended with status ${status}`);
-          throw new BitlaneError(
-            'TIMEOUT',
+          throw new OutOfTime(
             `no allocation was found within ${status === timeLimit ? `${seconds} s` : `${nodes} nodes`}`,
+            Number.isFinite(bound) && Math.abs(bound) < 1e30 ? bound : -Infinity,
           );
         }
-        const bound = Number(model.info.get('mip_dual_bound'));
         return {
           values: model.getSolution().colValue,
           objective,

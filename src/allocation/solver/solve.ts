@@ -1,7 +1,7 @@
 // The exact solver: the allocation with the least damage within a budget, and the least budget that there is an allocation for.
 import { Layers, type Solved } from './layers.js';
 import { type Budget, type Dimension, DIMENSIONS, type Problem } from './problem.js';
-import type { SolveOptions } from './program.js';
+import { OutOfTime, type SolveOptions } from './program.js';
 
 export type { Solved };
 
@@ -28,14 +28,22 @@ export const solveLayers = async (
   options: SolveOptions = {},
 ): Promise<Solved | undefined> => {
   let best: Solved | undefined;
+  let late: OutOfTime | undefined;
   let bound = Infinity;
   for (const layers of programs(problem, budget)) {
     layers.minimizeDamage(best?.damage);
-    const found = await layers.solve(options);
+    const found = await layers.solve(options).catch((error: unknown) => {
+      // Another way of the slices may have an allocation, and what is found is worth keeping.
+      if (!(error instanceof OutOfTime)) throw error;
+      late = error;
+      bound = Math.min(bound, layers.damageBound(error));
+      return undefined;
+    });
     if (found === undefined) continue;
     bound = Math.min(bound, found.bound);
     if (best === undefined || found.damage < best.damage) best = found;
   }
+  if (best === undefined && late !== undefined) throw late;
   if (best === undefined) return undefined;
   const { damage } = best;
   return { ...best, bound: Math.min(bound, damage), gap: bound >= damage ? 0 : 1 - bound / damage };

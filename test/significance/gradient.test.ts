@@ -1,7 +1,7 @@
 // Gradients of single filters against differences of whole networks; estimates against exact values.
 import fc from 'fast-check';
 import t from 'tap';
-import { type Model } from '../../src/onnx/index.js';
+import { cloneModel, type Model, tensorOf } from '../../src/onnx/index.js';
 import { type Component, componentsOf, prepareModel } from '../../src/quantization/index.js';
 import type { DetectorSpec } from '../../src/registry/index.js';
 import { floatTensor, type Tensors, withSession } from '../../src/runtime/index.js';
@@ -13,7 +13,7 @@ import { rowsOf, takeRows } from '../../src/significance/rows.js';
 import { meanOf, spearman } from '../../src/significance/statistics.js';
 import { estimateFilters, Responder } from '../../src/significance/gradient/estimate.js';
 import { filtersOf, measureFilters } from '../../src/significance/gradient/exact.js';
-import { measureInformation } from '../../src/significance/gradient/information.js';
+import { informationOf, measureInformation } from '../../src/significance/gradient/information.js';
 import { responseModels, type RoundedComponent } from '../../src/significance/gradient/response-models.js';
 import { changeOf, fisherRoot } from '../../src/significance/gradient/second-order.js';
 import { headOutputs } from '../../src/significance/gradient/seeded.js';
@@ -336,6 +336,20 @@ t.test('split halves of a tally', async (t) => {
   t.equal(new Tally(2).splitHalf([0, 1]), null);
 });
 
+/** Minus the log of the right class and of the objectness, over the objects of a picture. */
+const lossOf = (
+  said: Tensors,
+  wanted: readonly number[],
+  truths: readonly { readonly truth: number }[],
+): number => {
+  const rows = rowsOf(smallSpec, said);
+  return wanted.reduce((sum, row, i) => {
+    const { objectness, logits: z } = rows.read(takeRows(rows, said, [row]), 0, row);
+    const p = softmax([...z]);
+    return sum - Math.log(p[truths[i]?.truth ?? 0] ?? 0) + Math.log1p(Math.exp(-objectness));
+  }, 0);
+};
+
 t.test('Fisher information and Hessian traces against differences of the loss', async (t) => {
   const { model, found, objects } = await ground();
   const [one] = found.pictures;
@@ -369,12 +383,7 @@ t.test('Fisher information and Hessian traces against differences of the loss', 
       { kind: 'weights', weights, bias: biasData },
       look.feed,
     );
-    const rows = rowsOf(smallSpec, said);
-    return one.rows.reduce((sum, row, i) => {
-      const { objectness, logits: z } = rows.read(takeRows(rows, said, [row]), 0, row);
-      const p = softmax([...z]);
-      return sum - Math.log(p[truths[i]?.truth ?? 0] ?? 0) + Math.log1p(Math.exp(-objectness));
-    }, 0);
+    return lossOf(said, one.rows, truths);
   };
   let real = 0;
   const step = 0.05;
@@ -383,7 +392,7 @@ t.test('Fisher information and Hessian traces against differences of the loss', 
     const [ahead, behind] = [await lossAt(i, step), await lossAt(i, -step)];
     real += (ahead - 2 * here + behind) / step ** 2 / plain.data.length;
     const slope = (ahead - behind) / (2 * step);
-    const own = fisher.get(component.name)?.[i] ?? NaN;
+    const own = fisher.get(component.weight)?.[i] ?? NaN;
     t.ok(
       Math.abs(Math.sqrt(own) - Math.abs(slope)) <= 0.02 * (0.05 + Math.abs(slope)),
       `${own} and ${slope ** 2}`,
@@ -391,6 +400,57 @@ t.test('Fisher information and Hessian traces against differences of the loss', 
   }
   // The loss does not look at boxes: the layer of each map that says them has no part in it.
   t.equal([...trace.values()].filter((each) => each === 0).length, 2, 'every other layer has a trace');
-  const own = trace.get(component.name) ?? NaN;
+  const own = trace.get(component.weight) ?? NaN;
   t.ok(Math.abs(own - real) <= 0.25 * Math.abs(real), `trace ${own} and ${real}`);
+});
+
+t.test('layers that share a weight have its information each', async (t) => {
+  const model = prepareModel(smallDetector());
+  const classLayers = (): Component[] =>
+    componentsOf(model).filter(({ weightDims }) => weightDims.join() === '3,8,1,1');
+  const [first, other] = classLayers();
+  const node = [...model.graph.nodes()].find((each) => each.output()?.name === other?.output);
+  if (first === undefined || node === undefined) throw new Error('two layers');
+  node.setInput(1, model.graph.value(first.weight));
+  const found = await findObjects(model, smallSpec, smallSpace, fixture.pictures);
+  const [one] = found.pictures;
+  if (one === undefined) throw new Error('no picture');
+  const truths = objectsOf(found.pictures, false).slice(0, one.rows.length);
+  const information = await measureInformation({
+    model,
+    detector: smallSpec,
+    space: smallSpace,
+    found: { ...found, pictures: [one] },
+    objects: truths,
+  });
+  const { looksAt } = await import('../../src/significance/looks.js');
+  const [look] = await looksAt(smallSpec, [one]);
+  const plain = model.graph.value(first.weight)?.constant;
+  if (look === undefined || plain?.kind !== 'dense' || plain.type !== 'float32') throw new Error('no look');
+  // Of a copy whose layers share the moved weight still.
+  const lossAt = async (index: number, shift: number): Promise<number> => {
+    const moved = plain.data.slice();
+    moved[index] = (moved[index] ?? 0) + shift;
+    const copy = cloneModel(model);
+    const value = copy.graph.value(first.weight);
+    if (value === undefined) throw new Error('no weight');
+    copy.graph.setTensor(value, tensorOf('float32', plain.dims, moved));
+    const said = await withSession(writeModel(copy), {}, (session) => session.run(look.feed));
+    return lossOf(said, one.rows, truths);
+  };
+  const step = 0.05;
+  const rounded = plain.data.map((weight, i) => weight + (i % 3) * 0.01);
+  let fisher = 0;
+  for (let i = 0; i < plain.data.length; i++) {
+    const slope = ((await lossAt(i, step)) - (await lossAt(i, -step))) / (2 * step);
+    fisher += (slope * ((rounded[i] ?? 0) - (plain.data[i] ?? 0))) ** 2 / 2;
+  }
+  const layers = [{ weights: rounded, bias: undefined, relativeError: 0 }];
+  const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+  const said = classLayers().map((component) => informationOf(model, information, { component, layers }, 0));
+  t.equal(said.length, 2);
+  for (const each of said) {
+    t.ok(Math.abs(sum(each.fisher) / fisher - 1) < 0.05, `${sum(each.fisher)} and ${fisher}`);
+    t.ok(sum(each.hawq) > 0);
+  }
 });

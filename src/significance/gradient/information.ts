@@ -31,11 +31,11 @@ export interface InformationOptions {
   readonly onProgress?: (done: number, all: number) => void;
 }
 
-/** By component. */
+/** By weight, which several components may share: its gradient is then the sum over all of them. */
 export interface Information {
   /** Mean squared gradient of each weight: the diagonal of the empirical Fisher matrix, a picture a sample. */
   readonly fisher: ReadonlyMap<string, Float64Array>;
-  /** Trace of the layer's block of the Hessian, by its number of weights; never negative. */
+  /** Trace of the weight's block of the Hessian, by its number of elements; never negative. */
   readonly trace: ReadonlyMap<string, number>;
 }
 
@@ -191,9 +191,9 @@ export const measureInformation = async (options: InformationOptions): Promise<I
     components.map(({ weight, weightDims }) => [weight, floatTensor(weightDims, floatsOf(model, weight))]),
   );
   const fisher = new Map(
-    components.map(({ name, weightBytes }) => [name, new Float64Array(weightBytes / 4)]),
+    components.map(({ weight, weightBytes }) => [weight, new Float64Array(weightBytes / 4)]),
   );
-  const trace = new Map(components.map(({ name }) => [name, 0]));
+  const trace = new Map(components.map(({ weight }) => [weight, 0]));
   const random = randomNumbers(1);
   const starts: number[] = [];
   let objects = 0;
@@ -216,18 +216,18 @@ export const measureInformation = async (options: InformationOptions): Promise<I
       const gradientsFor = (truth: Truth): Promise<ReadonlyMap<string, Float32Array>> =>
         losses.gradients(feed, lossSlopes(detector, space, said, picture.rows, truth));
       const real = await gradientsFor(labelled(truths));
-      for (const { name, weight } of components) {
-        const own = fisher.get(name);
+      for (const { weight } of components) {
+        const own = fisher.get(weight);
         real.get(weight)?.forEach((g, j) => {
           if (own !== undefined) own[j] = (own[j] ?? 0) + g ** 2 / count;
         });
       }
       for (let draw = 0; draw < DRAWS; draw++) {
         const towards = await gradientsFor(drawn(random));
-        for (const { name, weight } of components) {
+        for (const { weight } of components) {
           const slopes = towards.get(weight) ?? new Float32Array();
           const squares = slopes.reduce((sum, g) => sum + g ** 2, 0);
-          trace.set(name, (trace.get(name) ?? 0) + squares / Math.max(1, slopes.length) / count / DRAWS);
+          trace.set(weight, (trace.get(weight) ?? 0) + squares / Math.max(1, slopes.length) / count / DRAWS);
         }
       }
       options.onProgress?.(i + 1, count);
@@ -266,8 +266,8 @@ export const informationOf = (
 ): FilterInformation => {
   const plain = floatsOf(model, component.weight);
   const rounded = layers[width]?.weights;
-  const fisher = information.fisher.get(component.name);
-  const trace = information.trace.get(component.name) ?? 0;
+  const fisher = information.fisher.get(component.weight);
+  const trace = information.trace.get(component.weight) ?? 0;
   const error = (i: number): number => ((rounded?.[i] ?? 0) - (plain?.[i] ?? 0)) ** 2;
   const count = plain?.length ?? 0;
   return {

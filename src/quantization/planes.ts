@@ -8,6 +8,7 @@ import {
   type Place,
   type Value,
 } from '../onnx/index.js';
+import type { Range } from './calibration.js';
 import { type ChannelRanges, channelSites } from './channels.js';
 import { functionNodes } from './components.js';
 import { channelGrid, type ChannelGrid } from './grid.js';
@@ -57,6 +58,14 @@ export const keptResults = (
     }),
   );
 
+const widthOf = ({ min, max }: Range): number => Math.max(0, max) - Math.min(0, min);
+
+/** A channel that the calibration data leave silent may speak later: it gets what one range for all would give it. */
+const withoutSilent = (ranges: readonly Range[]): readonly Range[] => {
+  const widest = ranges.reduce((most, range) => (widthOf(range) > widthOf(most) ? range : most));
+  return ranges.map((range) => (widthOf(range) > 0 ? range : widest));
+};
+
 /** Grids by channel of the results that can have them. */
 export const channelGridsOf = (
   regions: Regions,
@@ -66,10 +75,10 @@ export const channelGridsOf = (
   if (ranges === undefined) return grids;
   for (const value of channelSites(regions).results.values()) {
     const own = ranges.get(value.name);
-    if (own === undefined) continue;
+    if (own === undefined || own.length === 0) continue;
     grids.set(
       value,
-      own.map(({ min, max }) => channelGrid(min, max, { bits: 8, signed: false })),
+      withoutSilent(own).map(({ min, max }) => channelGrid(min, max, { bits: 8, signed: false })),
     );
   }
   return grids;

@@ -1,6 +1,6 @@
 // Scales by channel where int8 meets FP32: still integer kernels, the same function as written down, and worth their while.
 import t, { type Test } from 'tap';
-import { type Model, readModel, writeModel } from '../../src/onnx/index.js';
+import { type Model, readModel, tensorOf, writeModel } from '../../src/onnx/index.js';
 import {
   allocate,
   balanceInputs,
@@ -14,7 +14,7 @@ import {
   sqnr,
   uniformAllocation,
 } from '../../src/quantization/index.js';
-import type { SessionOptions, Tensors } from '../../src/runtime/index.js';
+import { floatTensor, type SessionOptions, type Tensors } from '../../src/runtime/index.js';
 import { requireData, skipWithout } from '../helpers/data.js';
 import { feedsFor, outputsOf } from '../onnx/bits.js';
 import { Net } from '../onnx/net.js';
@@ -147,6 +147,32 @@ t.test('balancing changes nothing in FP32', async (t) => {
   const feeds = await feedsFor(before, 5);
   const decibels = sqnr(all(await outputsOf(before, feeds)), all(await outputsOf(writeModel(model), feeds)));
   t.ok(decibels > 110, `${decibels.toFixed(1)} dB: the rounding of floats`);
+});
+
+t.test('a channel that calibration leaves silent speaks later', async (t) => {
+  const net = new Net(13);
+  const same = tensorOf('float32', [2, 2, 1, 1], Float32Array.of(1, 0, 0, 1));
+  const model = net.model(net.op('Relu', [net.op('Conv', [net.input('x', [1, 2, 8, 8]), same])]));
+  /** One channel from 0 to 6, the other from 0 to `most`. */
+  const feed = (most: number): Tensors => ({
+    x: floatTensor(
+      [1, 2, 8, 8],
+      Float32Array.from({ length: 128 }, (_, i) => ((i < 64 ? 6 : most) * (i % 64)) / 63),
+    ),
+  });
+  const made = await quantized(model, uniformAllocation(componentsOf(prepareModel(model)), 8, 'int8'), {
+    feeds: () => [feed(-1)],
+    channels: true,
+  });
+  const [ranges] = made.channelRanges.values();
+  t.same(ranges?.[1], { min: 0, max: 0 });
+  for (const most of [0.1, 0.4, 3]) {
+    const given = all(feed(most));
+    const said = all(await outputsOf(writeModel(made.model), feed(most), { optimization: 'all' }));
+    const error = Math.max(...said.map((value, i) => Math.abs(value - (given[i] ?? 0))));
+    // A code of the input, and one of the output.
+    t.ok(error < 7 / 255 + 6 / 255, `up to ${most}: ${error}`);
+  }
 });
 
 t.test('YOLOX-nano', { skip: skipWithout('models', 'yolox-nano', 'yolox_nano.onnx') }, async (t) => {

@@ -35,12 +35,20 @@ export type BuildLoss = (place: LossPlace) => LossValues;
 /** What a parameter is: which group of the optimizer it falls into. */
 export type ParameterKind = 'weight' | 'bias' | 'norm' | 'step-size';
 
+/** The dimension of a weight that its output channels lie along, those of each group anew: [groups x any, ..., channels of a group, ...]. */
+export interface OutputAxis {
+  readonly axis: number;
+  readonly groups: number;
+}
+
 /** One trained tensor: an input of the training graph. */
 export interface Parameter {
   /** The initializer's name in the model, or one of fake quantization's. */
   readonly name: string;
   readonly kind: ParameterKind;
   readonly dims: readonly number[];
+  /** Where a weight has its output channels; along its first dimension where it is left out. */
+  readonly output?: OutputAxis;
   /** Where it starts. */
   readonly value: Float32Array;
   /** What its gradient is multiplied by, element by element (LSQ's gradient scale); 1 where it is left out. */

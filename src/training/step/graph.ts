@@ -11,7 +11,7 @@ import {
   upgradeOpset,
   type Value,
 } from '../../onnx/index.js';
-import type { BuildLoss, Parameter, ParameterKind, TrainingGraph } from '../types.js';
+import type { BuildLoss, OutputAxis, Parameter, ParameterKind, TrainingGraph } from '../types.js';
 import { type ActivationQuantization, addFakeActivations } from '../quantize/activations.js';
 import { addFakeWeights, type WeightQuantization } from '../quantize/place.js';
 import { setBatch } from './batch.js';
@@ -49,13 +49,27 @@ const kindOf = (node: Node, index: number): ParameterKind | undefined => {
     : undefined;
 };
 
+/** Where a layer's weight has its output channels; `undefined` where that is its first dimension. */
+const outputOf = (node: Node, index: number, rank: number): OutputAxis | undefined => {
+  if (node.is('ConvTranspose')) return { axis: 1, groups: node.int('group', 1) };
+  if (node.is('Gemm')) return node.int('transB', 0) === 1 ? undefined : { axis: 1, groups: 1 };
+  if (!node.is('MatMul')) return undefined;
+  const axis = index === 0 ? rank - 2 : rank - 1;
+  return axis <= 0 ? undefined : { axis, groups: 1 };
+};
+
 /** The trained initializers of a model, in the order of its layers. */
-const parametersOf = (model: Model, frozen: (name: string) => boolean): Map<Value, ParameterKind> => {
-  const found = new Map<Value, ParameterKind>();
+const parametersOf = (
+  model: Model,
+  frozen: (name: string) => boolean,
+): Map<Value, Pick<Parameter, 'kind' | 'output'>> => {
+  const found = new Map<Value, Pick<Parameter, 'kind' | 'output'>>();
   for (const node of model.graph.nodes()) {
     node.inputs.forEach((value, index) => {
       const kind = value === undefined || floatsOf(value) === undefined ? undefined : kindOf(node, index);
-      if (value !== undefined && kind !== undefined && !frozen(value.name)) found.set(value, kind);
+      if (value === undefined || kind === undefined || frozen(value.name)) return;
+      const output = kind === 'weight' ? outputOf(node, index, dimsOf(value).length) : undefined;
+      found.set(value, { kind, ...(output !== undefined && { output }) });
     });
   }
   return found;
@@ -80,7 +94,7 @@ export const buildTraining = (model: Model, options: TrainingOptions): TrainingG
   const ops = new Ops(graph);
   const parameters: Parameter[] = [...trained].map(([value, kind]) => ({
     name: value.name,
-    kind,
+    ...kind,
     dims: dimsOf(value),
     value: (floatsOf(value) ?? new Float32Array()).slice(),
   }));

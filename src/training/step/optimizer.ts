@@ -1,4 +1,5 @@
 // What one step does to weights: SGD with momentum, AdamW. Pure functions over arrays; sums in double precision.
+import type { OutputAxis } from '../types.js';
 
 /** One parameter's share of a step. */
 export interface Update {
@@ -67,6 +68,28 @@ export const rowSizes = (values: Float32Array, rows: number, least: number): Flo
   return Float32Array.from(squares, (square) =>
     Math.max(Math.sqrt(square / length), LEAST_SHARE * whole, least),
   );
+};
+
+/**
+ * {@link rowSizes} of output channels that do not lie along the first dimension.
+ *
+ * @param dims of `values`, row-major
+ * @returns one for each element: that of its channel
+ */
+export const channelSizes = (
+  values: Float32Array,
+  dims: readonly number[],
+  { axis, groups }: OutputAxis,
+  least: number,
+): Float32Array => {
+  const width = dims[axis] ?? 1;
+  const inner = dims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
+  const channelOf = (i: number): number =>
+    (Math.floor(i / inner) % width) + width * Math.floor((i * groups) / values.length);
+  const rows = Array.from({ length: width * groups }, (): number[] => []);
+  values.forEach((value, i) => rows[channelOf(i)]?.push(value));
+  const sizes = rowSizes(Float32Array.from(rows.flat()), rows.length, least);
+  return values.map((_, i) => sizes[channelOf(i)] ?? 1);
 };
 
 /**

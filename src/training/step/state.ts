@@ -4,6 +4,7 @@ import type { Parameter, ParameterKind, TrainingGraph } from '../types.js';
 import {
   adamwStep,
   type AdamwOptions,
+  channelSizes,
   clippingScale,
   decayAt,
   globalNorm,
@@ -53,7 +54,7 @@ export interface Slot {
   readonly average: Float32Array;
   readonly gradientFactors: Float32Array | undefined;
   readonly least: Float32Array | undefined;
-  /** What rates are shares of, by row; `undefined` where they are not. */
+  /** What rates are shares of, by row (of one element each where channels are no rows); `undefined` where they are not. */
   readonly sizes: Float32Array | undefined;
 }
 
@@ -85,13 +86,19 @@ const LEAST_SIZE: Readonly<Record<ParameterKind, number>> = {
 const rowsOf = ({ kind, dims }: Parameter): number =>
   kind === 'step-size' || (kind === 'weight' && dims.length > 1) ? (dims[0] ?? 1) : 1;
 
+const sizesOf = (parameter: Parameter): Float32Array => {
+  const { kind, dims, value, output } = parameter;
+  return output === undefined
+    ? rowSizes(value, rowsOf(parameter), LEAST_SIZE[kind])
+    : channelSizes(value, dims, output, LEAST_SIZE[kind]);
+};
+
 /** The state before the first step. */
 export const startState = (graph: TrainingGraph, options: OptimizerOptions): TrainingState => ({
   step: 0,
   slots: graph.parameters.map((parameter) => {
     const { name, kind, value, gradientFactors, least } = parameter;
-    const sizes =
-      options.relative === true ? rowSizes(value, rowsOf(parameter), LEAST_SIZE[kind]) : undefined;
+    const sizes = options.relative === true ? sizesOf(parameter) : undefined;
     return {
       name,
       kind,

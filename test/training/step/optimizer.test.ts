@@ -11,7 +11,15 @@ import {
   sgdStep,
 } from '../../../src/training/step/optimizer.js';
 import { rateAt } from '../../../src/training/step/schedule.js';
-import { usualOptimizer } from '../../../src/training/index.js';
+import { applyGradients } from '../../../src/training/step/state.js';
+import {
+  buildTraining,
+  type OptimizerOptions,
+  startState,
+  usualOptimizer,
+} from '../../../src/training/index.js';
+import { Net } from '../../onnx/net.js';
+import { distance, OUTPUTS } from '../small.js';
 
 const number = (most: number) => fc.float({ min: -most, max: most, noNaN: true });
 const close = (a: number, b: number): boolean =>
@@ -94,6 +102,60 @@ t.test('AdamW with relative rates: rows that differ in size alone stay as many t
     ['3.536', '0.250'],
   );
   t.same([...rowSizes(new Float32Array(3), 1, 0.5)], [0.5]);
+});
+
+t.test('relative rates are shares of output channels, wherever a layer has them', async (t) => {
+  const net = new Net(13);
+  const weights: Readonly<Record<string, readonly number[]>> = {
+    conv: [4, 2, 1, 1],
+    transposed: [4, 3, 2, 2],
+    gemm: [6, 5],
+    turned: [3, 5],
+    matmul: [3, 4],
+  };
+  const [conv, transposed, gemm, turned, matmul] = Object.entries(weights).map(([name, dims]) =>
+    net.graph.addInitializer(name, net.weights(dims, 0.2, 2)),
+  );
+  let x = net.op('Conv', [net.input('image', [1, 4, 4, 4]), conv], { group: 2 });
+  x = net.op('ConvTranspose', [x, transposed], { group: 2, strides: [2, 2] });
+  x = net.op('Flatten', [net.op('GlobalAveragePool', [x])]);
+  x = net.op('Gemm', [net.op('Gemm', [x, gemm]), turned], { transB: 1 });
+  x = net.op('MatMul', [x, matmul]);
+  x.shape = [1, OUTPUTS];
+  const graph = buildTraining(net.model(x), { batch: 1, loss: distance });
+  const options: OptimizerOptions = {
+    kind: 'adamw',
+    schedule: { rate: 0.125, steps: 10 },
+    relative: true,
+  };
+  const state = startState(graph, options);
+  applyGradients(
+    state,
+    graph.parameters.map(({ value }) => new Float32Array(value.length).fill(1)),
+    options,
+  );
+  // The output channel of an element by its place: two groups of four, two inputs each, three outputs each.
+  const channelOf: Readonly<Record<string, (i: number) => number>> = {
+    conv: (i) => Math.floor(i / 2),
+    transposed: (i) => (i < 24 ? 0 : 3) + (Math.floor(i / 4) % 3),
+    gemm: (i) => i % 5,
+    turned: (i) => Math.floor(i / 5),
+    matmul: (i) => i % 4,
+  };
+  const rate = rateAt(0, options.schedule);
+  t.equal(graph.parameters.length, 5);
+  for (const [at, { name, value }] of graph.parameters.entries()) {
+    const channel = channelOf[name];
+    if (channel === undefined) throw new Error(name);
+    const now = state.slots[at]?.value ?? new Float32Array();
+    const wrong = [...value].filter((before, i) => {
+      const own = value.filter((_, k) => channel(k) === channel(i));
+      const size = Math.sqrt(own.reduce((sum, each) => sum + each ** 2, 0) / own.length);
+      // The first step of Adam is the whole rate, whatever the gradient.
+      return Math.abs(before - (now[i] ?? NaN) - rate * size) > 1e-5;
+    });
+    t.same(wrong, [], name);
+  }
 });
 
 t.test('clipping by the norm of all gradients', async (t) => {

@@ -164,8 +164,9 @@ open interval until the clock has caught up (\`observed_s\` is then more than it
 **Remote configuration.** Publish \`config/desired\`, retained; \`config/reported\` says what became of it. Whatever is wrong with
 it, the last good configuration stays in force. A version must be higher than every one that was taken up: one that was refused may
 come again, mended. The same message again changes nothing; other changes under a version that was taken up are refused, which
-\`errors\` tells beside the outcome of the first. A change set with which two starts in a row did not run for a minute is taken back at
-the third and reported as \`rejected\` (a broker that cannot be reached is no such failure). An empty payload changes nothing.
+\`errors\` tells beside the outcome of the first. A change set has proved itself when the daemon has run for a minute with all of it in force, counted from when it was taken up, or
+from the next start. One that has not, and with which two starts in a row did not run for a minute, is taken back at the third and
+reported as \`rejected\` (a broker that cannot be reached is no such failure). An empty payload changes nothing.
 `;
 
 /** Every generated file: its path below the package, and its text. */

@@ -31,6 +31,7 @@ import { Reporter } from './reporter.js';
 import { Road } from './road.js';
 import { takersOf } from './takers.js';
 import { Teacher } from './teacher.js';
+import { Trial } from './trial.js';
 import { Undo } from './undo.js';
 import { Watchdog } from './watchdog.js';
 
@@ -62,9 +63,6 @@ export interface DaemonProgress {
   readonly model: string;
   readonly connected: boolean;
 }
-
-/** After this long a remote configuration has shown that the daemon runs with it. */
-const CONFIRM_MS = 60_000;
 
 /** Everything of one run. Start it once, stop it once. */
 export class Daemon {
@@ -218,8 +216,9 @@ export class Daemon {
     this.#undo.add('camera', () => parts.eye.stop());
     this.#watchdog.start();
     this.#undo.add('watchdog', () => this.#watchdog.stop());
-    const confirm = setTimeout(() => twin.confirm(), CONFIRM_MS);
-    this.#undo.add('timers', () => clearTimeout(confirm));
+    const trial = new Trial(twin);
+    trial.start();
+    this.#undo.add('trial', () => trial.stop());
     this.#running = true;
     this.#log.info('running', { version: packageVersion, boot: boot.id });
   }

@@ -36,6 +36,8 @@ export interface BootedConfig {
 export interface TwinEvents {
   /** There is a new report. */
   reported: ReportedConfig;
+  /** What is in force is another configuration, or another version, than before. */
+  taken: undefined;
   /** The change that was being taken up is accepted or rejected. */
   settled: undefined;
 }
@@ -121,11 +123,11 @@ export class ConfigTwin extends Emitter<TwinEvents> {
     this.#report(failed?.version ?? wanted.version, 'rejected', errors);
   }
 
-  /** The daemon runs well with this configuration: it becomes the one to fall back to. Call it once, a minute after the start. */
+  /** The daemon has run well with what is in force, from its start or since it was `taken`: it becomes the one to fall back to. */
   confirm(): void {
     const { wanted, confirmed, attempts } = this.#state;
-    // A set that is stored but does not fit the local file has confirmed nothing.
-    if (this.#active.version !== wanted.version) return;
+    // A set that is stored but does not fit the local file has confirmed nothing, nor has one that waits for a restart.
+    if (this.#active.version !== wanted.version || this.#waiting.length > 0) return;
     if (wanted.version === confirmed.version && attempts === 0) return;
     this.#save({ ...this.#state, confirmed: wanted, attempts: 0 });
   }
@@ -144,6 +146,7 @@ export class ConfigTwin extends Emitter<TwinEvents> {
     const take = (): void => {
       this.#local = local;
       this.#config = config;
+      this.emit('taken', undefined);
     };
     const diff = diffConfig(this.#config, config);
     if (diff.changed.length === 0) {
@@ -234,6 +237,7 @@ export class ConfigTwin extends Emitter<TwinEvents> {
       this.#active = set;
       const unsaved = this.#save({ ...this.#state, wanted: set, attempts: 0, failed: null });
       this.#reportActive([...unsaved, ...remarks]);
+      this.emit('taken', undefined);
     };
     if (diff.changed.length === 0) {
       take();
@@ -266,8 +270,12 @@ export class ConfigTwin extends Emitter<TwinEvents> {
   }
 
   #reportActive(errors: readonly string[] = []): void {
-    const needsRestart = diffConfig(this.#booted, this.#config).restartRequired.length > 0;
-    this.#report(this.#active.version, needsRestart ? 'pending' : 'applied', errors);
+    this.#report(this.#active.version, this.#waiting.length > 0 ? 'pending' : 'applied', errors);
+  }
+
+  /** Keys that are in force at the next start only. */
+  get #waiting(): readonly string[] {
+    return diffConfig(this.#booted, this.#config).restartRequired;
   }
 
   #report(version: number, status: ReportedConfig['status'], errors: readonly string[]): void {
@@ -278,7 +286,7 @@ export class ConfigTwin extends Emitter<TwinEvents> {
       version,
       status,
       errors: errors.slice(0, MAX_ERRORS).map((error) => error.slice(0, MAX_ERROR_LENGTH)),
-      restart_required: [...diffConfig(this.#booted, this.#config).restartRequired],
+      restart_required: [...this.#waiting],
       active_version: this.#active.version,
       active_changes: this.#active.changes as ReportedConfig['active_changes'],
     };

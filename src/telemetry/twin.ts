@@ -5,6 +5,7 @@ import type { KeyValue } from '../store/index.js';
 import { Emitter, type Log } from '../system/index.js';
 import { type DesiredChange, openChange } from './change.js';
 import { parseDesired } from './desired.js';
+import { turnedUnderMasks } from './masked-view.js';
 import { MESSAGE_SCHEMA, type ReportedConfig } from './topics/index.js';
 import {
   type ChangeSet,
@@ -188,7 +189,11 @@ export class ConfigTwin extends Emitter<TwinEvents> {
     const { set } = desired;
     if (!this.#isNews(set)) return undefined;
     try {
-      return this.#takeUp(set, layerConfig(this.#local, set.changes));
+      const config = layerConfig(this.#local, set.changes);
+      const inForce = { config: this.#config, set: this.#active, local: this.#local.config };
+      const turned = turnedUnderMasks(inForce, set, config);
+      if (turned !== undefined) throw new ConfigError('the remote change set', [turned]);
+      return this.#takeUp(set, config);
     } catch (error) {
       this.#refuse(set.version, problemsOf(error));
       return undefined;

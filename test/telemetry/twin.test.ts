@@ -253,6 +253,54 @@ t.test('the local file changes', async (t) => {
   t.equal(twin.config.detector.threads, 4, 'and is there again when it fits');
 });
 
+t.test('the view is not turned under masks', async (t) => {
+  const polygon = [
+    [0, 0],
+    [0.5, 0],
+    [0.5, 1],
+  ];
+  const masks = [{ name: 'left', polygon }];
+  const other = [{ name: 'right', polygon: polygon.map(([x = 0, y = 0]) => [1 - x, y]) }];
+  const camera = { kind: 'libcamera', path: null };
+  const refused = (twin: ConfigTwin, version: number, changes: JsonObject, key = 'camera.hflip'): void => {
+    const before = twin.config;
+    t.equal(twin.propose(set(version, changes)), undefined, JSON.stringify(changes));
+    t.match(twin.reported, { version, status: 'rejected' });
+    t.match(
+      twin.reported?.errors,
+      [new RegExp(`^${key} may not be changed remotely while masks are set`)],
+      JSON.stringify(twin.reported?.errors),
+    );
+    t.equal(twin.reported?.errors.length, 1);
+    t.equal(twin.config, before);
+  };
+
+  const open = start(storeOf(t), { camera });
+  taken(open.propose(set(1, { camera: { hflip: true, rotation: 180 } })));
+  t.match(open.config.camera, { hflip: true, rotation: 180 }, 'without masks all is as before');
+  taken(open.setLocal(localConfig({ camera, masks })));
+  refused(open, 2, {}, 'camera.rotation and camera.hflip');
+  refused(open, 2, { camera: { hflip: true, rotation: 0 } }, 'camera.rotation');
+  taken(open.propose(set(2, { camera: { hflip: true, rotation: 180, fps: 10 } })));
+  t.match(open.config.camera, { fps: 10 }, 'other keys of the camera may be changed');
+
+  const masked = start(storeOf(t), { camera, masks });
+  refused(masked, 1, { camera: { hflip: true } });
+  refused(masked, 1, { camera: { vflip: true }, site: 'here' }, 'camera.vflip');
+  taken(masked.propose(set(1, { camera: { hflip: false }, site: 'here' })));
+
+  const allow = ['masks', 'camera.hflip', 'site'];
+  const both = start(storeOf(t), { camera, masks, remote: { allow } });
+  refused(both, 1, { camera: { hflip: true } });
+  taken(both.propose(set(1, { camera: { hflip: true }, masks: other })));
+  refused(both, 2, { camera: { hflip: true } });
+  taken(both.propose(set(2, { camera: { hflip: true }, masks: other, site: 'here' })));
+  taken(both.propose(set(3, {})));
+  t.match(both.config, { camera: { hflip: false }, masks }, 'masks and view of the file go together');
+  taken(both.propose(set(4, { camera: { hflip: true }, masks: [] })));
+  refused(both, 5, { camera: { hflip: true } });
+});
+
 t.test('keys that need a restart', async (t) => {
   const allow = { remote: { allow: ['telemetry', 'site'] } };
   const store = storeOf(t);

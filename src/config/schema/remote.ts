@@ -79,7 +79,8 @@ export const remoteSchema = z.strictObject({
       'keys (with everything below them) that `config/desired` may change; the list replaces the default one. `stateDir`, `runtimeDir`, ' +
         '`device` and `remote` can never stand in it. The default leaves out, among others, what names a file, a host or a topic ' +
         '(`camera.input`, `camera.path`, `adaptation.data`, `adaptation.profile`, all of `mqtt`) and what decides which pictures are kept or ' +
-        'leave the device (`masks`, `examples.enabled`, `examples.wholeFrames`, `telemetry.snapshots`). With `mqtt` in it, a wrong address is ' +
+        'leave the device (`masks`, `examples.enabled`, `examples.wholeFrames`, `telemetry.snapshots`). While `masks` are set, `camera.rotation`, `camera.hflip` and `camera.vflip` are refused unless the same ' +
+        'change set has `masks`. With `mqtt` in it, a wrong address is ' +
         'taken up like any other, and the device is out of reach',
     ),
 });

@@ -4,11 +4,21 @@ import { messageOf } from '../errors.js';
 import type { Log } from '../system/index.js';
 import type { DesiredChange } from '../telemetry/index.js';
 
+/** Masks do not wait for their turn: see {@link Guard}. */
+type TakenInTurn = Exclude<ConfigPart, 'masks'>;
+
 /** How each part takes a configuration up; it throws when it cannot, and has then changed nothing. */
-export type Takers = Readonly<Record<ConfigPart, (config: Config) => Promise<void> | void>>;
+export type Takers = Readonly<Record<TakenInTurn, (config: Config) => Promise<void> | void>>;
+
+/** What must hold while a change is under way: some parts take minutes, and pictures are stored meanwhile. */
+export interface Guard {
+  begin(next: Config): void;
+  /** @param config what is in force in the end */
+  settle(config: Config): void;
+}
 
 /** Parts that can refuse go first. */
-const ORDER: readonly ConfigPart[] = [
+const ORDER: readonly TakenInTurn[] = [
   'camera',
   'detector',
   'swap',
@@ -16,7 +26,6 @@ const ORDER: readonly ConfigPart[] = [
   'log',
   'tracking',
   'counting',
-  'masks',
   'examples',
   'adaptation',
   'telemetry',
@@ -28,11 +37,13 @@ const ORDER: readonly ConfigPart[] = [
 /** Takes changes up one after the other, in the order they came. */
 export class Changes {
   readonly #takers: Takers;
+  readonly #masks: Guard;
   readonly #log: Log;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(takers: Takers, log: Log) {
+  constructor(takers: Takers, masks: Guard, log: Log) {
     this.#takers = takers;
+    this.#masks = masks;
     this.#log = log;
   }
 
@@ -44,7 +55,9 @@ export class Changes {
 
   async #apply(change: DesiredChange): Promise<void> {
     const parts = ORDER.filter((part) => change.diff.parts.has(part));
-    const done: ConfigPart[] = [];
+    const done: TakenInTurn[] = [];
+    const hasMasks = change.diff.parts.has('masks');
+    if (hasMasks) this.#masks.begin(change.config);
     try {
       for (const part of parts) {
         await this.#takers[part](change.config);
@@ -54,9 +67,11 @@ export class Changes {
       const reason = messageOf(error);
       this.#log.warn(`configuration ${change.version} is taken back: ${reason}`);
       await this.#undo(done.reverse(), change.previous);
+      if (hasMasks) this.#masks.settle(change.previous);
       change.reject([reason]);
       return;
     }
+    if (hasMasks) this.#masks.settle(change.config);
     change.accept();
     const { changed, restartRequired } = change.diff;
     this.#log.info('the configuration was taken up', { changed: changed.slice(0, 20).join(',') });
@@ -65,7 +80,7 @@ export class Changes {
     }
   }
 
-  async #undo(parts: readonly ConfigPart[], previous: Config): Promise<void> {
+  async #undo(parts: readonly TakenInTurn[], previous: Config): Promise<void> {
     for (const part of parts) {
       try {
         await this.#takers[part](previous);

@@ -7,6 +7,7 @@ import { type CommandRegistry, type CommandResult, defineCommand } from '../tele
 import type { Config } from '../config/index.js';
 import type { Eye } from './eye.js';
 import { findModel, listModels } from './installed.js';
+import type { Masks } from './masks.js';
 import type { ModelService } from './models.js';
 import { makeSnapshot } from './snapshot.js';
 
@@ -14,6 +15,7 @@ export interface CommandParts {
   readonly registry: Registry;
   readonly models: ModelService;
   readonly eye: Eye;
+  readonly masks: Masks;
   readonly rootLog: RootLog;
   /** The configuration in force. */
   readonly config: () => Config;
@@ -32,7 +34,7 @@ export const MODEL_INSTALL = defineCommand({
 });
 
 export const addCommands = (commands: CommandRegistry, parts: CommandParts): void => {
-  const { registry, models, eye, rootLog, config } = parts;
+  const { registry, models, eye, masks, rootLog, config } = parts;
 
   const serving = (): CommandResult<'model/use'> => {
     const { artifact, generations } = models;
@@ -59,8 +61,7 @@ export const addCommands = (commands: CommandRegistry, parts: CommandParts): voi
   });
 
   commands.handle('snapshot', async ({ width, quality }) => {
-    const { telemetry, masks } = config();
-    if (!telemetry.snapshots) {
+    if (!config().telemetry.snapshots) {
       throw new BitlaneError(
         'UNSUPPORTED',
         'snapshots are off: set telemetry.snapshots in the configuration of the device',
@@ -68,9 +69,8 @@ export const addCommands = (commands: CommandRegistry, parts: CommandParts): voi
     }
     const frame = eye.newest;
     if (frame === undefined) throw new BitlaneError('CAMERA_FAILED', 'there is no frame yet');
-    const polygons = masks.map(({ polygon }) => polygon);
     const { receivedAtMs: _received, wallMs, seq: _seq, ...picture } = frame;
-    const made = await makeSnapshot({ picture, masks: polygons, width, quality });
+    const made = await makeSnapshot({ picture, masks: masks.over(frame), width, quality });
     return {
       content_type: 'image/jpeg',
       taken_at: new Date(wallMs).toISOString(),

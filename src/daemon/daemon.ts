@@ -26,6 +26,7 @@ import { Eye } from './eye.js';
 import { HealthProbe } from './health.js';
 import { LatencyWindow, Rate } from './latency.js';
 import { lastFrame } from './last-frame.js';
+import { Masks } from './masks.js';
 import { ModelService } from './models.js';
 import { Reporter } from './reporter.js';
 import { Road } from './road.js';
@@ -236,11 +237,13 @@ export class Daemon {
     });
     const models = new ModelService({ registry: this.#registry, config, log: rootLog.part('detector') });
     const eye = new Eye(config.camera, rootLog.part('camera'));
+    const masks = new Masks(config);
     const examples = new Examples({
       config,
       store,
       telemetry,
       bootId,
+      masks,
       log: rootLog.part('examples'),
     });
     const teacher = new Teacher({
@@ -291,6 +294,7 @@ export class Daemon {
     });
     const changes = new Changes(
       takersOf({ telemetry, models, eye, road, examples, rootLog }),
+      masks,
       rootLog.part('config'),
     );
     telemetry.on('desired', (change) => {
@@ -332,7 +336,14 @@ export class Daemon {
       reporter.modelSoon();
     });
     examples.addCommands(commands, () => models.artifact?.manifest.detector.classes);
-    addCommands(commands, { registry: this.#registry, models, eye, rootLog, config: () => this.#config });
+    addCommands(commands, {
+      registry: this.#registry,
+      models,
+      eye,
+      masks,
+      rootLog,
+      config: () => this.#config,
+    });
     addAdaptCommands(commands, loop);
     return {
       telemetry,

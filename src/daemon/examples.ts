@@ -21,6 +21,7 @@ import {
 } from '../telemetry/index.js';
 import type { FinishedTrack, TrackView } from '../tracking/index.js';
 import { confusionsMessage, exampleEvent, exampleMessage } from './example-messages.js';
+import type { Masks } from './masks.js';
 import type { RoadWatcher } from './road.js';
 
 const DAY_MS = 86_400_000;
@@ -33,12 +34,12 @@ export interface ExamplesOptions {
   readonly telemetry: Pick<Telemetry, 'enqueue' | 'publishState'>;
   /** Names this start of the daemon. */
   readonly bootId: string;
+  readonly masks: Masks;
   readonly log: Log;
 }
 
-const rulesOf = ({ examples, confusions, masks }: Config): KeeperRules => ({
+const rulesOf = ({ examples, confusions }: Config): KeeperRules => ({
   examples,
-  masks: masks.map(({ polygon }) => polygon),
   windowMs: confusions.windowDays * DAY_MS,
 });
 
@@ -63,7 +64,7 @@ export class Examples implements RoadWatcher {
   /** Names of the model that pairs of the configuration were last compared with. */
   #classes: string | undefined;
 
-  constructor({ config, store, telemetry, bootId, log }: ExamplesOptions) {
+  constructor({ config, store, telemetry, bootId, masks, log }: ExamplesOptions) {
     this.#config = config;
     this.#store = store;
     this.#telemetry = telemetry;
@@ -73,6 +74,7 @@ export class Examples implements RoadWatcher {
       library,
       store,
       rules: rulesOf(config),
+      masks: (frame) => masks.over(frame),
       log,
       run: bootId.slice(0, 8),
     });

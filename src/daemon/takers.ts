@@ -33,7 +33,6 @@ export const takersOf = ({ telemetry, models, eye, road, examples, rootLog }: Ta
   log: (next) => {
     rootLog.level = next.logLevel;
   },
-  masks: (next) => examples.configure(next),
   examples: (next) => examples.configure(next),
   // Read from the configuration in force whenever they are needed.
   adaptation: () => undefined,

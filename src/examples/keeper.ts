@@ -19,7 +19,6 @@ export interface KeeperEvents {
 
 export interface KeeperRules {
   readonly examples: ExamplesConfig;
-  readonly masks: readonly MaskPolygon[];
   /** Observations older than this are removed. */
   readonly windowMs: number;
 }
@@ -28,6 +27,8 @@ export interface KeeperOptions {
   readonly library: ExampleLibrary;
   readonly store: Pick<Store, 'observations'>;
   readonly rules: KeeperRules;
+  /** What is blacked out in pictures of this frame. */
+  readonly masks: (frame: Frame) => readonly MaskPolygon[];
   readonly log: Log;
   /** Makes names of this run unique over restarts. */
   readonly run: string;
@@ -80,6 +81,7 @@ const overlaps = (a: Box, b: Box): boolean => a.x1 < b.x2 && b.x1 < a.x2 && a.y1
 export class ExampleKeeper extends Emitter<KeeperEvents> {
   readonly library: ExampleLibrary;
   readonly #store: KeeperOptions['store'];
+  readonly #masks: KeeperOptions['masks'];
   readonly #log: Log;
   readonly #run: string;
   readonly #pictures: PictureTaker;
@@ -101,11 +103,12 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
   readonly #coming = new Set<Promise<void>>();
   #flushing: Promise<void> = Promise.resolve();
 
-  constructor({ library, store, rules, log, run }: KeeperOptions) {
+  constructor({ library, store, rules, masks, log, run }: KeeperOptions) {
     super();
     this.library = library;
     this.#store = store;
     this.#rules = rules;
+    this.#masks = masks;
     this.#log = log;
     this.#run = run;
     this.#pictures = new PictureTaker(log);
@@ -227,7 +230,7 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
         : { x1: x1 - dx, y1: y1 - dy, x2: x2 + dx, y2: y2 + dy };
       return regionOf(box, frame);
     });
-    const pictures = this.#pictures.take(frame, this.#rules.masks, regions, quality);
+    const pictures = this.#pictures.take(frame, this.#masks(frame), regions, quality);
     for (const [index, candidate] of wanted.entries()) {
       const region = regions[index];
       if (region === undefined) continue;

@@ -13,7 +13,6 @@ const PARTS = [
   'swap',
   'tracking',
   'counting',
-  'masks',
   'mqtt',
   'telemetry',
   'remote',
@@ -24,6 +23,16 @@ const wanted = parseConfig({
   logLevel: 'debug',
   detector: { threads: 2 },
   tracking: { minHits: 5 },
+  masks: [
+    {
+      name: 'left',
+      polygon: [
+        [0, 0],
+        [0.5, 0],
+        [0.5, 1],
+      ],
+    },
+  ],
 });
 
 const setUp = (refusing?: ConfigPart) => {
@@ -37,6 +46,11 @@ const setUp = (refusing?: ConfigPart) => {
       },
     ]),
   ) as unknown as Takers;
+  const nameOf = (config: unknown): string => (config === wanted ? 'wanted' : 'previous');
+  const masks = {
+    begin: (config: unknown) => void calls.push(`masks beside ${nameOf(config)}`),
+    settle: (config: unknown) => void calls.push(`masks ${nameOf(config)}`),
+  };
   const verdicts: unknown[] = [];
   const change: DesiredChange = {
     version: 3,
@@ -46,20 +60,27 @@ const setUp = (refusing?: ConfigPart) => {
     accept: () => void verdicts.push('accepted'),
     reject: (errors) => void verdicts.push(errors),
   };
-  return { calls, verdicts, change, changes: new Changes(takers, silentLog) };
+  return { calls, verdicts, change, changes: new Changes(takers, masks, silentLog) };
 };
 
 t.test('only what changed is taken up, what can refuse first', async (t) => {
   const { calls, verdicts, change, changes } = setUp();
   await changes.take(change);
-  t.same(calls, ['camera wanted', 'detector wanted', 'log wanted', 'tracking wanted']);
+  t.same(calls, [
+    'masks beside wanted',
+    'camera wanted',
+    'detector wanted',
+    'log wanted',
+    'tracking wanted',
+    'masks wanted',
+  ]);
   t.same(verdicts, ['accepted']);
 });
 
 t.test('a part that refuses: all of it is taken back, and the reason told', async (t) => {
   const { calls, verdicts, change, changes } = setUp('detector');
   await changes.take(change);
-  t.same(calls, ['camera wanted', 'camera previous']);
+  t.same(calls, ['masks beside wanted', 'camera wanted', 'camera previous', 'masks previous']);
   t.same(verdicts, [['detector says no']]);
 });
 

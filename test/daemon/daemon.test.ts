@@ -182,6 +182,51 @@ t.test(
   },
 );
 
+t.test('masks come first, and those before them stay until the change is over', async (t) => {
+  const stateDir = stateFolder(t);
+  await installAll(stateDir, [A]);
+  const half = (from: number) => ({
+    name: 'half',
+    polygon: [
+      [from, 0],
+      [from + 0.5, 0],
+      [from + 0.5, 1],
+      [from, 1],
+    ],
+  });
+  const camera = { kind: 'replay', path: pictureFolder(join(stateDir, 'frames')), stallTimeoutMs: 500 };
+  const config = { camera, telemetry: { snapshots: true }, masks: [half(0)] };
+  const daemon = new DaemonProcess(stateDir, config);
+  t.teardown(() => daemon.end('SIGKILL'));
+  await daemon.says(/warm/);
+  const black = async (): Promise<readonly boolean[]> => {
+    const { data } = (await daemon.call('snapshot', { width: 64 })) as { data: string };
+    const image = decodeJpeg(Buffer.from(data, 'base64'));
+    return [8, 56].map((x) => (image.data[3 * (32 * 64 + x)] ?? 0) < 30);
+  };
+  t.same(await black(), [true, false], 'the left half');
+
+  // A camera that shows nothing is taken back, which takes its time.
+  daemon.configure({ ...config, camera: { ...camera, path: join(stateDir, 'nowhere') }, masks: [half(0.5)] });
+  daemon.child.kill('SIGHUP');
+  await until(() => /nowhere/.test(daemon.log), 'the change is under way');
+  t.same(await black(), [true, true], 'both, while it is tried');
+  await daemon.says(/is taken back: the camera delivered no frame/);
+  const looks = async (wanted: readonly boolean[]): Promise<void> => {
+    for (let left = 300; left > 0; left -= 1) {
+      if (JSON.stringify(await black()) === JSON.stringify(wanted)) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    t.same(await black(), wanted);
+  };
+  await looks([true, false]);
+
+  daemon.configure({ ...config, masks: [half(0.5)] });
+  daemon.child.kill('SIGHUP');
+  await looks([false, true]);
+  t.equal(await daemon.end(), 0);
+});
+
 t.test(
   'a SIGKILL: no process is left, the will is told, the next start goes on with its model and its numbers',
   { skip: skipWithoutMosquitto },

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { type Example, ExampleKeeper, type KeeperRules } from '../../src/examples/index.js';
 import { silentLog } from '../../src/system/index.js';
-import { decodeJpeg, encodeJpeg, type Frame } from '../../src/vision/index.js';
+import { decodeJpeg, encodeJpeg, type Frame, type MaskPolygon } from '../../src/vision/index.js';
 import { folderOf, MODEL, openLibrary, rules } from './parts.js';
 
 const CLASSES = ['car', 'truck'];
@@ -23,13 +23,14 @@ const frameOf = (seq: number, data: Uint8Array = jpeg): Frame => ({
 const open = async (
   t: Test,
   change: Partial<KeeperRules['examples']> = {},
-  masks: KeeperRules['masks'] = [],
+  masks: readonly MaskPolygon[] = [],
 ) => {
   const { library, store } = await openLibrary(t, folderOf(t));
   const keeper = new ExampleKeeper({
     library,
     store,
-    rules: { examples: { ...rules, ...change }, masks, windowMs: 86_400_000 },
+    rules: { examples: { ...rules, ...change }, windowMs: 86_400_000 },
+    masks: () => masks,
     log: silentLog,
     run: 'boot',
   });

@@ -22,6 +22,7 @@ export interface ReporterParts {
   readonly store: Store;
   readonly examples: ExampleKeeper;
   readonly latency: LatencyWindow;
+  /** UTC. */
   readonly startedMs: number;
   /** The configuration in force. */
   readonly config: () => Config;
@@ -30,6 +31,8 @@ export interface ReporterParts {
 export class Reporter {
   readonly #parts: ReporterParts;
   readonly #rate = new Rate();
+  /** Monotonic: the clock may be set back past the start. */
+  readonly #beganMs = performance.now();
   #memoryMb: number | undefined;
   #modelTimer: NodeJS.Timeout | undefined;
   #healthTimer: NodeJS.Timeout | undefined;
@@ -82,7 +85,7 @@ export class Reporter {
   }
 
   async #health(): Promise<void> {
-    const { probe, models, eye, store, telemetry, latency, startedMs, examples } = this.#parts;
+    const { probe, models, eye, store, telemetry, latency, examples } = this.#parts;
     const sample = await probe.sample();
     if (this.#isStopped) return;
     this.#memoryMb = detectorMemoryMb(sample, models.pid);
@@ -90,7 +93,7 @@ export class Reporter {
       'health',
       healthState({
         sample,
-        uptimeMs: Date.now() - startedMs,
+        uptimeMs: performance.now() - this.#beganMs,
         fps: this.#rate.look(models.counters.done),
         latency,
         camera: { state: eye.source.state, counters: eye.counters },

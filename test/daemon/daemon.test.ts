@@ -10,6 +10,7 @@ import {
   DaemonProcess,
   installAll,
   isAlive,
+  leapingClock,
   pictureFolder,
   processesBelow,
   stateFolder,
@@ -22,7 +23,7 @@ t.setTimeout(300_000);
 const [A, B] = [tinyAt(8), tinyAt(30)];
 const NAN = tinyAt(45, { nan: true });
 
-const setUp = async (t: Tap, more: object = {}) => {
+const setUp = async (t: Tap, more: object = {}, env: Readonly<Record<string, string>> = {}) => {
   const stateDir = stateFolder(t);
   await installAll(stateDir, [A, B, NAN]);
   const broker = await startBroker();
@@ -37,7 +38,7 @@ const setUp = async (t: Tap, more: object = {}) => {
     telemetry: { frames: true, framesEveryMs: 0, healthEverySeconds: 1 },
     ...more,
   };
-  const daemon = new DaemonProcess(stateDir, config);
+  const daemon = new DaemonProcess(stateDir, config, { env });
   t.teardown(() => daemon.end('SIGKILL'));
   return { stateDir, broker, consumer, daemon, config };
 };
@@ -178,6 +179,22 @@ t.test(
     await daemon.says(/the configuration stays as it is/);
     const seen = consumer.on('telemetry').length;
     await consumer.until((c) => c.on('telemetry').length > seen + 5, 'it goes on');
+    t.same(consumer.invalid, []);
+  },
+);
+
+t.test(
+  'health goes on when the clock is set back past the start',
+  { skip: skipWithoutMosquitto },
+  async (t) => {
+    const { consumer, daemon } = await setUp(t, {}, leapingClock(-7_200_000));
+    const lastUptime = (): number => Number(consumer.last('health')?.['uptime_s'] ?? -1);
+    await consumer.until((c) => c.on('health').length > 1, 'health is told');
+    const before = lastUptime();
+    daemon.child.kill('SIGUSR2');
+    const seen = consumer.on('health').length;
+    await consumer.until((c) => c.on('health').length > seen + 2, 'and told on');
+    t.ok(lastUptime() > before, `${lastUptime()} after ${before}`);
     t.same(consumer.invalid, []);
   },
 );

@@ -84,6 +84,17 @@ export const isAlive = (pid: number): boolean => {
   }
 };
 
+export interface DaemonOptions {
+  readonly json?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** For `env`: its `Date.now` goes ahead by so much when it gets a SIGUSR2; a negative number sets it back. */
+export const leapingClock = (leapMs: number): Readonly<Record<string, string>> => {
+  const script = `const now = Date.now; process.on('SIGUSR2', () => { Date.now = () => now() + ${leapMs}; });`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` };
+};
+
 export class DaemonProcess {
   readonly child: ChildProcess;
   readonly stateDir: string;
@@ -92,13 +103,16 @@ export class DaemonProcess {
   out = '';
 
   /** @param config keys of the configuration beside `stateDir` and `runtimeDir` */
-  constructor(stateDir: string, config: object, options: { readonly json?: boolean } = {}) {
+  constructor(stateDir: string, config: object, options: DaemonOptions = {}) {
     this.stateDir = stateDir;
     this.configPath = join(stateDir, 'bitlane.yaml');
     this.configure(config);
     const script = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
     const args = [script, 'run', '--config', this.configPath, ...(options.json === true ? ['--json'] : [])];
-    this.child = spawnOwned(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawnOwned(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
+    });
     this.child.stdout?.on('data', (chunk: Buffer) => (this.out += chunk.toString()));
     this.child.stderr?.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
   }

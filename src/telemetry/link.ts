@@ -96,6 +96,11 @@ export class Link extends Emitter<LinkEvents> {
     return this.#isUp ? Math.max(0, this.#maxInFlight - this.#outstanding.size) : 0;
   }
 
+  /** No publish waits for its acknowledgement. */
+  get isIdle(): boolean {
+    return this.#isUp && this.#outstanding.size === 0;
+  }
+
   /** Bytes that the socket has not taken yet. */
   get backlogBytes(): number {
     return this.#client?.stream.writableLength ?? 0;

@@ -130,7 +130,9 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     this.#connection.on('up', (link) => this.#up(link));
     this.#connection.on('message', (message) => this.#received(message));
     this.#connection.on('down', ({ reason, byBroker, wasUp }) => {
-      this.#pump.detach(byBroker && wasUp ? 'closed' : 'away');
+      const cause = byBroker && wasUp ? 'closed' : 'away';
+      this.#states.detach(cause);
+      this.#pump.detach(cause);
       this.#kick();
       this.emit('disconnected', { reason });
     });
@@ -179,6 +181,7 @@ export class Telemetry extends Emitter<TelemetryEvents> {
     this.#config = config;
     if (!this.#running || sameBroker(previous.mqtt, config.mqtt)) return;
     await this.#finish(GOODBYE_MS);
+    this.#states.forgive();
     // It may have been stopped in between.
     if (this.#isRunning()) this.#connection.open(brokerOf(this.#config.mqtt));
   }
@@ -248,6 +251,7 @@ export class Telemetry extends Emitter<TelemetryEvents> {
       for (let more = true; more;) {
         more = false;
         for (const source of [this.#states, this.#answers, this.#pump]) {
+          if (source !== this.#states && this.#states.wantsQuiet) continue;
           if (link.room > 0 && source.sendOne(link, again, this.#states.isClean && this.#answers.isEmpty))
             more = true;
         }

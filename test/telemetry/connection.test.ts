@@ -99,6 +99,49 @@ t.test(
   },
 );
 
+t.test(
+  'a state that is too large for the broker is left out, all others go on',
+  { skip: skipWithoutMosquitto },
+  async (t) => {
+    const made = await broker(t, { extra: ['message_size_limit 2000'] });
+    const consumer = await Consumer.open(made.url);
+    t.teardown(() => consumer.close());
+    const { telemetry, lines } = device(t, { mqtt: { url: made.url } });
+    const large = (length: number) => ({
+      ...infoState,
+      zones: Array.from({ length }, (_, index) => `zone-${index}-${'x'.repeat(20)}`),
+    });
+    telemetry.publishState('info', large(100));
+    telemetry.enqueue('counts/60', counts(1));
+    await telemetry.start();
+    await until(() => lines.some((line) => line.includes('is left out')), 'it is given up');
+    await consumer.until(
+      (c) => stateOf(c) === 'online' && c.on('config/reported').length > 0 && c.on('counts/60').length > 0,
+      'the others are there',
+    );
+    const { connections } = telemetry.counters;
+    telemetry.publishState('info', large(101));
+    telemetry.enqueue('counts/60', counts(2));
+    await consumer.until((c) => c.last('counts/60')?.['seq'] === 2, 'what comes later, too');
+    t.match(
+      telemetry.counters,
+      { connected: true, connections, refused: 0 },
+      'no connection is lost over it',
+    );
+    t.equal(consumer.on('info').length, 0);
+
+    telemetry.publishState('info', large(2));
+    await consumer.until((c) => c.on('info').length === 1, 'one that fits goes out');
+    telemetry.publishState('info', large(3));
+    await consumer.until((c) => c.on('info').length === 2, 'and the next');
+    const told = lines.filter((line) => /info \(\d+ bytes\) is left out/.test(line));
+    t.equal(told.length, 1, 'it is told once');
+    t.equal(lines.filter((line) => line.includes('left out')).length, 1, 'no other is blamed');
+    t.equal(telemetry.counters.connections, connections);
+    t.same(consumer.invalid, []);
+  },
+);
+
 t.test('MQTT 3.1.1 gets the same', { skip: skipWithoutMosquitto }, async (t) => {
   const { url } = await broker(t);
   const consumer = await Consumer.open(url, { protocolVersion: 4 });

@@ -43,7 +43,7 @@ export const addRun: AddCommand = (program, cli) => {
           write: (text) => void process.stderr.write(`${clear}${text}`),
         });
         const daemon = new Daemon({ local, rootLog });
-        const onHup = (): void => void daemon.reload();
+        const onHup = (): void => daemon.reload();
         process.on('SIGHUP', onHup);
         let shown: NodeJS.Timeout | undefined;
         try {

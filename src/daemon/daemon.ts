@@ -4,7 +4,6 @@ import { AdaptationService } from '../adaptation/index.js';
 import { type Config, loadConfig, type LocalConfig } from '../config/index.js';
 import { criticalPairs } from '../examples/index.js';
 import type { FeedCounters, FrameResult } from '../detector/index.js';
-import { messageOf } from '../errors.js';
 import { Registry } from '../registry/index.js';
 import { openStore, type Store } from '../store/index.js';
 import { type Log, packageVersion, type RootLog } from '../system/index.js';
@@ -28,6 +27,7 @@ import { LatencyWindow, Rate } from './latency.js';
 import { lastFrame } from './last-frame.js';
 import { Masks } from './masks.js';
 import { ModelService } from './models.js';
+import { Reloader } from './reloader.js';
 import { Reporter } from './reporter.js';
 import { Road } from './road.js';
 import { takersOf } from './takers.js';
@@ -116,16 +116,9 @@ export class Daemon {
     return this.#stopping;
   }
 
-  /** Reads the configuration file again; a bad one is logged and changes nothing. */
-  async reload(): Promise<void> {
-    const parts = this.#parts;
-    if (parts === undefined) return;
-    try {
-      const change = parts.twin.setLocal(loadConfig(this.#options.local.source));
-      if (change !== undefined) await this.#takeUp(parts, change);
-    } catch (error) {
-      this.#log.error(`the configuration stays as it is: ${messageOf(error)}`);
-    }
+  /** Reads the configuration file again, when no other change is under way; a bad one is logged and changes nothing. */
+  reload(): void {
+    this.#parts?.reloader.reload();
   }
 
   /** Closes the intervals that are open: the camera is at its end, there is nothing to count on. */
@@ -297,9 +290,12 @@ export class Daemon {
       masks,
       rootLog.part('config'),
     );
-    telemetry.on('desired', (change) => {
+    const changed = (change: DesiredChange): void => {
       if (this.#parts !== undefined) void this.#takeUp(this.#parts, change);
-    });
+    };
+    telemetry.on('desired', changed);
+    const load = (): LocalConfig => loadConfig(this.#options.local.source);
+    const reloader = new Reloader({ twin, load, changed, log: this.#log });
     eye.on('frame', (frame) => {
       this.#watchdog.frame();
       this.#options.observer?.frame?.(frame);
@@ -356,6 +352,7 @@ export class Daemon {
       changes,
       probe,
       reporter,
+      reloader,
       twin,
       shown: new Rate(),
     };
@@ -385,6 +382,7 @@ interface Parts {
   readonly changes: Changes;
   readonly probe: HealthProbe;
   readonly reporter: Reporter;
+  readonly reloader: Reloader;
   readonly twin: ConfigTwin;
   readonly shown: Rate;
 }

@@ -131,7 +131,8 @@ sent during a break are lost.
 restarts. They arrive in the order of \`seq\`, at least once: after a break a message may come again, with \`replayed\` true, but
 no message comes for the first time after a later one. Remember the pairs of \`boot_id\` and \`seq\` to drop repetitions.
 A gap in \`seq\` is a lost message: at its cap the outbox drops the oldest events first, counts last (\`health.outbox.evicted\`), and what
-the broker refuses for good is dropped (\`health.outbox.refused\`). After a damaged store was set aside \`seq\` leaps, too. An interval that is open when the daemon stops is counted on by the
+the broker refuses for good is dropped (\`health.outbox.refused\`). With reason code 0x80, 0x83 or
+0x97 it stays and is tried again; with the first two it is dropped, too, when the broker took others and refused it alone three times in a row. After a damaged store was set aside \`seq\` leaps, too. An interval that is open when the daemon stops is counted on by the
 next start, and sent by that.
 
 **Commands.** Publish \`cmd/<name>\`, QoS 1, not retained: a retained command is ignored. With MQTT 5 name a response topic and

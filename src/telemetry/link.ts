@@ -16,6 +16,8 @@ const PACKET_OVERHEAD = 64;
 /** How long the broker keeps subscriptions and QoS 1 commands for us: a short break, not yesterday's commands. */
 const SESSION_SECONDS = 300;
 const QUOTA_EXCEEDED = 0x97;
+/** "Unspecified" and "implementation specific": a broker in trouble says so of everything, and takes it an hour later. */
+const PASSING: ReadonlySet<number> = new Set([0x80, 0x83]);
 const CLOSE_MS = 500;
 
 export interface LinkOptions {
@@ -57,10 +59,10 @@ export interface Outgoing {
   readonly expirySeconds?: number;
 }
 
-/** `refused`: for good, it will not go through later; `lost`: the connection ended before an answer. */
+/** `refused`: it will not go through later, unless `isPassing`; `lost`: the connection ended before an answer. */
 export type Outcome =
   | { readonly kind: 'acknowledged' }
-  | { readonly kind: 'refused'; readonly reason: string }
+  | { readonly kind: 'refused'; readonly reason: string; readonly isPassing: boolean }
   | { readonly kind: 'lost' };
 
 interface ServerLimits {
@@ -79,6 +81,8 @@ export class Link extends Emitter<LinkEvents> {
   #client: MqttClient | undefined;
   #isUp = false;
   #ended = false;
+  /** The broker acknowledged something. */
+  #hasTaken = false;
   #maxInFlight = MAX_IN_FLIGHT;
   #maxPacketBytes = Number.POSITIVE_INFINITY;
 
@@ -208,7 +212,7 @@ export class Link extends Emitter<LinkEvents> {
       PACKET_OVERHEAD;
     if (bytes > this.#maxPacketBytes) {
       const reason = `it has ${bytes} bytes, and the broker takes ${this.#maxPacketBytes}`;
-      setImmediate(done, { kind: 'refused', reason });
+      setImmediate(done, { kind: 'refused', reason, isPassing: false });
       return;
     }
     const settle = (outcome: Outcome): void => {
@@ -216,8 +220,10 @@ export class Link extends Emitter<LinkEvents> {
     };
     this.#outstanding.add(settle);
     client.publish(message.topic, message.payload, this.#publishOptions(message, 1), (error) => {
-      if (error === undefined || error === null) settle({ kind: 'acknowledged' });
-      else this.#notAcknowledged(error, settle);
+      if (error === undefined || error === null) {
+        this.#hasTaken = true;
+        settle({ kind: 'acknowledged' });
+      } else this.#notAcknowledged(error, settle);
     });
   }
 
@@ -226,8 +232,15 @@ export class Link extends Emitter<LinkEvents> {
     if (code === undefined) settle({ kind: 'lost' });
     // A quota is full today and not tomorrow: what it keeps out stays in order and is tried again.
     else if (code === QUOTA_EXCEEDED) this.#end(refusalOf(code));
-    else
-      settle({ kind: 'refused', reason: `the broker answered with reason code ${code} (${error.message})` });
+    else {
+      const reason = `the broker answered with reason code ${code} (${error.message})`;
+      settle({ kind: 'refused', reason, isPassing: PASSING.has(code) });
+    }
+  }
+
+  /** Ends it over a message that must not be passed over. Only a broker that took others on this connection is to blame for it. */
+  abandon(reason: string): void {
+    this.#end(reason, this.#hasTaken);
   }
 
   /** Publishes with QoS 0. @returns whether it was handed to the socket */

@@ -121,6 +121,11 @@ export class OutboxPump {
     };
     link.publish(message, (outcome) => {
       if (this.#link !== link) return;
+      // A broker in trouble would have the whole backlog refused: it stays in order, and is tried again.
+      if (outcome.kind === 'refused' && outcome.isPassing) {
+        link.abandon(outcome.reason);
+        return;
+      }
       this.#answered(row, entry, outcome);
       settled();
     });

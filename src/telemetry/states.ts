@@ -4,6 +4,8 @@ import type { Link, Outcome } from './link.js';
 
 /** Connections in a row that the broker closed over a state, all but the first with nothing else under way. */
 const MAX_LOSSES = 3;
+/** Connections that are ended over a state that the broker refuses for now; then the others go on without it. */
+const MAX_REFUSALS = 3;
 /** One that is left out is tried again after this long: the broker may have been to blame, or be another one now. */
 const LEFT_OUT_MS = 3_600_000;
 
@@ -15,6 +17,7 @@ interface State {
   inFlight: boolean;
   /** Since it was last acknowledged. */
   losses: number;
+  refusals: number;
   /** The broker closes the connection over so many bytes. */
   tooLarge: { readonly bytes: number; readonly untilMs: number } | undefined;
 }
@@ -60,7 +63,7 @@ export class RetainedStates {
   set(topic: string, payload: string, content: string): boolean {
     const state = this.#states.get(topic);
     if (state === undefined) {
-      const fresh = { dirty: true, inFlight: false, losses: 0, tooLarge: undefined };
+      const fresh = { dirty: true, inFlight: false, losses: 0, refusals: 0, tooLarge: undefined };
       this.#states.set(topic, { payload, content, ...fresh });
       return true;
     }
@@ -121,7 +124,9 @@ export class RetainedStates {
     Object.assign(state, { dirty: false, inFlight: true });
     link.publish({ topic: `${this.#prefix}${topic}`, payload: state.payload, retain: true }, (outcome) => {
       this.#answered(topic, state, outcome);
-      settled();
+      if (outcome.kind === 'refused' && outcome.isPassing && state.refusals <= MAX_REFUSALS) {
+        link.abandon(outcome.reason);
+      } else settled();
     });
     return true;
   }
@@ -138,6 +143,13 @@ export class RetainedStates {
       return;
     }
     Object.assign(state, { losses: 0, tooLarge: undefined });
-    if (outcome.kind === 'refused') this.#log.error(`${topic} was refused: ${outcome.reason}`);
+    if (outcome.kind === 'acknowledged') {
+      state.refusals = 0;
+      return;
+    }
+    state.refusals += 1;
+    // A broker in trouble refuses it with every connection.
+    const isNew = !outcome.isPassing || state.refusals === 1;
+    this.#log[isNew ? 'error' : 'debug'](`${topic} was refused: ${outcome.reason}`);
   }
 }

@@ -78,6 +78,15 @@ t.test('what is due', async (t) => {
     undefined,
     'nothing begins again and again',
   );
+  const ahead = { ...moment, lastEndMs: now.getTime() + 400 * DAY };
+  t.equal(dueTrigger(night, ahead), 'schedule', 'the clock was wrong when the last one ended');
+  t.equal(dueTrigger(config(), { ...ahead, critical: [['bus', 'truck']] }), 'drift');
+  t.equal(dueTrigger(night, { ...ahead, now: at('05:00') }), undefined);
+  t.equal(
+    dueTrigger(config(), { ...moment, budgetChanged: true, lastEndMs: now.getTime() + DAY / 24 }),
+    undefined,
+    'a clock that lags by an hour until it is set begins nothing',
+  );
 });
 
 const rules = { minPictures: 30, minObjects: 20, maxDrop: 0.02 };

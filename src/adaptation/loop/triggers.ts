@@ -53,8 +53,10 @@ export const dueTrigger = (
   { now, lastEndMs, adaptedTo, critical, throttledMs, budgetChanged }: Moment,
 ): 'schedule' | 'drift' | 'heat' | 'budget' | undefined => {
   if (!config.enabled || !inWindow(config.schedule, now)) return undefined;
-  const sinceMs = lastEndMs === undefined ? Infinity : now.getTime() - lastEndMs;
   const everyMs = config.everyDays * DAY_MS;
+  const ageMs = lastEndMs === undefined ? Infinity : now.getTime() - lastEndMs;
+  // An end that lies far ahead is of a clock that was wrong, then or now; a device without a battery starts a little behind.
+  const sinceMs = ageMs < -SOONER * everyMs ? Infinity : ageMs;
   if (sinceMs < SOONER * everyMs) return undefined;
   if (budgetChanged) return 'budget';
   if (config.onHeat && throttledMs >= config.heatMinutes * 60_000) return 'heat';

@@ -8,6 +8,7 @@ import {
   ExampleLibrary,
   type KeeperRules,
   readConfusions,
+  SteadyClock,
 } from '../examples/index.js';
 import { foldName } from '../registry/index.js';
 import type { Store } from '../store/index.js';
@@ -69,7 +70,14 @@ export class Examples implements RoadWatcher {
     this.#store = store;
     this.#telemetry = telemetry;
     this.#log = log;
-    const library = new ExampleLibrary({ stateDir: config.stateDir, store, rules: config.examples, log });
+    const clock = new SteadyClock();
+    const library = new ExampleLibrary({
+      stateDir: config.stateDir,
+      store,
+      rules: config.examples,
+      isSteady: () => clock.isSteady(),
+      log,
+    });
     this.keeper = new ExampleKeeper({
       library,
       store,

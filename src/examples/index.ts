@@ -47,6 +47,7 @@ export {
   type TrackSight,
   type Wish,
 } from './miner.js';
+export { SteadyClock } from './steady-clock.js';
 export { afterLabel, type Looks, observeTrack, toObservationRow } from './observed.js';
 export { type Flow, isAdmitted, oneMore, overflowOf, type Stub, victimOf } from './reservoir.js';
 export { ID_PATTERN, type NewExample } from './rows.js';

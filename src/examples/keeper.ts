@@ -313,7 +313,8 @@ export class ExampleKeeper extends Emitter<KeeperEvents> {
     if (now - this.#observedMs >= OBSERVE_EVERY_MS) this.#flushObservations();
     if (now - this.#prunedMs < PRUNE_EVERY_MS) return;
     this.#prunedMs = now;
-    this.#store.observations.prune(Date.now() - this.#rules.windowMs, MAX_OBSERVATIONS);
+    const beforeMs = this.library.trustsClock ? Date.now() - this.#rules.windowMs : 0;
+    this.#store.observations.prune(beforeMs, MAX_OBSERVATIONS);
     await this.library.prune();
   }
 }

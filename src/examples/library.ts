@@ -52,6 +52,8 @@ export interface LibraryOptions {
   readonly log: Log;
   /** UTC, milliseconds; the clock of the machine when left out. */
   readonly now?: () => number;
+  /** Whether that clock is trusted with removing what is too old; it is when left out. */
+  readonly isSteady?: () => boolean;
   /** 0..1; `Math.random` when left out. */
   readonly random?: () => number;
 }
@@ -75,17 +77,24 @@ export class ExampleLibrary {
   readonly #store: LibraryOptions['store'];
   readonly #log: Log;
   readonly #now: () => number;
+  readonly #isSteady: () => boolean;
   readonly #stock: Stock;
   #rules: LibraryRules;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor({ stateDir, store, rules, log, now, random }: LibraryOptions) {
+  constructor({ stateDir, store, rules, log, now, isSteady, random }: LibraryOptions) {
     this.folder = examplesFolder(stateDir);
     this.#store = store;
     this.#rules = rules;
     this.#log = log;
     this.#now = now ?? Date.now;
+    this.#isSteady = isSteady ?? (() => true);
     this.#stock = new Stock(store.examples.stubs(), store.examples.pairs(), random ?? Math.random);
+  }
+
+  /** Whether things may be removed for their age. */
+  get trustsClock(): boolean {
+    return this.#isSteady();
   }
 
   get size(): { readonly examples: number; readonly bytes: number } {
@@ -237,7 +246,7 @@ export class ExampleLibrary {
   async #add(items: readonly NewExample[]): Promise<Example[]> {
     if (items.length === 0) return [];
     const nowMs = this.#now();
-    await this.#remove(this.#stock.expired(this.#rules, nowMs));
+    await this.#removeExpired(nowMs);
     if (!(await this.#hasRoom(items))) {
       this.counters.refusedByReserve += items.length;
       return [];
@@ -304,8 +313,12 @@ export class ExampleLibrary {
     }
   }
 
+  async #removeExpired(nowMs: number): Promise<void> {
+    if (this.trustsClock) await this.#remove(this.#stock.expired(this.#rules, nowMs));
+  }
+
   async #prune(): Promise<void> {
-    await this.#remove(this.#stock.expired(this.#rules, this.#now()));
+    await this.#removeExpired(this.#now());
     await this.#remove(this.#stock.excess(this.#rules));
   }
 }

@@ -70,6 +70,7 @@ export const openLibrary = async (
   stateDir: string,
   change: Partial<LibraryRules> = {},
   now?: () => number,
+  isSteady?: () => boolean,
 ): Promise<Opened> => {
   const store = openStore(join(stateDir, 'bitlane.db'));
   t.teardown(() => store.close());
@@ -80,6 +81,7 @@ export const openLibrary = async (
     log: silentLog,
     random: randomFrom(1),
     ...(now === undefined ? {} : { now }),
+    ...(isSteady === undefined ? {} : { isSteady }),
   });
   await library.sweep();
   return { store, library };

@@ -64,7 +64,9 @@ export const examplesSchema = z.strictObject({
     .describe('road kept on each side of a vehicle, as a share of its width and height'),
   quality: z.int().min(30).max(100).default(85).describe('of the JPEG'),
   maxMb: z.number().min(0.1).max(1_000_000).default(256).describe('pictures kept at most, MB (10^6 bytes)'),
-  maxAgeDays: days(30).describe('pictures older than this are removed'),
+  maxAgeDays: days(30).describe(
+    'pictures older than this are removed, when the clock has run for an hour without a leap',
+  ),
   perPair: z
     .int()
     .min(1)

@@ -284,6 +284,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
         latency_p95_ms: 71.3,
         memory_mb: 118.4,
         map50_change: 0.002,
+        map50_95_change: -0.002,
         critical_change: 0.021,
         agreement_change: null,
       },

@@ -54,5 +54,27 @@ export const readTwinState = (store: KeyValue, log: Log): TwinState => {
   }
 };
 
+/** A change set that is being taken up, and how often that was begun. */
+export interface TakeUp {
+  readonly set: ChangeSet;
+  readonly begun: number;
+}
+
+// By itself, so that a release before it still reads the rest.
+const TAKE_UP_KEY = 'twin-take-up';
+const takeUp = z.strictObject({ set: changeSet, begun: z.int().min(0) }).nullable();
+
+/** One that nobody lived to end; `null` where there is none. */
+export const readTakeUp = (store: KeyValue): TakeUp | null => {
+  try {
+    return store.get(TAKE_UP_KEY, takeUp) ?? null;
+  } catch {
+    return null;
+  }
+};
+
+/** @throws BitlaneError STORE_FAILED when it cannot be written */
+export const writeTakeUp = (store: KeyValue, begun: TakeUp | null): void => store.set(TAKE_UP_KEY, begun);
+
 /** @throws BitlaneError STORE_FAILED when it cannot be written */
 export const writeTwinState = (store: KeyValue, state: TwinState): void => store.set(KEY, state);

@@ -11,8 +11,11 @@ import {
   type ChangeSet,
   isSame,
   LOCAL_ONLY,
+  readTakeUp,
   readTwinState,
+  type TakeUp,
   type TwinState,
+  writeTakeUp,
   writeTwinState,
 } from './twin-state.js';
 
@@ -135,6 +138,7 @@ export class ConfigTwin extends Emitter<TwinEvents> {
 
   /** A clean stop: the attempt of this start does not count as a crash. */
   stopped(): void {
+    if (this.#pending !== undefined) this.#keepTakeUp(null);
     if (this.#state.attempts > 0) this.#save({ ...this.#state, attempts: this.#state.attempts - 1 });
   }
 
@@ -248,6 +252,15 @@ export class ConfigTwin extends Emitter<TwinEvents> {
       take();
       return undefined;
     }
+    const begun = this.#takeUpsOf(set);
+    if (begun >= MAX_ATTEMPTS) {
+      const reason = `version ${set.version} was not taken up: ${begun} times the daemon ended while it was`;
+      this.#save({ ...this.#state, failed: { ...set, reason } });
+      this.#keepTakeUp(null);
+      this.#refuse(set.version, [reason]);
+      return undefined;
+    }
+    this.#keepTakeUp({ set, begun: begun + 1 });
     this.#report(set.version, 'pending', []);
     this.#pending = { set, remarks };
     const refuse = (errors: readonly string[]): void => this.#refuse(set.version, [...errors, ...remarks]);
@@ -262,6 +275,7 @@ export class ConfigTwin extends Emitter<TwinEvents> {
     this.#isBusy = true;
     return openChange({ ...about, previous: this.#config }, (errors) => {
       this.#isBusy = false;
+      if (this.#pending !== undefined) this.#keepTakeUp(null);
       this.#pending = undefined;
       if (errors === undefined) take();
       else refuse(errors);
@@ -296,6 +310,20 @@ export class ConfigTwin extends Emitter<TwinEvents> {
       active_changes: this.#active.changes as ReportedConfig['active_changes'],
     };
     this.emit('reported', this.#reported);
+  }
+
+  /** How often it was begun to be taken up without an end: what is retained comes again with every start. */
+  #takeUpsOf(set: ChangeSet): number {
+    const known = readTakeUp(this.#options.store);
+    return known !== null && isSame(known.set, set) ? known.begun : 0;
+  }
+
+  #keepTakeUp(begun: TakeUp | null): void {
+    try {
+      writeTakeUp(this.#options.store, begun);
+    } catch (error) {
+      this.#options.log.warn(`what is being taken up could not be noted: ${messageOf(error)}`);
+    }
   }
 
   /** @returns what to tell when the disk took it not: it is in force all the same */

@@ -226,6 +226,31 @@ t.test('over restarts; two crashes take it back; a clean stop is no crash', asyn
     t.equal(start(store).config.site, 'three', 'confirmed once for all');
 });
 
+t.test('what ends the daemon while it is taken up is left at the third start', (t) => {
+  const store = storeOf(t);
+  const bad = set(4, { site: 'deadly' });
+  t.ok(start(store).propose(bad), 'and there it ends');
+  t.ok(start(store).propose(bad), 'it is retained, and comes again');
+  const third = start(store);
+  t.equal(third.propose(bad), undefined);
+  t.match(third.reported, { version: 4, status: 'rejected', active_version: 0, errors: [/not taken up/] });
+  t.equal(start(store).propose(bad), undefined, 'nor later');
+  const other = start(store);
+  taken(other.propose(set(5, { site: 'good' })));
+  t.equal(other.config.site, 'good');
+  t.end();
+});
+
+t.test('a clean stop while something is taken up is no end by it', (t) => {
+  const store = storeOf(t);
+  for (let i = 0; i < 4; i += 1) {
+    const twin = start(store);
+    t.ok(twin.propose(set(4, { site: 'slow' })));
+    twin.stopped();
+  }
+  t.end();
+});
+
 t.test('the local file changes', async (t) => {
   const store = storeOf(t);
   let twin = start(store);

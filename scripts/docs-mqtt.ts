@@ -167,7 +167,7 @@ it, the last good configuration stays in force. A version must be higher than ev
 come again, mended. The same message again changes nothing; other changes under a version that was taken up are refused, which
 \`errors\` tells beside the outcome of the first. A change set has proved itself when the daemon has run for a minute with all of it in force, counted from when it was taken up, or
 from the next start. One that has not, and with which two starts in a row did not run for a minute, is taken back at the third and
-reported as \`rejected\` (a broker that cannot be reached is no such failure). An empty payload changes nothing.
+reported as \`rejected\` (a broker that cannot be reached is no such failure); so is one during whose taking up the daemon ended twice. An empty payload changes nothing.
 `;
 
 /** Every generated file: its path below the package, and its text. */

@@ -10,8 +10,6 @@ import { cli, type Place } from './place.js';
 import { pause, seconds, tell } from './say.js';
 
 const MINUTES = 10;
-/** Of the time that a frame takes before. */
-const TIME_RATIO = 0.7;
 
 const waitFor = async (
   isThere: () => boolean,
@@ -91,7 +89,9 @@ const tellMade = (
   );
   tell(`the file: ${modelBytes} bytes, ${per(modelBytes / parentBytes)} of before`);
   if (runMs === null || parentRunMs === null || parentRunMs === undefined) return;
-  tell(`one run of it: ${per(runMs / parentRunMs)} of the time of before; ${int8} layers compute in int8`);
+  tell(
+    `one run of it: ${per(runMs / parentRunMs)} of the time of before; ${int8 === 0 ? 'no time was asked for, and kernels compute in fp32 as before' : `${int8} layers compute in int8`}`,
+  );
 };
 
 export interface Story {
@@ -127,25 +127,9 @@ export const missing = (story: Story): string[] => [
   ...(story.frames.lost === 0 ? [] : [`${story.frames.lost} frames were lost`]),
 ];
 
-/** What an adaptation may take, said aloud. A time only where the road has shown what a frame takes. */
-const budgetOf = (
-  { parentBytes, budgetBytes }: Place,
-  frameMs: number | undefined,
-): { readonly modelBytes: number; readonly latencyMs?: number } => {
-  const latencyMs = frameMs === undefined ? undefined : Number((TIME_RATIO * frameMs).toFixed(1));
-  tell(
-    `it adapts: which layers tell these types apart, and who gets the bits within ${budgetBytes} bytes (${per(budgetBytes / parentBytes)})${
-      latencyMs === undefined
-        ? ''
-        : ` and ${latencyMs} ms for a frame (95 % take ${frameMs?.toFixed(1)} ms or less now)`
-    }`,
-  );
-  return { modelBytes: budgetBytes, ...(latencyMs !== undefined && { latencyMs }) };
-};
-
 /** Plays it with a daemon that was just started. */
 export const play = async (listener: Listener, daemon: ChildProcess, place: Place): Promise<Story> => {
-  const { state, watchS, config, parentBytes } = place;
+  const { state, watchS, config, parentBytes, budgetBytes } = place;
   await waitFor(
     () => (listener.health?.frames.detected ?? 0) > 0 || listener.tracks > 0,
     daemon,
@@ -173,8 +157,10 @@ export const play = async (listener: Listener, daemon: ChildProcess, place: Plac
       `  ${a} and ${b} are taken for each other ${per(rate)} of the time, of about ${support.toFixed(0)} seen lately`,
     );
   }
-  const budget = budgetOf(place, listener.health?.latency_p95_ms ?? undefined);
-  await listener.command('adapt/start', { budget });
+  tell(
+    `it adapts: which layers tell these types apart, and who gets the bits within ${budgetBytes} bytes (${per(budgetBytes / parentBytes)})`,
+  );
+  await listener.command('adapt/start', {});
   await waitFor(() => !['idle', undefined].includes(listener.adapt?.status), daemon, 'an adaptation', 30);
   await follow(listener, daemon, 60 * MINUTES);
   await waitFor(

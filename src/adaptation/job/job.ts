@@ -71,6 +71,8 @@ export const jobSchema = z
     budget: budgetSchema,
     /** What of a frame's p95 is not the run of the model: p95 of a frame over the median of a run, as learned on this device. */
     frameOverRun: z.number().min(1).max(1_000).default(1),
+    /** Where that was never learned, and the FP32 model serves: p95 of its frames, milliseconds. Its run is in the profile. */
+    servedP95Ms: z.number().positive().optional(),
     objective: z.enum(OBJECTIVES),
     /** Objectives whose allocations are compared with that one's as whole models; those that `adaptModel` takes where it is left out. */
     candidates: z.array(z.enum(OBJECTIVES)).max(OBJECTIVES.length).optional(),

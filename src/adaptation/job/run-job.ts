@@ -1,6 +1,7 @@
 // A job from its snapshot to its result, each step once. Runs in the adapter's process.
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { Profile } from '../../allocation/index.js';
 import { asBitlaneError, BitlaneError } from '../../errors.js';
 import { integersSaturate, type Timed } from '../../quantization/index.js';
 import { foldName, readArtifactFolder } from '../../registry/index.js';
@@ -63,6 +64,12 @@ const significantOf = ({ components }: SignificanceMap): { component: string; di
     .sort((a, b) => b.divergence - a.divergence)
     .slice(0, TOP);
 
+/** What frames take beside the run of a model: learned from a canary, else from the model that serves; 1 where nothing says so. */
+const frameOverRun = (job: Job, profile: Profile | undefined): number =>
+  job.servedP95Ms === undefined || profile === undefined
+    ? job.frameOverRun
+    : Math.max(1, job.servedP95Ms / profile.uniform.fp32Ms);
+
 /** Tells when work that goes by the clock begins, and when the last of it has ended. */
 const timedBy = ({ onTiming }: RunOptions): Timed => {
   let works = 0;
@@ -97,7 +104,7 @@ const run = async (context: Context): Promise<JobResult> => {
   const { latencyMs } = job.budget;
   const limits = {
     ...job.budget,
-    ...(latencyMs !== undefined && { latencyMs: latencyMs / job.frameOverRun }),
+    ...(latencyMs !== undefined && { latencyMs: latencyMs / frameOverRun(job, profile) }),
   };
   const pairs = choosePairs(job, asked.doubts, tuning.map.classes);
   const adapt: AdaptOptions = {

@@ -10,6 +10,8 @@ import type { Serving } from './serving.js';
 import { LiveWatch } from './watch.js';
 import { type AgreementOf, Watched, type WatchedOptions } from './watched.js';
 
+/** A p95 of fewer says little. */
+const ENOUGH_FRAMES = 100;
 /** Between two tries of a way back. */
 const RETRY_MS = 15_000;
 
@@ -47,6 +49,14 @@ export class AfterSwap {
 
   track(track: FinishedTrack): void {
     this.#live.track(track);
+  }
+
+  /** p95 of frames of a model that serves, milliseconds; `undefined` where it was not seen for long enough. */
+  p95Of(model: string): number | undefined {
+    const seen = this.#live.steady;
+    return this.#live.model !== model || seen === undefined || seen.frames < ENOUGH_FRAMES
+      ? undefined
+      : (seen.p95Ms ?? undefined);
   }
 
   begin(swap: Pick<WatchedOptions, 'candidate' | 'baseline' | 'budget'>): void {

@@ -17,7 +17,10 @@ export interface NewJob {
   readonly critical: readonly ClassPair[];
   readonly parent: Artifact;
   readonly baseline: Artifact;
-  readonly frameOverRun: number;
+  /** As learned; undefined where it was not yet. */
+  readonly frameOverRun: number | undefined;
+  /** p95 of frames of the model that serves, where it was seen for long enough. */
+  readonly servedP95Ms: number | undefined;
   readonly now: Date;
 }
 
@@ -44,7 +47,10 @@ export const newJob = (asked: NewJob): string => {
     banned: confusions.banned,
     // Where nothing is limited the new model is at least no larger than the one that serves.
     budget: Object.keys(budget).length > 0 ? budget : { modelBytes: baseline.manifest.modelBytes },
-    frameOverRun: asked.frameOverRun,
+    frameOverRun: asked.frameOverRun ?? 1,
+    ...(asked.frameOverRun === undefined &&
+      asked.servedP95Ms !== undefined &&
+      baseline.id === parent.id && { servedP95Ms: asked.servedP95Ms }),
     objective: adaptation.objective,
     calibrationPictures: adaptation.calibrationPictures,
     ...(steps > 0 && { finetune: { steps, ...learning } }),

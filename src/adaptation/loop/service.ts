@@ -224,7 +224,12 @@ export class AdaptationService extends Emitter<LoopEvents> {
     asked: Omit<AskedJob, 'trigger'>,
   ): Promise<{ readonly id: string; readonly parent: string }> {
     const { folder, job, parent, baseline } = await startJob(
-      { ...this.#options, home: this.#folder, memory: this.#memory },
+      {
+        ...this.#options,
+        home: this.#folder,
+        memory: this.#memory,
+        servedP95Ms: (model) => this.#after.p95Of(model),
+      },
       { trigger, ...asked },
     );
     this.#memory.set({

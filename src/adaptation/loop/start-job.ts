@@ -15,6 +15,8 @@ export interface JobParts {
   readonly serving: Pick<Serving, 'artifact'>;
   readonly critical: () => readonly ClassPair[];
   readonly memory: LoopMemory;
+  /** p95 of frames of a model that serves, milliseconds; `undefined` where it was not seen for long enough. */
+  readonly servedP95Ms: (model: string) => number | undefined;
   /** The loop's folder. */
   readonly home: string;
 }
@@ -62,7 +64,7 @@ const checkBytes = ({ modelBytes }: Job['budget'], parent: Artifact): void => {
  * @throws BitlaneError `NO_SUCH_MODEL` where there is nothing to adapt, `BAD_COMMAND` for pairs or a budget that cannot be
  */
 export const startJob = async (
-  { config: configured, registry, serving, critical, memory, home }: JobParts,
+  { config: configured, registry, serving, critical, memory, servedP95Ms, home }: JobParts,
   { trigger, budget, pairs }: AskedJob,
 ): Promise<{
   readonly folder: string;
@@ -89,7 +91,8 @@ export const startJob = async (
     critical: pairs ?? critical(),
     parent,
     baseline,
-    frameOverRun: frameOverRun[parent.id] ?? 1,
+    frameOverRun: frameOverRun[parent.id],
+    servedP95Ms: servedP95Ms(baseline.id),
     now: new Date(),
   });
   return { folder, job: readJob(folder), parent: parent.id, baseline: baseline.id };

@@ -42,6 +42,11 @@ export class LiveWatch {
     return { before: this.#before, after: this.#current?.figures };
   }
 
+  /** Of the model that serves: its latest stretch, or the one before where that is the longer one. */
+  get steady(): LiveFigures | undefined {
+    return this.#best();
+  }
+
   /** Why the model that serves should go, if it should. */
   verdict(rules: AdaptationConfig['watch'], latencyMs: number | undefined): string | undefined {
     const { before, after } = this.figures;

@@ -6,7 +6,6 @@ import { stringify } from 'yaml';
 import { BitlaneError } from '../../src/errors.js';
 import { type Manifest, Registry } from '../../src/registry/index.js';
 import { packageRoot, runBounded, writeFileAtomic } from '../../src/system/index.js';
-import { tell } from './say.js';
 
 export const cliScript = join(packageRoot, 'dist', 'src', 'cli', 'main.js');
 export const DEVICE = 'demo';
@@ -103,18 +102,21 @@ const emptyState = (state: string): void => {
   writeFileAtomic(join(state, MARK), 'State of a demo of bitlane. The next one removes this folder.\n');
 };
 
-/** Empties the state folder and fills it anew. */
-export const prepare = async ({ state, model, watchS, mqtt, port }: PlaceOptions): Promise<Place> => {
-  emptyState(state);
-  const manifest = await install(model, state);
-  tell('pictures of this road, with labels, are drawn: what it adapts to and is judged on');
+/** Draws labelled pictures of the road that the camera watches: what is adapted to, and judged on. */
+export const drawRoad = async ({ state }: Pick<Place, 'state'>): Promise<void> => {
   await cli(
     [
       ...['scene', '--out', join(state, 'road'), '--pictures', String(2 * PICTURES), '--shares', '50,50,0'],
       ...['--site', String(SITE), '--seed', '71', '--json'],
     ],
-    120_000,
+    240_000,
   );
+};
+
+/** Empties the state folder and fills it anew. */
+export const prepare = async ({ state, model, watchS, mqtt, port }: PlaceOptions): Promise<Place> => {
+  emptyState(state);
+  const manifest = await install(model, state);
   const config = join(state, CONFIG);
   const modelBytes = Math.round(BYTES_RATIO * manifest.modelBytes);
   writeFileAtomic(

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { BitlaneError } from '../../src/errors.js';
 import { hasExited } from '../../src/system/index.js';
 import type { Listener } from './listener.js';
-import { cli, type Place } from './place.js';
+import { cli, drawRoad, type Place } from './place.js';
 import { pause, seconds, tell } from './say.js';
 
 const MINUTES = 10;
@@ -140,14 +140,20 @@ export const play = async (listener: Listener, daemon: ChildProcess, place: Plac
   await waitFor(() => listener.tracks > 0 || listener.examples.size > 0, daemon, 'a vehicle', 60);
   const firstDetectionS = seconds();
   tell('vehicles are detected');
-  tell(`it watches the road for ${watchS} s`);
+  tell(
+    `it watches the road for ${watchS} s; meanwhile pictures of it, with labels, are drawn: what it adapts to and is judged on`,
+  );
   const until = seconds() + watchS;
+  const drawn = drawRoad(place);
+  // It is waited for below; until then its failure is nobody's.
+  drawn.catch(() => undefined);
   await waitFor(
     () => seconds() > until && listener.counts.size > 0 && listener.examples.size > 0,
     daemon,
     'a hard example',
     240,
   );
+  await drawn;
   const sum = (of: ReadonlyMap<string, number>): number => [...of.values()].reduce((a, b) => a + b, 0);
   tell(`${listener.tracks} vehicles; across the line went ${top(listener.counts, 6)}`);
   tell(`${sum(listener.examples)} hard examples kept: ${top(listener.examples, 4)}`);

@@ -59,7 +59,7 @@ t.test('rows of every kind', async (t) => {
   );
   const bytesOf = new Map<string, number>();
   for (const { id, runs } of result.rows) {
-    t.equal(runs.length, /haq|qat|fqn|trained/.test(id) ? 2 : 1, `${id} is repeated where it is random`);
+    t.equal(runs.length, /haq|qat|fqn|trained|dfq/.test(id) ? 2 : 1, `${id} is repeated where it is random`);
     for (const { seed, result: run } of runs) {
       if (run.status === 'impossible') {
         t.equal(id, 'dfq8-distilled', run.reason);

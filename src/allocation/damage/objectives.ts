@@ -145,7 +145,7 @@ const TABLE: Readonly<Record<ObjectiveName, Omit<Objective, 'name'>>> = {
     damage: needing((map, components) => damageBy(map, components, OUTPUT_ERROR)),
   },
   paperPure: {
-    says: 'the signed significance alone, as the paper defines it; negative values count as nothing',
+    says: 'the signed significance alone, as the paper defines it; what is negative of its falling curve counts as nothing',
     needsMap: true,
     damage: needing(paperDamage),
   },

@@ -92,7 +92,7 @@ t.test('a watch ends with every frame since the swap, though its time is that of
   t.equal(live?.after.frames, shown, 'none is forgotten');
   t.equal(live?.after.detections, 2 * shown);
   t.ok((live?.before.frames ?? 0) > 0);
-  for (let i = 0; i < 200; i++) show(young);
+  for (let i = 0; i < 1_000; i++) show(young);
   t.equal(after.p95Of(young), 4, 'all that a frame takes in its process');
   t.equal(after.p95Of(old), undefined, 'it serves no more');
 });

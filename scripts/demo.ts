@@ -9,7 +9,7 @@ import { say } from './demo/say.js';
 
 const USAGE = `Usage: npm run demo -- [--state DIR] [--model DIR] [--watch SECONDS] [--go-on] [--check]
 
-Runs bitlane on a simulated road with the model that ships, and lets it adapt once. Some eight minutes.
+Runs bitlane on a simulated road with the model that ships, and lets it adapt once. Some seven minutes.
   --state DIR      where model, store, pictures and configuration go (default: state/demo in this folder)
   --model DIR      another artifact of the ten types
   --watch SECONDS  how long it watches before it adapts (default 60)

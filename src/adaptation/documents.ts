@@ -100,14 +100,14 @@ export const comparisonSchema = z.strictObject({
   criticalChange: interval,
 });
 
+const shares = { before: figure, after: figure, change: interval };
+
 export const agreementSchema = z.strictObject({
   frames: z.int().nonnegative(),
   /** Objects that the teacher is sure of. */
   objects: z.int().nonnegative(),
-  before: figure,
-  after: figure,
-  change: interval,
-  naming: z.strictObject({ before: figure, after: figure, change: interval }).optional(),
+  ...shares,
+  naming: z.strictObject(shares).optional(),
 });
 
 /** What a candidate was judged by. */

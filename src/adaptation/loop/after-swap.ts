@@ -10,8 +10,6 @@ import type { Serving } from './serving.js';
 import { LiveWatch } from './watch.js';
 import { type AgreementOf, Watched, type WatchedOptions } from './watched.js';
 
-/** A p95 of fewer says little. */
-const ENOUGH_FRAMES = 100;
 /** Between two tries of a way back. */
 const RETRY_MS = 15_000;
 
@@ -51,12 +49,9 @@ export class AfterSwap {
     this.#live.track(track);
   }
 
-  /** p95 of frames of a model that serves, milliseconds; `undefined` where it was not seen for long enough. */
+  /** See {@link LiveWatch.p95Of}. */
   p95Of(model: string): number | undefined {
-    const seen = this.#live.steady;
-    return this.#live.model !== model || seen === undefined || seen.frames < ENOUGH_FRAMES
-      ? undefined
-      : (seen.p95Ms ?? undefined);
+    return this.#live.p95Of(model);
   }
 
   begin(swap: Pick<WatchedOptions, 'candidate' | 'baseline' | 'budget'>): void {

@@ -44,9 +44,10 @@ export class LadderWalk {
       return false;
     }
     const isSlow = latencyMs !== undefined && this.#times.length === LATEST && this.#p95 > latencyMs;
-    const [down, up] = (['down', 'up'] as const).map((way) => stepFrom(rungs, active, way) !== undefined);
-    const step = this.#steps.see(throttled || isSlow, nowMs, rules, { down: down === true, up: up === true });
-    const target = step === undefined ? undefined : stepFrom(rungs, active, step);
+    const rung = { down: stepFrom(rungs, active, 'down'), up: stepFrom(rungs, active, 'up') };
+    const can = { down: rung.down !== undefined, up: rung.up !== undefined };
+    const step = this.#steps.see(throttled || isSlow, nowMs, rules, can);
+    const target = step === undefined ? undefined : rung[step];
     if (step === undefined || target === undefined) return false;
     this.#log.warn(
       `the device ${throttled || isSlow ? 'is held back' : 'is itself again'}: one step ${step}`,

@@ -82,7 +82,7 @@ export class LiveRecord {
 }
 
 /** Below these a figure says nothing. */
-const ENOUGH = { frames: 100, detections: 200, tracks: 20 } as const;
+export const ENOUGH = { frames: 100, detections: 200, tracks: 20 } as const;
 /** Changes of class a track that are not worth going back for, however few there were before. */
 const FEW_FLIPS = 0.5;
 

@@ -17,9 +17,9 @@ export interface NewJob {
   readonly critical: readonly ClassPair[];
   readonly parent: Artifact;
   readonly baseline: Artifact;
-  /** As learned; undefined where it was not yet. */
-  readonly frameOverRun: number | undefined;
-  /** p95 of frames of the model that serves, where it was seen for long enough. */
+  /** As learned; 1 where it was not yet. */
+  readonly frameOverRun: number;
+  /** What tells it where it was not learned yet. */
   readonly servedP95Ms: number | undefined;
   readonly now: Date;
 }
@@ -47,10 +47,8 @@ export const newJob = (asked: NewJob): string => {
     banned: confusions.banned,
     // Where nothing is limited the new model is at least no larger than the one that serves.
     budget: Object.keys(budget).length > 0 ? budget : { modelBytes: baseline.manifest.modelBytes },
-    frameOverRun: asked.frameOverRun ?? 1,
-    ...(asked.frameOverRun === undefined &&
-      asked.servedP95Ms !== undefined &&
-      baseline.id === parent.id && { servedP95Ms: asked.servedP95Ms }),
+    frameOverRun: asked.frameOverRun,
+    ...(asked.servedP95Ms !== undefined && { servedP95Ms: asked.servedP95Ms }),
     objective: adaptation.objective,
     calibrationPictures: adaptation.calibrationPictures,
     ...(steps > 0 && { finetune: { steps, ...learning } }),

@@ -14,15 +14,17 @@ const pair = z.tuple([z.string(), z.string()]);
 const number = z.number().nullable();
 const interval = z.strictObject({ value: number, low: number, high: number });
 
+const compared = z.strictObject({ before: number, after: number, change: interval });
+
 /** What a candidate was worth beside the model that served. */
 const worthSchema = z.strictObject({
   by: z.enum(['labels', 'teacher']),
   pictures: z.int(),
   objects: z.int(),
-  map50: z.strictObject({ before: number, after: number, change: interval }).optional(),
-  map5095: z.strictObject({ before: number, after: number, change: interval }).optional(),
-  criticalAccuracy: z.strictObject({ before: number, after: number, change: interval }).optional(),
-  agreement: z.strictObject({ before: number, after: number, change: interval }).optional(),
+  map50: compared.optional(),
+  map5095: compared.optional(),
+  criticalAccuracy: compared.optional(),
+  agreement: compared.optional(),
 });
 
 const canarySchema = z.strictObject({
@@ -116,7 +118,7 @@ const range = ({ value, low, high }: { value: number; low: number; high: number 
   high: finite(high),
 });
 
-const agreementOf = ({ before, after, change }: Agreement) => ({
+const comparedOf = ({ before, after, change }: Pick<Agreement, 'before' | 'after' | 'change'>) => ({
   before: finite(before),
   after: finite(after),
   change: range(change),
@@ -125,7 +127,7 @@ const agreementOf = ({ before, after, change }: Agreement) => ({
 const worthOf = (evidence: Evidence): AdaptationRecord['worth'] => {
   if (evidence.kind === 'teacher') {
     const { frames, objects } = evidence.agreement;
-    return { by: 'teacher', pictures: frames, objects, agreement: agreementOf(evidence.agreement) };
+    return { by: 'teacher', pictures: frames, objects, agreement: comparedOf(evidence.agreement) };
   }
   const { agreement } = evidence;
   const { pictures, before, after, map50Change, map5095Change, criticalChange } = evidence.comparison;
@@ -133,14 +135,14 @@ const worthOf = (evidence: Evidence): AdaptationRecord['worth'] => {
     by: 'labels',
     pictures,
     objects: before.criticalObjects,
-    map50: { before: finite(before.map50), after: finite(after.map50), change: range(map50Change) },
-    map5095: { before: finite(before.map5095), after: finite(after.map5095), change: range(map5095Change) },
-    criticalAccuracy: {
-      before: finite(before.criticalAccuracy),
-      after: finite(after.criticalAccuracy),
-      change: range(criticalChange),
-    },
-    ...(agreement !== undefined && { agreement: agreementOf(agreement) }),
+    map50: comparedOf({ before: before.map50, after: after.map50, change: map50Change }),
+    map5095: comparedOf({ before: before.map5095, after: after.map5095, change: map5095Change }),
+    criticalAccuracy: comparedOf({
+      before: before.criticalAccuracy,
+      after: after.criticalAccuracy,
+      change: criticalChange,
+    }),
+    ...(agreement !== undefined && { agreement: comparedOf(agreement) }),
   };
 };
 

@@ -83,6 +83,7 @@ export const startJob = async (
   const parent = await floatParentOf(registry, baseline);
   checkPairs(pairs, parent.manifest.detector.classes);
   checkBytes(budget ?? config.adaptation.budget, parent);
+  const learned = frameOverRun[parent.id];
   const folder = newJob({
     config,
     home,
@@ -91,8 +92,8 @@ export const startJob = async (
     critical: pairs ?? critical(),
     parent,
     baseline,
-    frameOverRun: frameOverRun[parent.id],
-    servedP95Ms: servedP95Ms(baseline.id),
+    frameOverRun: learned ?? 1,
+    servedP95Ms: learned === undefined && baseline.id === parent.id ? servedP95Ms(parent.id) : undefined,
     now: new Date(),
   });
   return { folder, job: readJob(folder), parent: parent.id, baseline: baseline.id };

@@ -47,6 +47,7 @@ export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tri
     });
   // Killed after the swap was committed, or nothing better was found.
   const isServing = candidate.id === serving.artifact?.id;
+  const serves: Tried = { committed: true, reason: result.reason, missed: false };
   try {
     const { detector } = (await registry.get(parent)).manifest;
     for (const { folder } of [candidate, ...rungs]) {
@@ -62,11 +63,11 @@ export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tri
   } catch (error) {
     if (!isServing) return { committed: false, reason: messageOf(error), missed: false };
     log.warn(`the rungs below the model that serves could not be installed: ${messageOf(error)}`);
-    return { committed: true, reason: result.reason, missed: false };
+    return serves;
   }
   if (isServing) {
     standReady();
-    return { committed: true, reason: result.reason, missed: false };
+    return serves;
   }
   const active = serving.artifact?.id;
   if (
@@ -94,7 +95,7 @@ export const tryCandidate = async (parts: TrialParts, trial: Trial): Promise<Tri
   standReady();
   await removeOwned(parts, trial, [candidate.id, ...rungs.map(({ id }) => id)]);
   log.info('the adapted model serves', { model: candidate.id.slice(0, 12) });
-  return { committed: true, reason: result.reason, missed: false, ...(figures && { figures }) };
+  return { ...serves, ...(figures && { figures }) };
 };
 
 const whenFree = async ({ wait }: TrialParts, work: () => Promise<Deployed>): Promise<Deployed> => {

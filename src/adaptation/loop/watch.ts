@@ -2,7 +2,7 @@
 import type { AdaptationConfig } from '../../config/index.js';
 import type { FrameResult } from '../../detector/index.js';
 import type { FinishedTrack } from '../../tracking/index.js';
-import { type LiveFigures, LiveRecord, worseThanBefore } from './live.js';
+import { ENOUGH, type LiveFigures, LiveRecord, worseThanBefore } from './live.js';
 
 /** Figures of the model that serves, and of the one before where it is still being watched. */
 export class LiveWatch {
@@ -42,9 +42,10 @@ export class LiveWatch {
     return { before: this.#before, after: this.#current?.figures };
   }
 
-  /** Of the model that serves: its latest stretch, or the one before where that is the longer one. */
-  get steady(): LiveFigures | undefined {
-    return this.#best();
+  /** p95 of frames of a model that serves, milliseconds; `undefined` where it was not seen for long enough. */
+  p95Of(model: string): number | undefined {
+    const seen = this.#model === model ? this.#best() : undefined;
+    return seen === undefined || seen.frames < ENOUGH.frames ? undefined : (seen.p95Ms ?? undefined);
   }
 
   /** Why the model that serves should go, if it should. */

@@ -48,7 +48,8 @@ export class Layers {
   readonly #bits: ReadonlyMap<string, ReadonlyMap<BitWidth, Variable>>;
   readonly #int8: ReadonlyMap<string, Variable>;
   readonly #conditions = new Map<Condition, Variable>();
-  #unit = 1; // What damage is multiplied by to be the objective.
+  /** What damage is multiplied by to be the objective. */
+  #unit = 1;
 
   /** @param latency one of the problem's; `undefined` where it has none */
   constructor(problem: Problem, latency: LatencyTerms | undefined) {
@@ -132,7 +133,8 @@ export class Layers {
   }
 
   #time(): Linear | undefined {
-    const [{ execution }, latency] = [this.#problem, this.#latency];
+    const { execution } = this.#problem;
+    const latency = this.#latency;
     if (latency === undefined) return undefined;
     const terms: [Variable, number][] = [];
     let constant = latency.constantMs;
